@@ -1,0 +1,77 @@
+# nightscore. Only make and Python 3.11 or 3.12 need to be there; `make help` says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+SUITE ?= scoring
+JSON ?= .scratch/bench-$(SUITE).json
+ARGS ?=
+
+# Stamps, written last: an environment is made again when a lock or the package's own set-up changes.
+JOBS_ENV := .venv/nightscore/installed
+AIRFLOW_ENV := .venv-airflow/nightscore/installed
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-zA-Z_.-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(JOBS_ENV) ## Run a few nights end to end and open a report (ARGS=...)
+	.venv/bin/python -m jobs.demo $(ARGS)
+
+.PHONY: test
+test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run every test (ARGS="-k name" for some)
+	.venv/bin/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(JOBS_ENV) ## Check style, lint, types and the direction of imports
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q tests/unit/test_import_direction.py
+
+.PHONY: format
+format: $(JOBS_ENV) ## Put the code in the shape that check wants
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.PHONY: bench
+bench: $(JOBS_ENV) ## Measure: SUITE=scoring|night|backfill JSON=path ARGS=...
+	@mkdir -p "$(dir $(JSON))"
+	.venv/bin/python -m tests.benchmarks.$(SUITE) --json "$(JSON)" $(ARGS)
+
+.PHONY: airflow
+airflow: $(JOBS_ENV) $(AIRFLOW_ENV) ## Start Airflow on this machine with our DAGs
+	infra/airflow.sh $(ARGS)
+
+.PHONY: doctor
+doctor: $(JOBS_ENV) ## Say whether this machine has all that is needed
+	.venv/bin/python -m jobs.doctor
+
+.PHONY: .venv
+.venv: $(JOBS_ENV) ## Make the jobs' environment (PYTHON=path chooses the interpreter)
+
+.PHONY: .venv-airflow
+.venv-airflow: $(AIRFLOW_ENV) ## Make Airflow's environment
+
+$(JOBS_ENV): infra/locks/jobs.lock infra/locks/jars.lock infra/env.sh infra/setup_jars.py setup.py
+	@infra/env.sh jobs
+
+# uv comes from the jobs' environment, so that one is made first.
+$(AIRFLOW_ENV): infra/locks/airflow.lock infra/env.sh | $(JOBS_ENV)
+	@infra/env.sh airflow
+
+.PHONY: lock
+lock: $(JOBS_ENV) ## Resolve infra/locks/*.in again (ARGS=--upgrade moves what is not pinned)
+	infra/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what tests and tools left in the checkout; environments and data stay
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .scratch build dist \
+	  spark-warehouse metastore_db derby.log
+
+.PHONY: distclean
+distclean: clean ## Remove the environments as well
+	rm -rf .venv .venv-airflow .venv.lock .venv-airflow.lock nightscore.egg-info
