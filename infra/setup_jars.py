@@ -11,18 +11,19 @@ second run costs nothing. A mirror is named as for any Spark: `spark.jars.reposi
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-LOCK = Path(__file__).resolve().parent / "locks" / "jars.lock"
+from jobs.jars import LOCK, JarError, LockedJar, is_right, jars_dir, read_lock, sha256_of
+from jobs.java import JavaNotFound, find_java
+
 ATTEMPTS = 3
+TIMEOUT_SECONDS = 180
 
 # What Delta asks for and Spark already has (second copies of Hadoop, Parquet and log4j), or what
 # nothing here calls. With all of it come 33 jars and 87 MB; without it 2 jars and 9 MB.
@@ -36,52 +37,6 @@ EXCLUDES = (
     "io.delta:delta-kernel-defaults",
     "io.delta:delta-kernel-unitycatalog",
 )
-
-
-class JarError(RuntimeError):
-    """A jar cannot be fetched, or is not the one that was locked."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedJar:
-    """One line of `infra/locks/jars.lock`."""
-
-    group: str
-    artifact: str
-    version: str
-    sha256: str
-
-    @property
-    def coordinate(self) -> str:
-        """The name by which Spark's resolver asks for it."""
-        return f"{self.group}:{self.artifact}:{self.version}"
-
-    @property
-    def file_name(self) -> str:
-        """The name it has in the environment."""
-        return f"{self.artifact}-{self.version}.jar"
-
-
-def read_lock(path: Path = LOCK) -> list[LockedJar]:
-    """Return the locked jars in file order."""
-    lines = [line.split() for line in path.read_text().splitlines()]
-    rows = [fields for fields in lines if fields and not fields[0].startswith("#")]
-    for fields in rows:
-        if len(fields) != 4:
-            raise JarError(f"{path}: {' '.join(fields)!r} is not 'group artifact version sha256'")
-    return [LockedJar(group=g, artifact=a, version=v, sha256=s) for g, a, v, s in rows]
-
-
-def jars_dir(prefix: Path | None = None) -> Path:
-    """Return where an environment keeps its jars."""
-    return (Path(sys.prefix) if prefix is None else prefix) / "nightscore" / "jars"
-
-
-def is_right(path: Path, jar: LockedJar) -> bool:
-    """Say whether `path` is that jar, byte for byte."""
-    if not path.is_file():
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
 
 
 def install(jars: list[LockedJar], target: Path, source: Path | None = None) -> list[str]:
@@ -104,15 +59,14 @@ def install(jars: list[LockedJar], target: Path, source: Path | None = None) -> 
 def resolve(jars: list[LockedJar], ivy: Path) -> Path:
     """Fetch the jars through Spark's own resolver into `ivy`; return the folder that holds them."""
     command = _resolver_command(jars, ivy)
+    said = ""
     for attempt in range(1, ATTEMPTS + 1):
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=600, env=_environment()
-        )
-        if done.returncode == 0:
+        is_done, said = _run(command)
+        if is_done:
             return ivy / "jars"
         if attempt < ATTEMPTS:
             time.sleep(5 * attempt)
-    tail = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
+    tail = "\n".join(said.splitlines()[-25:])
     raise JarError(
         f"Spark's resolver could not fetch {', '.join(jar.coordinate for jar in jars)} "
         f"({ATTEMPTS} attempts). Its last words:\n{tail}\n"
@@ -134,11 +88,24 @@ def _resolver_command(jars: list[LockedJar], ivy: Path) -> list[str]:
     return [str(submit), "--master", "local[1]", *conf, str(nothing_to_do)]
 
 
-def _environment() -> dict[str, str]:
-    from jobs.java import find_java  # --from DIR needs no Java
-
-    runtime = find_java()
-    return {**os.environ, "JAVA_HOME": str(runtime.home), "PYSPARK_PYTHON": sys.executable}
+def _run(command: list[str]) -> tuple[bool, str]:
+    # Another Spark on this machine must not answer in place of this environment's.
+    environ = {key: value for key, value in os.environ.items() if key != "SPARK_HOME"}
+    environ |= {"JAVA_HOME": str(find_java().home), "PYSPARK_PYTHON": sys.executable}
+    try:
+        done = subprocess.run(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no answer in {TIMEOUT_SECONDS} seconds"
+    return done.returncode == 0, done.stdout
 
 
 def _copy_checked(jar: LockedJar, source: Path, target: Path) -> None:
@@ -148,9 +115,8 @@ def _copy_checked(jar: LockedJar, source: Path, target: Path) -> None:
     if not candidates:
         raise JarError(f"{source} holds neither {' nor '.join(names)}")
     if not is_right(candidates[0], jar):
-        digest = hashlib.sha256(candidates[0].read_bytes()).hexdigest()
         raise JarError(
-            f"{jar.file_name}: sha256 is {digest}, the lock says {jar.sha256}. "
+            f"{jar.file_name}: sha256 is {sha256_of(candidates[0])}, the lock says {jar.sha256}. "
             "It was not installed. If the version was changed on purpose, "
             f"change {LOCK.name} too; if not, do not use this file"
         )
@@ -175,7 +141,7 @@ def main() -> int:
     target = jars_dir()
     try:
         fetched = install(jars, target, source)
-    except (JarError, RuntimeError) as error:
+    except (JarError, JavaNotFound) as error:
         print(f"setup_jars: {error}", file=sys.stderr)
         return 1
     for jar in jars:

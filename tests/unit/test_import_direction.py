@@ -1,0 +1,179 @@
+"""One direction: dags -> jobs -> {feature_store, models}, and each heavy library in its place."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Top-level names that a package never imports, at module level or inside a function.
+FORBIDDEN = {
+    "feature_store": {"torch", "jobs", "models", "dags", "airflow"},
+    "models": {"pyspark", "delta", "airflow", "jobs", "feature_store", "dags"},
+    "jobs": {"dags", "airflow"},
+}
+# A DAG file is parsed again and again: nothing heavy, nothing of ours.
+DAGS_MAY_IMPORT = {"airflow", "dags"} | set(sys.stdlib_module_names)
+
+PETASTORM_HOME = "models/data.py"
+DELTA_HOME = "feature_store/tables.py"
+
+_DELTA_SQL = re.compile(
+    r"\b(INSERT INTO|MERGE INTO|DELETE FROM|UPDATE|ALTER TABLE|CREATE TABLE|VACUUM|OPTIMIZE"
+    r"|RESTORE)\b.*\bdelta\.`",
+    re.DOTALL,
+)
+
+
+def violations(root: Path) -> list[str]:
+    """Every forbidden import and every Delta write outside its one place, as `file:line: what`."""
+    found = []
+    for package in ("dags", *FORBIDDEN):
+        for path in sorted((root / package).rglob("*.py")):
+            where = path.relative_to(root)
+            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            found += [f"{where}:{line}: {what}" for line, what in _in_module(where, tree)]
+    return list(dict.fromkeys(found))
+
+
+def _in_module(where: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    package = where.parts[0]
+    for line, name in _imports(where, tree):
+        top = name.split(".")[0]
+        if package == "dags" and top not in DAGS_MAY_IMPORT:
+            yield line, f"dags import only airflow, dags and the standard library, not {name}"
+        if top in FORBIDDEN.get(package, set()):
+            yield line, f"{package} never imports {name}"
+        if top == "petastorm" and where.as_posix() != PETASTORM_HOME:
+            yield line, f"only {PETASTORM_HOME} imports {name}"
+        if top == "delta" and where.as_posix() != DELTA_HOME and package != "models":
+            yield line, f"only {DELTA_HOME} imports {name}"
+    if where.as_posix() != DELTA_HOME:
+        yield from _delta_writes(tree)
+
+
+def _imports(where: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, _absolute(where, node)
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+            name = node.args[0] if node.args else None
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield node.lineno, name.value
+
+
+def _absolute(where: Path, node: ast.ImportFrom) -> str:
+    """`from ..x import y` in a/b/c.py is a.x; one level up from a package's root is its sibling."""
+    if node.level == 0:
+        return node.module or ""
+    base = where.parts[: len(where.parts) - node.level]
+    if not base:
+        return node.module or node.names[0].name
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _delta_writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "DeltaTable":
+            yield node.lineno, f"only {DELTA_HOME} uses DeltaTable"
+        if isinstance(node, ast.Call) and _called(node) == "format" and _names_delta(node):
+            if _chain(node.func) & {"write", "writeTo", "writeStream"}:
+                yield node.lineno, f"only {DELTA_HOME} writes Delta"
+        if isinstance(node, ast.Constant | ast.JoinedStr) and _DELTA_SQL.search(_text(node)):
+            yield node.lineno, f"only {DELTA_HOME} changes a Delta table by SQL"
+
+
+def _called(node: ast.Call) -> str:
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _names_delta(node: ast.Call) -> bool:
+    values = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return any(isinstance(v, ast.Constant) and v.value == "delta" for v in values)
+
+
+def _chain(node: ast.expr) -> set[str]:
+    """The attribute names of a call chain: {write, mode, format} of `df.write.mode(m).format`."""
+    names = set()
+    current: ast.expr = node
+    while isinstance(current, ast.Attribute | ast.Call):
+        if isinstance(current, ast.Attribute):
+            names.add(current.attr)
+            current = current.value
+        else:
+            current = current.func
+    return names
+
+
+def _text(node: ast.Constant | ast.JoinedStr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    return "".join(_text(part) for part in node.values if isinstance(part, ast.Constant))
+
+
+def test_imports_point_one_way_and_each_heavy_library_has_one_home() -> None:
+    assert violations(ROOT) == []
+
+
+PLANTED = [
+    ("dags/nightly.py", "import pyspark"),
+    ("dags/nightly.py", "from jobs.config import x"),
+    ("dags/nightly.py", "def f():\n    import torch"),
+    ("feature_store/tiles.py", "import torch.nn as nn"),
+    ("feature_store/tiles.py", "from models import spec"),
+    ("feature_store/definitions/flights.py", "from ...jobs import config"),
+    ("feature_store/definitions/flights.py", "from ... import dags"),
+    ("models/dlrm.py", "from pyspark.sql import functions"),
+    ("models/dlrm.py", "import importlib\nimportlib.import_module('feature_store.schema')"),
+    ("models/layers/cross.py", "def f():\n    from airflow import DAG"),
+    ("models/dlrm.py", "from delta import DeltaTable as D"),
+    ("models/trainer.py", "from petastorm import make_batch_reader"),
+    ("jobs/train.py", "import petastorm.reader"),
+    ("jobs/score.py", "import airflow"),
+    ("jobs/score.py", "from delta.tables import DeltaTable as D"),
+    ("jobs/score.py", "def f(df):\n    df.write.mode('append').format('delta').save('x')"),
+    ("jobs/score.py", "def f(df):\n    df.write.format(source='delta').save('x')"),
+    ("feature_store/quarantine.py", "def f(t):\n    return DeltaTable.forPath(t)"),
+    ("jobs/maintain.py", "def f(s, p):\n    s.sql(f'VACUUM delta.`{p}` RETAIN 1 HOURS')"),
+]
+
+
+@pytest.mark.parametrize(("place", "code"), PLANTED)
+def test_a_planted_violation_is_caught(tmp_path: Path, place: str, code: str) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    found = violations(tmp_path)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{place}:")
+
+
+ALLOWED = [
+    ("dags/nightly.py", "import datetime\nfrom airflow.sdk import DAG\nfrom dags._tasks import t"),
+    ("dags/nightly.py", "from ._tasks import task"),
+    ("jobs/score.py", "import torch\nfrom feature_store import tables\nfrom models import predict"),
+    ("jobs/report.py", "def f(s):\n    return s.read.format('delta').load('x')"),
+    ("models/data.py", "from petastorm import make_batch_reader"),
+    ("feature_store/tables.py", "from delta.tables import DeltaTable\nDeltaTable.forPath"),
+    ("feature_store/definitions/flights.py", "from ..definition import Pipeline"),
+    ("feature_store/checks.py", "import great_expectations\nimport pyspark"),
+]
+
+
+@pytest.mark.parametrize(("place", "code"), ALLOWED)
+def test_what_is_allowed_is_not_reported(tmp_path: Path, place: str, code: str) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    assert violations(tmp_path) == []
