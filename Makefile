@@ -50,7 +50,7 @@ doctor: $(JOBS_ENV) ## Say whether this machine has all that is needed
 	.venv/bin/python -m jobs.doctor
 
 .PHONY: .venv
-.venv: $(JOBS_ENV) ## Make the jobs' environment (PYTHON=path chooses the interpreter)
+.venv: $(JOBS_ENV) ## Make the jobs' environment (PYTHON=path names a new one's interpreter)
 
 .PHONY: .venv-airflow
 .venv-airflow: $(AIRFLOW_ENV) ## Make Airflow's environment

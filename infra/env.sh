@@ -54,6 +54,7 @@ bootstrap_uv() {
   local python="$PWD/.venv/bin/python" base pin
   pin="$(sed -n '/^uv==/,/# via/p' infra/locks/jobs.lock)"
   "$PWD/.venv/bin/uv" --version 2>/dev/null | grep -qF "uv $(sed -n 's/^uv==\([^ ]*\).*/\1/p' <<<"$pin")" && return
+  printf '%s\n' "$pin" > .venv/uv.lock
   base="$("$python" -c 'import sys; print(sys._base_executable)')"
   if ! "$python" -m ensurepip --upgrade >/dev/null 2>&1; then
     say "this Python has no ensurepip; trying its own pip"
@@ -64,7 +65,7 @@ bootstrap_uv() {
     base="$python"
   fi
   "$base" -m pip "$@" install --quiet --disable-pip-version-check --no-deps --require-hashes \
-    --requirement <(printf '%s\n' "$pin")
+    --requirement .venv/uv.lock
 }
 
 # Installs exactly what the lock says: nothing more, nothing resolved again.
