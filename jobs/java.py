@@ -79,13 +79,6 @@ def find_java(environ: Mapping[str, str] | None = None, prefix: Path | None = No
     return _bundled_java(Path(sys.prefix) if prefix is None else prefix, rejected)
 
 
-def export_java_home(runtime: JavaRuntime | None = None) -> JavaRuntime:
-    """Set JAVA_HOME in this process, so that every Spark it starts runs on `runtime`."""
-    runtime = find_java() if runtime is None else runtime
-    os.environ["JAVA_HOME"] = str(runtime.home)
-    return runtime
-
-
 def version_of(home: Path) -> str | None:
     """Return the Java version at `home`, or None where there is no Java that starts."""
     java = home / "bin" / "java"

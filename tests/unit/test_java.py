@@ -115,12 +115,3 @@ def test_the_wrapper_is_written_once_and_mended_when_wrong(tmp_path: Path) -> No
     assert str(target) in script.read_text()
     assert os.access(script, os.X_OK)
     assert [path.name for path in script.parent.iterdir()] == ["java"]
-
-
-def test_export_sets_java_home_for_what_is_started_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JAVA_HOME", "/nowhere")
-    runtime = java.JavaRuntime(home=tmp_path, version="17.0.15", origin="PATH")
-    assert java.export_java_home(runtime) is runtime
-    assert os.environ["JAVA_HOME"] == str(tmp_path)
