@@ -1,0 +1,99 @@
+"""One training on several processes, started by torchrun; alone, everything here does nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """This process's place among those that train together; rank 0 leads."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process fits, validates and decides for all."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return the module with gradients averaged over the group."""
+        if self.size == 1:
+            return module
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        # Buffers hold the vocabulary: sending it at every step would cost more than the step.
+        return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+
+    def share_number(self, value: float) -> float:
+        """Return the leader's number."""
+        return float(self.share(torch.tensor([value], dtype=torch.float64))[0])
+
+    def share(self, tensor: Tensor) -> Tensor:
+        """Return the leader's tensor; every process gives one of the same shape and dtype."""
+        if self.size == 1:
+            return tensor
+        moved = tensor.detach().to(self.device).contiguous()
+        dist.broadcast(moved, src=0)
+        return moved.to(tensor.device)
+
+    def share_arrays(
+        self, arrays: Sequence[NDArray[Any]] | None, dtypes: Sequence[Any]
+    ) -> list[NDArray[Any]]:
+        """Return the leader's one-dimensional arrays; the others give None and the dtypes."""
+        if self.size == 1:
+            return list(arrays or [])
+        lengths = torch.zeros(len(dtypes), dtype=torch.int64)
+        if arrays is not None:
+            lengths = torch.tensor([len(a) for a in arrays], dtype=torch.int64)
+        lengths = self.share(lengths)
+        shared = []
+        for position, (length, dtype) in enumerate(zip(lengths.tolist(), dtypes, strict=True)):
+            array = np.empty(length, dtype) if arrays is None else arrays[position]
+            shared.append(self.share(torch.from_numpy(array)).numpy())
+        return shared
+
+    def share_state(self, module: nn.Module) -> None:
+        """Give every process the leader's parameters and buffers."""
+        if self.size > 1:
+            with torch.no_grad():
+                for tensor in module.state_dict().values():
+                    tensor.copy_(self.share(tensor))
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Group]:
+    """Join the processes that torchrun started, if it did, for the length of the block.
+
+    Args:
+        device: `auto` takes CUDA where there is one; else a torch device.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    wants_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if size == 1:
+        name = ("cuda" if wants_cuda else "cpu") if device == "auto" else device
+        yield Group(device=torch.device(name))
+        return
+    local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if wants_cuda else "cpu"
+    was_joined = dist.is_initialized()
+    if not was_joined:
+        dist.init_process_group("nccl" if wants_cuda else "gloo")
+    try:
+        if wants_cuda:
+            torch.cuda.set_device(torch.device(local))
+        yield Group(device=torch.device(local), rank=dist.get_rank(), size=size)
+    finally:
+        if not was_joined:
+            dist.destroy_process_group()

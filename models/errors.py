@@ -1,0 +1,90 @@
+"""What can go wrong with a model; messages name the thing, the value, the rule, the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ModelError(Exception):
+    """A model cannot be built, trained, saved, loaded or scored; the message is for a person."""
+
+    exit_code = 1
+
+
+class ConfigInvalid(ModelError):
+    """A setting of a model or of a training run breaks its rule; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, field: str, value: object, rule: str) -> None:
+        super().__init__(f"{where}: {field}={value!r}: {rule}. Change {field} and run again")
+        self.field = field
+
+
+class UnknownModel(ModelError):
+    """A model was asked for by a name that the registry does not hold."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"model {name!r} does not exist. Choose one of: {', '.join(sorted(known))}"
+        )
+
+
+class InputInvalid(ModelError):
+    """Arrays to score or to train on have the wrong shape, dtype or content."""
+
+
+class RowCountMismatch(ModelError):
+    """The reader delivered another number of rows than the Parquet footers promise."""
+
+    def __init__(self, what: str, delivered: int, promised: int) -> None:
+        super().__init__(
+            f"{what}: {delivered} rows delivered, the Parquet footers promise {promised}; "
+            "every row must be read exactly once. Check that no file was changed during the read, "
+            "then run the training again"
+        )
+
+
+class VocabularyError(ModelError):
+    """A vocabulary cannot be built or used."""
+
+
+class NonFiniteLoss(ModelError):
+    """The training loss became NaN or infinite; no model was produced."""
+
+    def __init__(self, model: str, epoch: int, step: int, loss: float) -> None:
+        super().__init__(
+            f"{model}: loss={loss} at epoch {epoch} step {step}; it must be finite. "
+            "Lower learning_rate, and look for labels or numeric features of absurd size"
+        )
+
+
+class BundleInvalid(ModelError):
+    """A bundle is incomplete, has strange files, or does not score as it did when it was saved."""
+
+
+class BundleTampered(BundleInvalid):
+    """A file of a bundle is not the one its manifest names; nothing of the bundle was loaded."""
+
+    def __init__(self, path: object, found: str, expected: str) -> None:
+        super().__init__(
+            f"bundle file {path}: sha256 {found[:12]}… is not the expected {expected[:12]}…; "
+            "nothing was loaded. Restore the bundle from where it was trained, or train again"
+        )
+
+
+class PrecisionRefused(ModelError):
+    """A lower precision changes the scores by more than its bound."""
+
+
+class CompilerMissing(UserWarning):
+    """No C++ compiler: the portable export is saved and scored, more slowly than a compiled one."""
+
+    def __init__(self, compiler: str) -> None:
+        super().__init__(
+            f"no C++ compiler ({compiler!r} not found): the model is saved without compiled code "
+            "and scored from its portable export, at about half the speed. Install g++ 12 or newer "
+            "where models are trained, or set CXX; it is not needed where they are scored"
+        )

@@ -1,0 +1,1 @@
+"""Small layers the models are made of."""

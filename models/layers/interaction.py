@@ -1,0 +1,42 @@
+"""Pairwise and two-stream interactions.
+
+Legend: B batch, F fields, T labels, D factors, X and Y stream widths, H heads.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def pair_sum(factors_BFTD: Tensor) -> Tensor:
+    """Return (B, T): the sum over all pairs of fields of their dot products, in O(F D).
+
+    sum_{i<j} <v_i, v_j> = ((sum v)^2 - sum v^2) / 2   (Rendle 2010, lemma 3.1)
+    """
+    square_of_sum = factors_BFTD.sum(1).square()
+    sum_of_square = factors_BFTD.square().sum(1)
+    return 0.5 * (square_of_sum - sum_of_square).sum(-1)
+
+
+class BilinearFusion(nn.Module):
+    """w_x x + w_y y + b + sum over heads of x_h^T W_h y_h (FinalMLP, Mao et al. 2023, eq. 9-11)."""
+
+    def __init__(self, x_width: int, y_width: int, heads: int, outputs: int) -> None:
+        super().__init__()
+        self.heads, self.outputs = heads, outputs
+        self.x_linear = nn.Linear(x_width, outputs)
+        self.y_linear = nn.Linear(y_width, outputs)
+        self.x_head, self.y_head = x_width // heads, y_width // heads
+        self.bilinear = nn.Parameter(torch.empty(heads, self.x_head, outputs * self.y_head))
+        nn.init.xavier_normal_(self.bilinear)
+
+    def forward(self, x_BX: Tensor, y_BY: Tensor) -> Tensor:
+        """Return logits (B, T)."""
+        rows, heads, outputs = x_BX.shape[0], self.heads, self.outputs
+        x_HBX = x_BX.reshape(rows, heads, self.x_head).transpose(0, 1)
+        mixed_BHO = torch.bmm(x_HBX, self.bilinear).transpose(0, 1)
+        mixed_BHTY = mixed_BHO.reshape(rows, heads, outputs, self.y_head)
+        y_BH1Y = y_BY.reshape(rows, heads, 1, self.y_head)
+        fused_BT = (mixed_BHTY * y_BH1Y).sum((1, 3))
+        return self.x_linear(x_BX) + self.y_linear(y_BY) + fused_BT

@@ -1,0 +1,70 @@
+"""What every model shares: keys to rows to vectors, numerics to vectors, then the model's head.
+
+The tables (embeddings, vocabulary) are kept apart from the dense part and are *arguments* of its
+forward: a compiled package then holds a few MB of dense weights, and the tables are memory-mapped
+and shared by all processes of a machine.
+
+Legend: B batch, K categorical, N numeric, F = K + N, E table width, R table rows, S buckets,
+T labels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers.lookup import Lookup
+from models.layers.numeric import NumericFields
+from models.spec import Signature
+from models.vocabulary import Vocabulary
+
+EMBEDDING_STD = 1e-4
+
+
+class DenseRanker(nn.Module):
+    """Everything but the tables; this is what is exported and compiled."""
+
+    def __init__(self, lookup: Lookup, numeric: NumericFields, head: nn.Module) -> None:
+        super().__init__()
+        self.lookup, self.numeric, self.head = lookup, numeric, head
+
+    def forward(
+        self, keys_BK: Tensor, values_BN: Tensor, table_RE: Tensor, slots_S8: Tensor
+    ) -> Tensor:
+        """Return logits (B, T) float32."""
+        fields_BFE = F.embedding(self.lookup(keys_BK, slots_S8), table_RE)
+        scaled_BN, vectors_BNE = self.numeric(values_BN)
+        if values_BN.shape[1]:
+            fields_BFE = torch.cat([fields_BFE, vectors_BNE], 1)
+        return self.head(fields_BFE, scaled_BN)
+
+
+class Ranker(nn.Module):
+    """A model: `keys (B, K) int64`, `values (B, N) float32` to logits (B, T) float32."""
+
+    slots: Tensor
+
+    def __init__(
+        self, *, signature: Signature, vocabulary: Vocabulary, width: int, head: nn.Module
+    ) -> None:
+        super().__init__()
+        numeric = NumericFields(len(signature.numeric), width)
+        self.dense = DenseRanker(Lookup(vocabulary), numeric, head)
+        table_RE = torch.empty(vocabulary.rows, width).normal_(std=EMBEDDING_STD)
+        # With min_count=1 no training row has an unknown key: it must then mean nothing at all.
+        table_RE[torch.from_numpy(vocabulary.first)] = 0.0
+        self.table = nn.Parameter(table_RE)
+        self.register_buffer("slots", torch.from_numpy(vocabulary.slots.copy()))
+        _reset_linear_layers(head)
+
+    def forward(self, keys_BK: Tensor, values_BN: Tensor) -> Tensor:
+        """Return logits (B, T)."""
+        return self.dense(keys_BK, values_BN, self.table, self.slots)
+
+
+def _reset_linear_layers(head: nn.Module) -> None:
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
