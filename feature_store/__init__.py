@@ -1,0 +1,1 @@
+"""Definitions, tables, point-in-time features and data checks; never imports torch."""

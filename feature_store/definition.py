@@ -1,0 +1,410 @@
+"""What a pipeline is: frozen, typed, checked when it is built, and digested part by part.
+
+Nothing here imports Spark or torch, so a scheduler, the command line and a GPU node can all read
+a definition at no cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from feature_store.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
+Aggregate = Literal["mean", "sum", "count"]
+Part = Literal["events", "tiles", "features", "encoding", "scores"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_WORD = re.compile(r"'(?:[^']|'')*'|[A-Za-z_]\w*")
+
+
+class Source(Protocol):
+    """Where the rows of a day come from; implementations are frozen dataclasses."""
+
+    def fingerprint(self, day: date) -> str:
+        """Return a digest of what the day's rows are made of.
+
+        Raises:
+            SourceDayMissing: the source holds nothing for the day.
+        """
+
+    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
+        """Return the raw rows of `days`: column `ds` (date), every declared column (its declared
+        type, or string where the source is text), and `source_file` (string).
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """When a group of columns becomes known: `at` names the timestamp column (UTC) that says so.
+
+    A group with `after_event=True` can never be a feature of its own row, only part of a history
+    window or of the label.
+    """
+
+    name: str
+    at: str
+    after_event: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column of the source, with the rules a good row keeps."""
+
+    name: str
+    dtype: Dtype
+    known: str
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """What the model predicts: a boolean SQL expression over source columns; null = no label."""
+
+    name: str
+    expression: str
+    known: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Categorical:
+    """A category, stored as it is; `column` is a source column or `lookup.column`."""
+
+    name: str
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numeric:
+    """A number; a null is a missing value. `transform` is applied when rows are encoded."""
+
+    name: str
+    column: str
+    transform: Literal["identity", "log1p"] = "identity"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cross:
+    """A category made of several source columns together."""
+
+    name: str
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Aggregates of `value` over the days before `ds`, per `keys`, from daily tiles.
+
+    Yields, per window of w days, `<name>_<aggregate>_<w>d`; a mean or sum without any known row is
+    null, a count is 0. `value` is a SQL expression (boolean or number) over source columns, `known`
+    the group whose time says when it counts.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    value: str
+    known: str
+    windows: tuple[int, ...]
+    aggregates: tuple[Aggregate, ...] = ("mean", "count")
+
+    def columns(self) -> Iterator[tuple[str, Aggregate, int]]:
+        """Yield (feature name, aggregate, window in days)."""
+        for window in self.windows:
+            for aggregate in self.aggregates:
+                yield f"{self.name}_{aggregate}_{window}d", aggregate, window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup:
+    """A side table joined as of a time: the latest row not after `at` and known before the cut-off.
+
+    Its rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A `snapshot`
+    has one day, the definition's `first_day`, and no `at`.
+    """
+
+    name: str
+    source: Source
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    at: str | None = None
+    max_age_hours: int | None = None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One expectation on a day of `features` or of `scores`.
+
+    `kind`: `row_count` (minimum, maximum rows), `not_null`, `between` (minimum, maximum),
+    `in_set` (values), `unique` (columns together), `mean_between` (minimum, maximum).
+    `mostly` is the share of rows that must keep the rule (not for row_count, unique, mean_between).
+    """
+
+    stage: Literal["features", "scores"]
+    kind: Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
+    columns: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+    mostly: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """A short, stable name of the check, such as `between(temp)`."""
+        return f"{self.kind}({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """How the pipeline's model is trained; `model` is a name in the model registry."""
+
+    model: str = "finalmlp"
+    epochs: int = 10
+    batch_size: int = 4096
+    learning_rate: float = 1e-3
+    patience: int = 2
+    seed: int = 7
+    min_count: int = 2
+    """Categories seen less often in training share index 0 with those never seen."""
+    embedding_l2: float = 1e-5
+    validation_days: int = 14
+    """The last days of the training range, held out for early stopping."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """What a challenger must show on the held-out days before it may become champion."""
+
+    min_auc: float = 0.5
+    max_ece: float = 0.05
+    max_auc_drop: float = 0.002
+    """A challenger whose AUC is below the champion's by more than this, beyond doubt, is refused."""
+    segments: tuple[str, ...] = ()
+    """Categorical features whose larger values are compared one by one."""
+    max_segment_auc_drop: float = 0.03
+    min_segment_rows: int = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Definition:
+    """One pipeline, from source to gate.
+
+    `ds` is the partition day. A feature uses a value only if it was known before the cut-off:
+    midnight UTC at the start of `ds`, moved by `cutoff_hours`.
+    """
+
+    name: str
+    description: str
+    source: Source
+    keys: tuple[str, ...]
+    """Columns that, with `ds`, identify one thing to score."""
+    event_time: str
+    knowns: tuple[Known, ...]
+    columns: tuple[Column, ...]
+    label: Label
+    features: tuple[Categorical | Numeric | Cross, ...]
+    histories: tuple[History, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
+    checks: tuple[Check, ...] = ()
+    training: Training = Training()
+    gate: Gate = Gate()
+    first_day: date
+    last_day: date | None = None
+    cutoff_hours: int = 0
+    max_bad_share: float = 0.01
+    owner: str = "nightscore"
+    deadline_hours: int = 6
+    """Hours after the cut-off by which scores must be published."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def cutoff(self, day: date) -> datetime:
+        """Return the UTC instant before which a value must be known to be a feature of `day`."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return midnight + timedelta(hours=self.cutoff_hours)
+
+    @property
+    def max_window(self) -> int:
+        """The longest history window, in days; 0 without histories."""
+        return max((w for history in self.histories for w in history.windows), default=0)
+
+    def window_days(self, day: date) -> list[date]:
+        """Return the earlier days whose tiles a feature of `day` may read, oldest first."""
+        days = (day - timedelta(days=back) for back in range(self.max_window, 0, -1))
+        return [d for d in days if d >= self.first_day]
+
+    def known(self, name: str) -> Known:
+        """Return the known-at group of that name."""
+        return next(group for group in self.knowns if group.name == name)
+
+    def column(self, name: str) -> Column:
+        """Return the source column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def categorical_names(self) -> tuple[str, ...]:
+        """Names of the categorical features, in the order of a model's `keys`."""
+        return tuple(f.name for f in self.features if isinstance(f, Categorical | Cross))
+
+    def numeric_names(self) -> tuple[str, ...]:
+        """Names of the numeric features, in the order of a model's `values`."""
+        plain = [f.name for f in self.features if isinstance(f, Numeric)]
+        return (*plain, *(name for h in self.histories for name, _, _ in h.columns()))
+
+    def digest(self, part: Part) -> str:
+        """Return 16 hex digits over what decides the rows of a table (or the encoding)."""
+        text = json.dumps([plain(getattr(self, field)) for field in _PARTS[part]], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_EVENTS = ("name", "source", "keys", "event_time", "knowns", "columns", "max_bad_share")
+_TILES = (*_EVENTS, "histories", "cutoff_hours")
+_FEATURES = (*_TILES, "lookups", "features", "first_day")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "events": _EVENTS,
+    "tiles": _TILES,
+    "features": _FEATURES,
+    "encoding": ("features", "histories"),
+    "scores": ("name",),
+}
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON-ready data, a dataclass with its class name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"class": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    return value
+
+
+def words(expression: str) -> set[str]:
+    """Return the identifiers in a SQL expression, string literals left out."""
+    return {word for word in _WORD.findall(expression) if not word.startswith("'")}
+
+
+def _check(definition: Definition) -> None:
+    """Raise DefinitionError for the first broken rule, naming its field."""
+
+    def fail(field: str, value: object, rule: str) -> None:
+        raise DefinitionError(definition.name, field, value, rule)
+
+    if not _NAME.match(definition.name):
+        fail("name", definition.name, "must be lower case letters, digits and _")
+    groups = {group.name: group for group in definition.knowns}
+    columns = {column.name: column for column in definition.columns}
+    if len(columns) != len(definition.columns):
+        fail("columns", [c.name for c in definition.columns], "names must be unique")
+    for column in definition.columns:
+        if not _NAME.match(column.name) or column.name == "ds":
+            fail("columns", column.name, "must be lower case letters, digits and _, and not ds")
+        if column.known not in groups:
+            fail(f"columns.{column.name}.known", column.known, f"must be one of {sorted(groups)}")
+    for group in definition.knowns:
+        if group.at not in columns or columns[group.at].dtype != "timestamp":
+            fail(f"knowns.{group.name}.at", group.at, "must be a declared timestamp column")
+    for name in (*definition.keys, definition.event_time):
+        if name not in columns:
+            fail("keys/event_time", name, f"must be a declared column, one of {sorted(columns)}")
+    if not definition.keys:
+        fail("keys", (), "must name at least one column")
+    _check_features(definition, columns, groups, fail)
+    _check_expressions(definition, columns, groups, fail)
+    if not 0.0 <= definition.max_bad_share <= 1.0:
+        fail("max_bad_share", definition.max_bad_share, "must be in 0..1")
+    _check_checks(definition, fail)
+
+
+def _check_features(
+    definition: Definition, columns: dict[str, Column], groups: dict[str, Known], fail: Any
+) -> None:
+    lookups = {f"{lk.name}.{c.name}" for lk in definition.lookups for c in lk.columns}
+    names = [*definition.categorical_names(), *definition.numeric_names()]
+    for name in names:
+        if names.count(name) > 1:
+            fail("features", name, "is defined twice")
+        if not _NAME.match(name) or (name in ("ds", *definition.keys) and name not in columns):
+            fail("features", name, "must be lower case letters, digits and _")
+    label_words = words(definition.label.expression)
+    for feature in definition.features:
+        used = feature.of if isinstance(feature, Cross) else (feature.column,)
+        for column in used:
+            field = f"features.{feature.name}"
+            if column in lookups:
+                continue
+            if column not in columns:
+                fail(field, column, f"is not a column; there are {sorted({*columns, *lookups})}")
+            if column in label_words:
+                fail(field, column, "is what the label is made of: it may only be in a history")
+            group = groups[columns[column].known]
+            if group.after_event:
+                fail(
+                    field,
+                    column,
+                    f"is known only after the event (group {group.name!r}): it may only be in a "
+                    "history or in the label",
+                )
+
+
+def _check_expressions(
+    definition: Definition, columns: dict[str, Column], groups: dict[str, Known], fail: Any
+) -> None:
+    label = definition.label
+    for field, expression, known in [
+        (f"label.{label.name}", label.expression, label.known),
+        *((f"histories.{h.name}", h.value, h.known) for h in definition.histories),
+    ]:
+        if known not in groups:
+            fail(f"{field}.known", known, f"must be one of {sorted(groups)}")
+        for word in words(expression) & set(columns):
+            group = groups[columns[word].known]
+            if group.after_event and group.name != known:
+                fail(field, word, f"is known by {group.name!r}, later than the stated {known!r}")
+    for history in definition.histories:
+        if not history.windows or min(history.windows) < 1:
+            fail(f"histories.{history.name}.windows", history.windows, "must be 1 day or more")
+        for key in history.keys:
+            if key not in columns or groups[columns[key].known].after_event:
+                fail(f"histories.{history.name}.keys", key, "must be a column known beforehand")
+    for lookup in definition.lookups:
+        if lookup.snapshot == (lookup.at is not None):
+            fail(
+                f"lookups.{lookup.name}.at", lookup.at, "is needed unless the lookup is a snapshot"
+            )
+        if not lookup.snapshot and lookup.max_age_hours is None:
+            fail(f"lookups.{lookup.name}.max_age_hours", None, "is needed unless a snapshot")
+        for key in lookup.keys:
+            if key not in columns or groups[columns[key].known].after_event:
+                fail(f"lookups.{lookup.name}.keys", key, "must be a column known beforehand")
+
+
+def _check_checks(definition: Definition, fail: Any) -> None:
+    known = {
+        "features": {
+            *definition.keys,
+            *definition.categorical_names(),
+            *definition.numeric_names(),
+        },
+        "scores": {*definition.keys, "score"},
+    }
+    for check in definition.checks:
+        for column in check.columns:
+            if column not in known[check.stage]:
+                fail(f"checks.{check.title}", column, f"is not a column of {check.stage}")
+        if not 0.0 < check.mostly <= 1.0:
+            fail(f"checks.{check.title}.mostly", check.mostly, "must be in (0, 1]")

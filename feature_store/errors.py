@@ -1,0 +1,79 @@
+"""The exception tree: every error names the thing, the value, the rule and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class NightscoreError(Exception):
+    """A night, a training run or a request that cannot go on; the message is for a person."""
+
+    exit_code = 1
+
+
+class UsageError(NightscoreError):
+    """What was asked for is malformed or unknown; nothing was started."""
+
+    exit_code = 2
+
+
+class DefinitionError(UsageError):
+    """A pipeline definition breaks a rule; the message names the field."""
+
+    def __init__(self, pipeline: str, field: str, value: object, rule: str) -> None:
+        super().__init__(f"definition {pipeline}: {field}={value!r}: {rule}")
+        self.field = field
+
+
+class SourceDayMissing(NightscoreError):
+    """The source holds nothing for a day that was asked for."""
+
+    def __init__(self, pipeline: str, day: object, why: str, next_step: str) -> None:
+        super().__init__(f"{pipeline}: source has no rows for ds={day}: {why}. {next_step}")
+
+
+class SourceCorrupt(NightscoreError):
+    """A source file cannot be read, or lacks a column, or holds another type."""
+
+
+class PartitionNotReady(NightscoreError):
+    """A step needs days of a table that are not there."""
+
+    def __init__(self, table: str, days: Iterable[object], next_step: str) -> None:
+        listed = [str(day) for day in days]
+        shown = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+        super().__init__(f"{table}: missing ds={shown} ({len(listed)} days). {next_step}")
+
+
+class TooManyBadRows(NightscoreError):
+    """The share of quarantined rows is above the definition's ceiling."""
+
+
+class CheckFailed(NightscoreError):
+    """A data check failed; nothing was published."""
+
+
+class WriteFailed(NightscoreError):
+    """A table write did not commit; the table is as it was."""
+
+
+class WriteConflict(NightscoreError):
+    """Another driver committed the same day first."""
+
+
+class PublishFenced(NightscoreError):
+    """A newer publication exists; this run may not overtake it."""
+
+
+class NoChampion(NightscoreError):
+    """No model is promoted for the pipeline."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(
+            f"{pipeline}: no champion model. "
+            f"Run: nightscore train --pipeline {pipeline} --from … --to … --eval-to …"
+        )
+
+
+class GateRefused(NightscoreError):
+    """A challenger did not pass the promotion gate."""

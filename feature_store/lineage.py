@@ -1,0 +1,124 @@
+"""One row per table and day: what was written, from what, at what cost.
+
+The rows are derived: everything in them is also in the metadata of the data commit, so a crash
+between the two is mended by reading the Delta log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from feature_store.inputs import Inputs
+
+SCHEMA = (
+    "table string, ds date, run_id string, version bigint, rows bigint, bytes bigint, "
+    "seconds double, core_seconds double, inputs string"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayCommit:
+    """The commit that last replaced one day (of one run, for scores) of a table."""
+
+    table: str
+    ds: date
+    run_id: str
+    """The run that owns the rows; empty for tables whose days have one content only."""
+    version: int
+    rows: int
+    bytes: int
+    seconds: float
+    core_seconds: float
+    """Executor task time, not wall clock."""
+    inputs: Inputs
+    token: str = ""
+    """Identifies the write; not kept in the lineage table."""
+
+    def as_row(self) -> tuple[object, ...]:
+        """Return the values in the order of `SCHEMA`."""
+        return (
+            self.table,
+            self.ds,
+            self.run_id,
+            self.version,
+            self.rows,
+            self.bytes,
+            self.seconds,
+            self.core_seconds,
+            self.inputs.to_json(),
+        )
+
+
+def commit_metadata(table: str, run_id: str, days: Mapping[date, Inputs], token: str) -> str:
+    """Return the JSON text stored in a data commit; equal inputs of many days are stored once.
+
+    `token` is unique to the write, so that a writer finds its own commit among others.
+    """
+    texts: dict[str, list[str]] = defaultdict(list)
+    for day, inputs in sorted(days.items()):
+        texts[inputs.to_json()].append(day.isoformat())
+    return json.dumps(
+        {
+            "nightscore": 1,
+            "table": table,
+            "run_id": run_id,
+            "token": token,
+            "days": [[listed, text] for text, listed in texts.items()],
+        },
+        separators=(",", ":"),
+    )
+
+
+def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
+    """Return what one Delta log file says about days; empty for a commit that is not ours.
+
+    The log does not know what the rows cost: seconds are 0 here.
+
+    Args:
+        version: the commit's version.
+        actions: the file's lines, one JSON action each.
+    """
+    meta: dict[str, Any] | None = None
+    rows: dict[str, int] = defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
+    for line in actions:
+        action = json.loads(line)
+        if "commitInfo" in action:
+            meta = _our_metadata(action["commitInfo"].get("userMetadata"))
+        elif "add" in action:
+            add = action["add"]
+            ds = add["partitionValues"].get("ds")
+            if ds is not None:
+                rows[ds] += json.loads(add.get("stats") or "{}").get("numRecords", 0)
+                sizes[ds] += add["size"]
+    if meta is None:
+        return []
+    return [
+        DayCommit(
+            table=meta["table"],
+            ds=date.fromisoformat(ds),
+            run_id=meta["run_id"],
+            version=version,
+            rows=rows[ds],
+            bytes=sizes[ds],
+            seconds=0.0,
+            core_seconds=0.0,
+            inputs=Inputs.from_json(text),
+            token=meta["token"],
+        )
+        for listed, text in meta["days"]
+        for ds in listed
+    ]
+
+
+def _our_metadata(text: str | None) -> dict[str, Any] | None:
+    """Return the metadata that `commit_metadata` wrote, or None for any other commit."""
+    if not text or not text.startswith('{"nightscore"'):
+        return None
+    meta: dict[str, Any] = json.loads(text)
+    return meta

@@ -1,0 +1,164 @@
+"""Split raw rows into typed good rows and rejected rows with the reason; nothing is lost silently.
+
+The rules of a column, in this order: `type(col)` (the value is not of the declared type),
+`null(col)`, `not_finite(col)`, `range(col)`; before them `malformed` (a line the reader could not
+split), after them `duplicate_key`. The first broken rule is the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from feature_store.errors import SourceCorrupt, TooManyBadRows
+from feature_store.schema import DS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame
+
+    from feature_store.definition import Column, Definition
+
+REASON = "reason"
+ROW = "row"
+SOURCE_FILE = "source_file"
+CORRUPT_RECORD = "_corrupt_record"
+
+_FRACTIONAL = ("float", "double", "decimal")
+_WHOLE = ("int", "bigint")
+
+
+def split_bad_rows(raw_df: DataFrame, definition: Definition) -> tuple[DataFrame, DataFrame]:
+    """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
+
+    Rows of the same content become one. Of rows that share (ds, keys) and differ, the one known
+    latest is kept (the greater content hash on a tie); the others are bad with `duplicate_key`.
+    `row` is JSON of the raw row, or of the typed row for `duplicate_key`.
+
+    Raises:
+        SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
+    """
+    _require_columns(raw_df, definition)
+    ranked = raw_df.transform(_typed_rows, definition).transform(_ranked, definition)
+    names = [column.name for column in definition.columns]
+    good = ranked.where("_rank = 1 AND _reason IS NULL").select(DS, *names)
+    typed_row = F.to_json(F.struct(DS, *names), {"ignoreNullFields": "false"})
+    is_conflict = F.col("_reason").isNull() & (F.col("_rank") > 1) & ~F.col("_repeats")
+    bad = ranked.where(F.col("_reason").isNotNull() | is_conflict).select(
+        DS,
+        F.coalesce("_reason", F.lit("duplicate_key")).alias(REASON),
+        F.coalesce("_raw", typed_row).alias(ROW),
+        SOURCE_FILE,
+    )
+    return good, bad
+
+
+def check_ceiling(
+    pipeline: str,
+    day: date,
+    bad: int,
+    total: int,
+    max_share: float,
+    reasons: Mapping[str, int] | None = None,
+) -> None:
+    """Return if the bad share of a day is within the ceiling.
+
+    Raises:
+        TooManyBadRows: it is above; the message lists the most frequent reasons.
+    """
+    if not total or bad / total <= max_share:
+        return
+    worst = sorted((reasons or {}).items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{reason} {count}" for reason, count in worst[:5]) or "unknown"
+    raise TooManyBadRows(
+        f"{pipeline}: ds={day} has {bad} bad of {total} rows ({bad / total:.2%}, ceiling "
+        f"{max_share:.2%}): {listed}. Nothing was written to events. Look at the quarantine rows "
+        "of the day, mend the source, and run the day again; or raise max_bad_share."
+    )
+
+
+def _require_columns(raw_df: DataFrame, definition: Definition) -> None:
+    needed = [DS, *(column.name for column in definition.columns)]
+    missing = [name for name in needed if name not in raw_df.columns]
+    if missing:
+        raise SourceCorrupt(
+            f"{definition.name}: the source has no column {', '.join(missing)}; it has "
+            f"{', '.join(raw_df.columns)}. Mend the source, or the definition's columns."
+        )
+
+
+def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
+    """Add typed columns, the first broken rule and, for a bad row only, its raw JSON."""
+    types = dict(raw_df.dtypes)
+    rules = (
+        [F.when(F.col(CORRUPT_RECORD).isNotNull(), "malformed")]
+        if (CORRUPT_RECORD in types)
+        else []
+    )
+    required = {*definition.keys, definition.event_time}
+    for column in definition.columns:
+        rules += _broken_rules(column, types[column.name], column.name in required)
+    raw_row = F.to_json(F.struct(*raw_df.columns), {"ignoreNullFields": "false"})
+    reason = F.coalesce(*rules)
+    typed = [_cast(c).alias(c.name) for c in definition.columns]
+    file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
+    try:
+        return raw_df.select(
+            F.col(DS).cast("date").alias(DS),
+            *typed,
+            reason.alias("_reason"),
+            F.when(reason.isNotNull(), raw_row).alias("_raw"),
+            file.alias(SOURCE_FILE),
+        )
+    except AnalysisException as error:
+        raise SourceCorrupt(
+            f"{definition.name}: a source column cannot become its declared type: "
+            f"{str(error).splitlines()[0]} Types in the source: {types}. "
+            "Mend the source, or the definition's columns."
+        ) from error
+
+
+def _cast(column: Column) -> SparkColumn:
+    return F.col(column.name).try_cast(column.dtype)
+
+
+def _broken_rules(column: Column, raw_type: str, required: bool) -> list[SparkColumn]:
+    """Return one expression per rule: the reason where the rule is broken, else null."""
+    raw, value, name = F.col(column.name), _cast(column), column.name
+    wrong_type = raw.isNotNull() & value.isNull()
+    if column.dtype in _WHOLE and raw_type.startswith(_FRACTIONAL):
+        wrong_type = raw.isNotNull() & ~F.coalesce(value == raw, F.lit(False))
+    rules = [F.when(wrong_type, f"type({name})")] if raw_type != column.dtype else []
+    if required or not column.nullable:
+        rules.append(F.when(value.isNull(), f"null({name})"))
+    if column.dtype == "double":
+        is_infinite = F.abs(value) == F.lit(float("inf"))
+        rules.append(F.when(F.isnan(value) | is_infinite, f"not_finite({name})"))
+    out_of_range = [value < F.lit(column.minimum)] if column.minimum is not None else []
+    out_of_range += [value > F.lit(column.maximum)] if column.maximum is not None else []
+    rules += [F.when(broken, f"range({name})") for broken in out_of_range]
+    return rules
+
+
+def _ranked(typed_df: DataFrame, definition: Definition) -> DataFrame:
+    """Rank rows of the same (ds, keys), latest known first; equal rows come next to each other."""
+    names = [column.name for column in definition.columns]
+    # Two hashes with different first arguments: 128 bits tell contents apart.
+    content = [F.xxhash64(F.lit(salt), *names) for salt in (1, 2)]
+    times = [F.col(group.at) for group in definition.knowns]
+    known = F.greatest(*times) if len(times) > 1 else times[0]
+    group = Window.partitionBy(DS, *definition.keys, F.col("_reason").isNull()).orderBy(
+        known.desc_nulls_last(), *[part.desc() for part in content]
+    )
+    identity = F.struct(*content)
+    return typed_df.withColumns(
+        {
+            "_rank": F.row_number().over(group),
+            "_repeats": F.coalesce(F.lag(identity).over(group) == identity, F.lit(False)),
+        }
+    )

@@ -1,0 +1,31 @@
+"""What every step is given: the pipeline, where its state lives, and how to reach Spark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from feature_store.tables import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from feature_store.definition import Definition
+    from feature_store.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One pipeline under one home, in one Spark application."""
+
+    definition: Definition
+    home: Home
+    spark: SparkSession
+    warehouse: Warehouse
+    code: str
+    """Version of nightscore, pinned in every commit."""
+
+    @classmethod
+    def open(cls, definition: Definition, home: Home, spark: SparkSession, code: str) -> Context:
+        """Return the context of a pipeline; reads nothing yet."""
+        return cls(definition, home, spark, Warehouse(spark, home, definition.name), code)

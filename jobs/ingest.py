@@ -1,0 +1,109 @@
+"""Step `ingest`: source rows into `events`, `quarantine` and the lookups' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from feature_store.quarantine import check_ceiling, split_bad_rows
+from feature_store.schema import DS, EVENTS, QUARANTINE, TILES, lookup_table
+from feature_store.tiles import build_tiles
+from jobs.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs
+from jobs.steps import StepResult, outdated_days, write_outdated
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from feature_store.definition import Lookup
+    from feature_store.inputs import Inputs
+    from jobs.context import Context
+
+
+def ingest(context: Context, days: Sequence[date], *, force: bool = False) -> list[StepResult]:
+    """Bring events, quarantine and lookups of `days` up to date with the source.
+
+    The quarantine is written, and its ceiling checked, before the events: a day with too many bad
+    rows leaves the earlier events of that day untouched, and the reasons to be read.
+
+    Raises:
+        SourceDayMissing: the source has nothing for one of the days.
+        TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
+    """
+    inputs = {day: events_inputs(context, day) for day in days}
+    outdated = outdated_days(context, EVENTS, inputs, force)
+    results = []
+    if outdated:
+        results = _ingest_events(context, {day: inputs[day] for day in outdated})
+    else:
+        results = [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
+    for lookup in context.definition.lookups:
+        results.append(_ingest_lookup(context, lookup, days, force))
+    return results
+
+
+def build_day_tiles(context: Context, days: Sequence[date], *, force: bool = False) -> StepResult:
+    """Bring the tiles of `days` up to date with their events."""
+    inputs = {day: tiles_inputs(context, day) for day in days}
+
+    def compute(outdated: Sequence[date]) -> DataFrame:
+        return build_tiles(context.warehouse.read(EVENTS, outdated), context.definition)
+
+    return write_outdated(context, TILES, inputs, compute, force=force)
+
+
+def _ingest_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
+    days = sorted(inputs)
+    raw = context.definition.source.read(context.spark, days)
+    good, bad = split_bad_rows(raw, context.definition)
+    quarantine = write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)
+    events_rows = good.persist()
+    try:
+        _check_bad_share(context, days, events_rows)
+        events = write_outdated(context, EVENTS, inputs, lambda _: events_rows, force=True)
+    finally:
+        events_rows.unpersist()
+    return [quarantine, events]
+
+
+def _check_bad_share(context: Context, days: Sequence[date], good_df: DataFrame) -> None:
+    good = {row[DS]: row["count"] for row in good_df.groupBy(DS).count().collect()}
+    for day in days:
+        commit = context.warehouse.commit(QUARANTINE, day)
+        bad = commit.rows if commit else 0
+        if bad or not good.get(day):
+            _raise_for_day(context, day, bad, good.get(day, 0))
+
+
+def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
+    from feature_store.errors import SourceDayMissing
+
+    if not good and not bad:
+        raise SourceDayMissing(
+            context.definition.name, day, "the day is empty", "Wait for the source, then run again"
+        )
+    reasons = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
+    check_ceiling(
+        context.definition.name,
+        day,
+        bad,
+        bad + good,
+        context.definition.max_bad_share,
+        {row[0]: row[1] for row in reasons.collect()},
+    )
+
+
+def _ingest_lookup(
+    context: Context, lookup: Lookup, days: Sequence[date], force: bool
+) -> StepResult:
+    needed = lookup_days(context.definition, lookup, days)
+    inputs = {day: lookup_inputs(context, lookup, day) for day in needed}
+
+    def compute(outdated: Sequence[date]) -> DataFrame:
+        return lookup.source.read(context.spark, outdated)
+
+    # A lookup reaches back beyond the night's own day: those days are written only when missing
+    # or changed, never because the night was forced.
+    return write_outdated(context, lookup_table(lookup.name), inputs, compute, force=False)

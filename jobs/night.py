@@ -1,0 +1,163 @@
+"""One night: ingest -> features -> check -> score -> check -> publish, each step skippable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+from feature_store.errors import PublishFenced
+from jobs.build_features import build_day_features
+from jobs.ingest import build_day_tiles, ingest
+from jobs.publish import current, history, publish
+from jobs.quality import check_features, check_scores
+from jobs.score import plan_run, score_day
+
+if TYPE_CHECKING:
+    from jobs.context import Context
+    from jobs.model_registry import ModelRef
+    from jobs.publish import Publication
+    from jobs.score import ScoringRun
+
+log = logging.getLogger(__name__)
+
+Status = Literal["published", "already published"]
+OnStep = Callable[[str, float], None]
+"""Called at the end of a step with its name and seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NightRequest:
+    """What was asked of a night, and by whom."""
+
+    ds: date
+    model: ModelRef
+    force: bool = False
+    allow_older_model: bool = False
+    who: str
+    why: str = "nightly"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NightResult:
+    """How a night ended."""
+
+    ds: date
+    run_id: str
+    status: Status
+    rows: int
+    model_version: int
+    checks: int
+    """Checks run; 0 for a night that was done already."""
+    seconds: dict[str, float]
+    """Seconds of each step that ran."""
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by step, told to a listener as each step ends."""
+
+    on_step: OnStep
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure the block as one step."""
+        start = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - start, 3)
+        self.on_step(name, self.seconds[name])
+
+
+def run_night(context: Context, request: NightRequest, on_step: OnStep) -> NightResult:
+    """Publish the scores of one day, or find that they are published already.
+
+    Raises:
+        NightscoreError: the night failed; what was published before stays published.
+    """
+    watch = Stopwatch(on_step)
+    prepare_night(context, request.ds, watch, force=request.force)
+    return score_night(context, request, watch)
+
+
+def prepare_night(context: Context, day: date, watch: Stopwatch, *, force: bool) -> None:
+    """Bring events, tiles and features of a day up to date."""
+    log.info("night=prepare pipeline=%s ds=%s", context.definition.name, day)
+    with watch.step("ingest"):
+        ingest(context, [day], force=force)
+    with watch.step("features"):
+        if context.definition.histories:
+            build_day_tiles(context, [day], force=force)
+        build_day_features(context, [day], force=force)
+
+
+def score_night(context: Context, request: NightRequest, watch: Stopwatch) -> NightResult:
+    """Check, score, check and publish a day whose features are ready."""
+    day = request.ds
+    run = plan_run(context, day, request.model)
+    before = current(context, [day]).get(day)
+    done = finished(context, run, before, force=request.force)
+    if done is not None:
+        log.info("night=score ds=%s run_id=%s already published", day, run.run_id)
+        return _result(request, run, "already published", done.rows, 0, watch)
+    with watch.step("check features"):
+        checks = len(check_features(context, day))
+    with watch.step("score"):
+        staged = score_day(context, run, force=request.force)
+    with watch.step("check scores"):
+        checks += len(check_scores(context, day, run.run_id))
+    with watch.step("publish"):
+        publish(
+            context,
+            run,
+            staged.rows,
+            fence=before.sequence if before else 0,
+            who=request.who,
+            why=request.why,
+            allow_older_model=request.allow_older_model,
+        )
+    return _result(request, run, "published", staged.rows, checks, watch)
+
+
+def finished(
+    context: Context, run: ScoringRun, before: Publication | None, *, force: bool
+) -> Publication | None:
+    """Return the publication that makes this run unnecessary, or None.
+
+    Raises:
+        PublishFenced: the run was published once and rolled back on purpose.
+    """
+    if force or before is None:
+        return None
+    if before.run_id == run.run_id:
+        return before
+    if any(p.run_id == run.run_id for p in history(context, [run.ds])):
+        raise PublishFenced(
+            f"{context.definition.name} ds={run.ds}: run {run.run_id} was published before and "
+            f"replaced by {before.run_id} (by {before.who}: {before.why}). "
+            "Use --force to publish it again"
+        )
+    return None
+
+
+def _result(
+    request: NightRequest,
+    run: ScoringRun,
+    status: Status,
+    rows: int,
+    checks: int,
+    watch: Stopwatch,
+) -> NightResult:
+    return NightResult(
+        ds=request.ds,
+        run_id=run.run_id,
+        status=status,
+        rows=rows,
+        model_version=request.model.version,
+        checks=checks,
+        seconds=dict(watch.seconds),
+    )

@@ -1,0 +1,89 @@
+"""What a step reports, and the rule by which a day is done again or left alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from feature_store.errors import WriteConflict
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from feature_store.inputs import Inputs
+    from feature_store.lineage import DayCommit
+    from jobs.context import Context
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """What a step did: the days it wrote and those it found done."""
+
+    step: str
+    written: tuple[date, ...]
+    skipped: tuple[date, ...]
+    rows: int
+    """Rows of the table over all days asked for, written or found."""
+
+
+def outdated_days(
+    context: Context, table: str, inputs: Mapping[date, Inputs], force: bool
+) -> list[date]:
+    """Return the days whose stored inputs differ from `inputs`; all of them with `force`."""
+    commits = context.warehouse.commits(table)
+
+    def is_done(day: date) -> bool:
+        commit = commits.get((table, day, ""))
+        return commit is not None and commit.inputs == inputs[day]
+
+    return [day for day in sorted(inputs) if force or not is_done(day)]
+
+
+def write_outdated(
+    context: Context,
+    table: str,
+    inputs: Mapping[date, Inputs],
+    compute: Callable[[Sequence[date]], DataFrame],
+    *,
+    force: bool = False,
+) -> StepResult:
+    """Bring the days of a table up to date in one commit, leaving alone those that are.
+
+    A driver that lost a race looks again at what the winner wrote: the same inputs make the same
+    rows, and are accepted; anything else is raised.
+    """
+    days = outdated_days(context, table, inputs, force)
+    if days:
+        try:
+            context.warehouse.replace_days(table, compute(days), {d: inputs[d] for d in days})
+        except WriteConflict:
+            if outdated_days(context, table, inputs, force=False):
+                raise
+            log.warning("step=%s days=%d another driver wrote the same first", table, len(days))
+            days = []
+    commits = context.warehouse.commits(table)
+    result = StepResult(
+        step=table,
+        written=tuple(days),
+        skipped=tuple(sorted(set(inputs) - set(days))),
+        rows=sum(commits[table, day, ""].rows for day in inputs),
+    )
+    log.info(
+        "step=%s pipeline=%s written=%d skipped=%d rows=%d",
+        table,
+        context.definition.name,
+        len(result.written),
+        len(result.skipped),
+        result.rows,
+    )
+    return result
+
+
+def total_rows(commits: Mapping[date, DayCommit]) -> int:
+    """Return the rows of several day commits together."""
+    return sum(commit.rows for commit in commits.values())

@@ -1,0 +1,171 @@
+"""A pipeline small enough to reason about by hand; its source is a tuple of rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from feature_store.definition import (
+    Categorical,
+    Check,
+    Column,
+    Cross,
+    Definition,
+    History,
+    Known,
+    Label,
+    Lookup,
+    Numeric,
+    Training,
+)
+from feature_store.errors import SourceDayMissing
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+FIRST_DAY = date(2026, 1, 1)
+
+SCHEMA = (
+    "ds date, user string, item string, price double, planned_at timestamp, "
+    "happened_at timestamp, clicked boolean, click_known_at timestamp, source_file string"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One impression: `day` counts from FIRST_DAY, hours from that day's midnight UTC."""
+
+    day: int
+    user: str
+    item: str
+    price: float | None = 1.0
+    clicked: bool | None = False
+    planned: float = -6.0
+    click_known: float = 30.0
+
+    def values(self) -> tuple[object, ...]:
+        """Return the row in the order of SCHEMA."""
+        ds = FIRST_DAY + timedelta(days=self.day)
+        midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
+        planned = midnight + timedelta(hours=self.planned)
+        happened = midnight + timedelta(hours=12)
+        known = midnight + timedelta(hours=self.click_known)
+        facts = (self.user, self.item, self.price, planned, happened, self.clicked, known)
+        return (ds, *facts, "toy")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A source held in memory."""
+
+    rows: tuple[Row, ...]
+
+    def fingerprint(self, day: date) -> str:
+        """Return a digest of the day's rows."""
+        listed = [row for row in self.rows if FIRST_DAY + timedelta(days=row.day) == day]
+        if not listed:
+            raise SourceDayMissing("toy", day, "no such rows", "Add some")
+        return hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
+
+    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
+        """Return the raw rows of `days`."""
+        wanted = [row.values() for row in self.rows if row.values()[0] in set(days)]
+        return spark.createDataFrame(wanted, SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A lookup: (item, day, hour of the price, hour it became known, list price)."""
+
+    rows: tuple[tuple[str, int, float, float, float], ...]
+
+    def fingerprint(self, day: date) -> str:
+        """Return a digest of all rows."""
+        return hashlib.sha256(repr(self.rows).encode()).hexdigest()[:16]
+
+    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
+        """Return the rows of `days`."""
+        rows = []
+        for item, day, at, known, price in self.rows:
+            ds = FIRST_DAY + timedelta(days=day)
+            midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
+            if ds in set(days):
+                when = midnight + timedelta(hours=at), midnight + timedelta(hours=known)
+                rows.append((ds, item, price, *when))
+        schema = "ds date, item string, list_price double, event_time timestamp, known_at timestamp"
+        return spark.createDataFrame(rows, schema)
+
+
+COLUMNS = (
+    Column(name="user", dtype="string", known="plan", nullable=False),
+    Column(name="item", dtype="string", known="plan", nullable=False),
+    Column(name="price", dtype="double", known="plan", minimum=0.0),
+    Column(name="planned_at", dtype="timestamp", known="plan", nullable=False),
+    Column(name="happened_at", dtype="timestamp", known="plan", nullable=False),
+    Column(name="clicked", dtype="boolean", known="click"),
+    Column(name="click_known_at", dtype="timestamp", known="click"),
+)
+
+
+def toy_definition(
+    rows: Sequence[Row], prices: Prices | None = None, **changes: object
+) -> Definition:
+    """Return the toy pipeline over `rows`, with a price lookup if `prices` are given."""
+    lookups: tuple[Lookup, ...] = ()
+    extra: tuple[Numeric, ...] = ()
+    if prices is not None:
+        listed = Column(name="list_price", dtype="double", known="plan")
+        lookups = (
+            Lookup(
+                name="prices",
+                source=prices,
+                keys=("item",),
+                columns=(listed,),
+                at="happened_at",
+                max_age_hours=24,
+            ),
+        )
+        extra = (Numeric(name="list_price", column="prices.list_price"),)
+    definition = Definition(
+        name="toy",
+        description="impressions small enough to reason about",
+        source=Rows(tuple(rows)),
+        keys=("user", "item"),
+        event_time="happened_at",
+        knowns=(
+            Known(name="plan", at="planned_at"),
+            Known(name="click", at="click_known_at", after_event=True),
+        ),
+        columns=COLUMNS,
+        label=Label(name="clicked", expression="clicked", known="click"),
+        features=(
+            Categorical(name="user", column="user"),
+            Categorical(name="item", column="item"),
+            Cross(name="user_item", of=("user", "item")),
+            Numeric(name="price", column="price"),
+            *extra,
+        ),
+        histories=(
+            History(
+                name="item_ctr", keys=("item",), value="clicked", known="click", windows=(2, 4)
+            ),
+        ),
+        lookups=lookups,
+        checks=(
+            Check(stage="features", kind="row_count", minimum=1),
+            Check(stage="features", kind="between", columns=("price",), minimum=0, maximum=1000),
+            Check(stage="scores", kind="between", columns=("score",), minimum=0, maximum=1),
+        ),
+        training=Training(model="lr", epochs=2, batch_size=64, validation_days=1, min_count=1),
+        first_day=FIRST_DAY,
+        max_bad_share=0.5,
+    )
+    return replace(definition, **changes)  # type: ignore[arg-type]
+
+
+def toy_days(count: int) -> list[date]:
+    """Return the first `count` days."""
+    return [FIRST_DAY + timedelta(days=i) for i in range(count)]
