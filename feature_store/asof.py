@@ -58,7 +58,8 @@ def _near_in_time(
 
     A row's match lies in its own bucket or the one before; each side row is put in both.
     """
-    assert lookup.at is not None and lookup.max_age_hours is not None  # noqa: S101 - checked at load
+    assert lookup.at is not None  # noqa: S101 - checked at load
+    assert lookup.max_age_hours is not None  # noqa: S101 - checked at load
     age = lookup.max_age_hours * 3600
     bucket = (F.unix_timestamp("_event_time") / age).cast("bigint")
     side = side.withColumn("_bucket", F.explode(F.array(bucket, bucket + 1)))

@@ -39,8 +39,10 @@ class Source(Protocol):
         """
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
-        """Return the raw rows of `days`: column `ds` (date), every declared column (its declared
-        type, or string where the source is text), and `source_file` (string).
+        """Return the raw rows of `days`.
+
+        Columns: `ds` (date), every declared column (its declared type, or string where the source
+        is text), and `source_file` (string).
         """
 
 
@@ -190,7 +192,7 @@ class Gate:
     min_auc: float = 0.5
     max_ece: float = 0.05
     max_auc_drop: float = 0.002
-    """A challenger whose AUC is below the champion's by more than this, beyond doubt, is refused."""
+    """A challenger is refused whose AUC is, beyond doubt, this far below the champion's."""
     segments: tuple[str, ...] = ()
     """Categorical features whose larger values are compared one by one."""
     max_segment_auc_drop: float = 0.03

@@ -54,21 +54,22 @@ class DayCommit:
         )
 
 
-def commit_metadata(table: str, run_id: str, days: Mapping[date, Inputs], token: str) -> str:
+def commit_metadata(
+    table: str, runs: Mapping[date, str], days: Mapping[date, Inputs], token: str
+) -> str:
     """Return the JSON text stored in a data commit; equal inputs of many days are stored once.
 
     `token` is unique to the write, so that a writer finds its own commit among others.
     """
-    texts: dict[str, list[str]] = defaultdict(list)
+    texts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for day, inputs in sorted(days.items()):
-        texts[inputs.to_json()].append(day.isoformat())
+        texts[runs[day], inputs.to_json()].append(day.isoformat())
     return json.dumps(
         {
             "nightscore": 1,
             "table": table,
-            "run_id": run_id,
             "token": token,
-            "days": [[listed, text] for text, listed in texts.items()],
+            "days": [[run, listed, text] for (run, text), listed in texts.items()],
         },
         separators=(",", ":"),
     )
@@ -102,7 +103,7 @@ def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
         DayCommit(
             table=meta["table"],
             ds=date.fromisoformat(ds),
-            run_id=meta["run_id"],
+            run_id=run,
             version=version,
             rows=rows[ds],
             bytes=sizes[ds],
@@ -111,7 +112,7 @@ def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
             inputs=Inputs.from_json(text),
             token=meta["token"],
         )
-        for listed, text in meta["days"]
+        for run, listed, text in meta["days"]
         for ds in listed
     ]
 

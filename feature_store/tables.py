@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -35,9 +35,10 @@ class Warehouse:
     spark: SparkSession
     home: Home
     pipeline: str
-    _days: dict[Key, DayCommit] = field(default_factory=dict)
+    _days: dict[str, dict[Key, DayCommit]] = field(default_factory=dict)
     _seen: dict[str, set[int]] = field(default_factory=dict)
     _is_loaded: bool = False
+    _is_held: bool = False
 
     def location(self, table: str) -> str:
         """Return where a table lies."""
@@ -74,8 +75,20 @@ class Warehouse:
 
         Commits whose lineage row a crash lost are read from the table's log, and the row mended.
         """
-        self._catch_up(table)
-        return {key: commit for key, commit in self._days.items() if key[0] == table}
+        if not self._is_held or table not in self._seen:
+            self._catch_up(table)
+        return self._days.setdefault(table, {})
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Look at each table at most once within the block: one moment for many questions."""
+        outer, self._is_held = self._is_held, True
+        for table in list(self._seen):
+            self._catch_up(table)
+        try:
+            yield
+        finally:
+            self._is_held = outer
 
     def commit(self, table: str, day: date, run_id: str = "") -> DayCommit | None:
         """Return the commit that last replaced a day, or None."""
@@ -99,25 +112,25 @@ class Warehouse:
         frame: DataFrame,
         inputs: Mapping[date, Inputs],
         *,
-        run_id: str = "",
-        partitions: Mapping[str, str] | None = None,
+        runs: Mapping[date, str] | None = None,
+        run_column: str = RUN_ID,
     ) -> dict[date, DayCommit]:
         """Replace the days in `inputs` by the rows of `frame`, all in one commit or not at all.
 
         Args:
             table: a table of this pipeline; made if there is none.
-            frame: the rows; each must belong to one of the days (and to `partitions`).
+            frame: the rows; each must belong to one of the days (and to that day's run).
             inputs: what each day was made of; stored in the commit.
-            run_id: the run that owns the rows, where a day may hold those of several.
-            partitions: further partition columns with the one value that is replaced.
+            runs: the run whose rows are replaced, per day, where a day holds those of several.
+            run_column: the partition column that holds the run.
 
         Raises:
             WriteConflict: another driver replaced one of the days meanwhile.
             WriteFailed: anything else went wrong; the table is as it was.
         """
-        partitions = partitions or {}
         days, token = sorted(inputs), uuid.uuid4().hex
-        conditions = [days_predicate(days), *(f"{c} = '{_word(v)}'" for c, v in partitions.items())]
+        keys = {day: (runs or {}).get(day, "") for day in days}
+        predicate = runs_predicate(runs, run_column) if runs else days_predicate(days)
         if table == SCORES:
             self._create_scores(frame)
         meter = CostMeter(self.spark)
@@ -127,14 +140,14 @@ class Warehouse:
                 frame.hint("rebalance", DS)
                 .write.format("delta")
                 .mode("overwrite")
-                .partitionBy(DS, *partitions)
-                .option("replaceWhere", " AND ".join(conditions))
-                .option("userMetadata", commit_metadata(table, run_id, inputs, token))
+                .partitionBy(DS, *([run_column] if runs else []))
+                .option("replaceWhere", predicate)
+                .option("userMetadata", commit_metadata(table, keys, inputs, token))
                 .save(self.location(table))
             )
         seconds, core_seconds = meter.read()
         self._catch_up(table, token, seconds / len(days), core_seconds / len(days))
-        return {day: self._days[table, day, run_id] for day in days}
+        return {day: self._days[table][table, day, keys[day]] for day in days}
 
     def append(self, table: str, frame: DataFrame, partition_by: Sequence[str] = ()) -> None:
         """Append rows to a table in one commit; the table is made if there is none."""
@@ -224,9 +237,10 @@ class Warehouse:
     def _remember(self, commits: Iterable[DayCommit]) -> None:
         for commit in commits:
             key = (commit.table, commit.ds, commit.run_id)
-            known = self._days.get(key)
+            days = self._days.setdefault(commit.table, {})
+            known = days.get(key)
             if known is None or commit.version >= known.version:
-                self._days[key] = commit
+                days[key] = commit
             self._seen.setdefault(commit.table, set()).add(commit.version)
 
     def _next_step(self, days: Sequence[date]) -> str:
@@ -243,6 +257,14 @@ def days_predicate(days: Iterable[date]) -> str:
         return f"{DS} >= DATE'{ordered[0]}' AND {DS} <= DATE'{ordered[-1]}'"
     listed = ", ".join(f"DATE'{day}'" for day in ordered)
     return f"{DS} IN ({listed})"
+
+
+def runs_predicate(runs: Mapping[date, str], run_column: str) -> str:
+    """Return the SQL condition that selects exactly these days' runs."""
+    if len(set(runs.values())) == 1:
+        return f"{days_predicate(runs)} AND {run_column} = '{_word(next(iter(runs.values())))}'"
+    listed = (f"({DS} = DATE'{d}' AND {run_column} = '{_word(run)}')" for d, run in runs.items())
+    return " OR ".join(listed)
 
 
 def _word(value: str) -> str:

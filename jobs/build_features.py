@@ -25,7 +25,8 @@ def build_day_features(
     Raises:
         PartitionNotReady: a day of events, of the history window or of a lookup is missing.
     """
-    inputs = {day: features_inputs(context, day) for day in days}
+    with context.warehouse.held():
+        inputs = {day: features_inputs(context, day) for day in days}
     return write_outdated(
         context, FEATURES, inputs, lambda outdated: features_frame(context, outdated), force=force
     )

@@ -46,7 +46,8 @@ def ingest(context: Context, days: Sequence[date], *, force: bool = False) -> li
 
 def build_day_tiles(context: Context, days: Sequence[date], *, force: bool = False) -> StepResult:
     """Bring the tiles of `days` up to date with their events."""
-    inputs = {day: tiles_inputs(context, day) for day in days}
+    with context.warehouse.held():
+        inputs = {day: tiles_inputs(context, day) for day in days}
 
     def compute(outdated: Sequence[date]) -> DataFrame:
         return build_tiles(context.warehouse.read(EVENTS, outdated), context.definition)

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 from feature_store.errors import PublishFenced
 from jobs.build_features import build_day_features
 from jobs.ingest import build_day_tiles, ingest
-from jobs.publish import current, history, publish
-from jobs.quality import check_features, check_scores
-from jobs.score import plan_run, score_day
+from jobs.ledger import current, history
+from jobs.publish import StagedRun, publish
+from jobs.quality import check_features, check_scores, require_passed
+from jobs.score import plan_run, score_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
+    from jobs.ledger import Publication
     from jobs.model_registry import ModelRef
-    from jobs.publish import Publication
     from jobs.score import ScoringRun
 
 log = logging.getLogger(__name__)
@@ -105,21 +106,23 @@ def score_night(context: Context, request: NightRequest, watch: Stopwatch) -> Ni
         log.info("night=score ds=%s run_id=%s already published", day, run.run_id)
         return _result(request, run, "already published", done.rows, 0, watch)
     with watch.step("check features"):
-        checks = len(check_features(context, day))
+        checks = require_passed(context, "features", day, check_features(context, [day]))
     with watch.step("score"):
-        staged = score_day(context, run, force=request.force)
+        staged = score_days(context, [run], force=request.force)[day]
     with watch.step("check scores"):
-        checks += len(check_scores(context, day, run.run_id))
+        checked = check_scores(context, {day: run.run_id})
+        checks += require_passed(context, "scores", day, checked)
     with watch.step("publish"):
-        publish(
+        fence = before.sequence if before else 0
+        outcome = publish(
             context,
-            run,
-            staged.rows,
-            fence=before.sequence if before else 0,
+            [StagedRun(run=run, rows=staged.rows, fence=fence)],
             who=request.who,
             why=request.why,
             allow_older_model=request.allow_older_model,
-        )
+        )[day]
+        if isinstance(outcome, PublishFenced):
+            raise outcome
     return _result(request, run, "published", staged.rows, checks, watch)
 
 

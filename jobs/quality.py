@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from feature_store.checks import CheckResult, run_checks
 from feature_store.errors import CheckFailed
 from feature_store.inputs import Inputs
-from feature_store.schema import FEATURES, QUALITY, SCORES
+from feature_store.schema import FEATURES, QUALITY, RUN_ID, SCORES
+from feature_store.tables import days_predicate, runs_predicate
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
 
 Stage = Literal["features", "scores"]
+Results = dict[date, list[CheckResult]]
 
 _SCHEMA = (
     "ds date, stage string, run_id string, check string, column string, passed boolean, "
@@ -27,27 +27,43 @@ _SCHEMA = (
 )
 
 
-def check_features(context: Context, day: date) -> list[CheckResult]:
-    """Check a day of features and record every result.
+def check_features(context: Context, days: Sequence[date]) -> Results:
+    """Check days of features one by one, and record every result in one commit."""
+    features = context.warehouse.read(FEATURES, days)
+    results = {
+        day: run_checks(features.where(days_predicate([day])), context.definition, "features", day)
+        for day in days
+    }
+    versions = {day: context.warehouse.commit(FEATURES, day) for day in days}
+    _record(context, "features", results, {d: f"v{c.version}" for d, c in versions.items() if c})
+    return results
+
+
+def check_scores(context: Context, runs: Mapping[date, str]) -> Results:
+    """Check the staged scores of runs (day -> run id), and record every result in one commit.
+
+    The first check of a day is that there is one score for every row of features.
+    """
+    scores = context.warehouse.read(SCORES, list(runs))
+    results = {}
+    for day, run_id in runs.items():
+        frame = scores.where(runs_predicate({day: run_id}, RUN_ID))
+        checked = run_checks(frame, context.definition, "scores", day)
+        results[day] = [audit_rows(context, day, run_id), *checked]
+    _record(context, "scores", results, runs)
+    return results
+
+
+def require_passed(context: Context, stage: Stage, day: date, results: Results) -> int:
+    """Return how many checks passed.
 
     Raises:
-        CheckFailed: a check failed; names check, column and rows.
+        CheckFailed: one did not; names check, column and rows.
     """
-    commit = context.warehouse.commit(FEATURES, day)
-    version = commit.version if commit else 0
-    frame = context.warehouse.read(FEATURES, [day])
-    return _check(context, frame, "features", day, f"v{version}")
-
-
-def check_scores(context: Context, day: date, run_id: str) -> list[CheckResult]:
-    """Check the staged scores of a run, one for each row of features, and record every result.
-
-    Raises:
-        CheckFailed: a check failed; names check, column and rows.
-    """
-    frame = context.warehouse.read(SCORES, [day]).where(f"run_id = '{run_id}'")
-    audit = audit_rows(context, day, run_id)
-    return _check(context, frame, "scores", day, run_id, [audit])
+    failed = [result for result in results[day] if not result.passed]
+    if failed:
+        raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
+    return len(results[day])
 
 
 def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
@@ -67,23 +83,6 @@ def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
     )
 
 
-def _check(
-    context: Context,
-    frame: DataFrame,
-    stage: Stage,
-    day: date,
-    run_id: str,
-    further: Sequence[CheckResult] = (),
-) -> list[CheckResult]:
-    results = [*further, *run_checks(frame, context.definition, stage, day)]
-    _record(context, stage, day, run_id, results)
-    failed = [result for result in results if not result.passed]
-    log.info("step=check_%s ds=%s checks=%d failed=%d", stage, day, len(results), len(failed))
-    if failed:
-        raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
-    return results
-
-
 def failure_text(pipeline: str, day: date, stage: str, failed: Sequence[CheckResult]) -> str:
     """Return which checks failed, on which column, for how many rows, and what to do."""
     listed = "; ".join(
@@ -98,15 +97,21 @@ def failure_text(pipeline: str, day: date, stage: str, failed: Sequence[CheckRes
     )
 
 
-def _record(
-    context: Context, stage: Stage, day: date, run_id: str, results: Sequence[CheckResult]
-) -> None:
+def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date, str]) -> None:
     rows = [
-        (day, stage, run_id, r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows)
-        for r in results
+        (
+            *(day, stage, runs[day]),
+            *(r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows),
+        )
+        for day, checked in results.items()
+        for r in checked
     ]
-    frame = context.spark.createDataFrame(rows, _SCHEMA)
-    inputs = Inputs(definition=run_id, code=context.code)
     context.warehouse.replace_days(
-        QUALITY, frame, {day: inputs}, run_id=stage, partitions={"stage": stage}
+        QUALITY,
+        context.spark.createDataFrame(rows, _SCHEMA),
+        {day: Inputs(definition=runs[day], code=context.code) for day in results},
+        runs=dict.fromkeys(results, stage),
+        run_column="stage",
     )
+    failed = sum(not r.passed for checked in results.values() for r in checked)
+    log.info("step=check_%s days=%d checks=%d failed=%d", stage, len(results), len(rows), failed)

@@ -8,6 +8,7 @@ which would run the model twice: write it first.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,12 @@ from pyspark.sql.types import FloatType, StructField, StructType
 
 from feature_store.encode import KEYS, VALUES, pack
 from feature_store.errors import PartitionNotReady
-from feature_store.schema import FEATURES, RUN_ID, SCORE, SCORES
+from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES
 from jobs.expected import run_id, scores_inputs
 from jobs.scorer import score_batches, score_series
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from feature_store.definition import Definition
     from feature_store.inputs import Inputs
@@ -55,35 +56,54 @@ def plan_run(context: Context, day: date, model: ModelRef) -> ScoringRun:
     return ScoringRun(ds=day, run_id=name, inputs=inputs, model=model)
 
 
-def score_day(context: Context, run: ScoringRun, *, force: bool = False) -> DayCommit:
-    """Stage the scores of a run, unless they are staged already.
+def score_days(
+    context: Context, runs: Sequence[ScoringRun], *, force: bool = False
+) -> dict[date, DayCommit]:
+    """Stage the scores of runs of one model, in one commit; those staged already are left alone.
 
     Raises:
-        PartitionNotReady: the day has no rows to score.
+        PartitionNotReady: a day has no rows to score.
         BundleInvalid: the model was trained on another encoding of the features.
     """
-    staged = context.warehouse.commit(SCORES, run.ds, run.run_id)
-    if staged is not None and not force:
-        log.info("step=score run_id=%s skipped=1 rows=%d", run.run_id, staged.rows)
+    commits = {run.ds: context.warehouse.commit(SCORES, run.ds, run.run_id) for run in runs}
+    staged = {ds: commit for ds, commit in commits.items() if commit is not None and commit.rows}
+    to_do = [run for run in runs if force or run.ds not in staged]
+    if not to_do:
+        log.info("step=score pipeline=%s skipped=%d", context.definition.name, len(runs))
         return staged
-    features = context.warehouse.commit(FEATURES, run.ds)
-    if features is None or features.rows == 0:
-        pipeline = context.definition.name
-        step = f"Run: nightscore plan --pipeline {pipeline} --from {run.ds} --to {run.ds}"
-        raise PartitionNotReady(FEATURES, [run.ds], step)
-    rows_df = context.warehouse.read(FEATURES, [run.ds])
-    scored = score_frame(rows_df, context.definition, run.model).withColumn(
-        RUN_ID, F.lit(run.run_id)
-    )
+    days = [run.ds for run in to_do]
+    _require_rows(context, days)
+    scored = score_frame(
+        context.warehouse.read(FEATURES, days), context.definition, to_do[0].model
+    ).withColumn(RUN_ID, _run_of_day(to_do))
     written = context.warehouse.replace_days(
         SCORES,
         scored,
-        {run.ds: run.inputs},
-        run_id=run.run_id,
-        partitions={RUN_ID: run.run_id},
-    )[run.ds]
-    log.info("step=score run_id=%s rows=%d seconds=%.1f", run.run_id, written.rows, written.seconds)
-    return written
+        {run.ds: run.inputs for run in to_do},
+        runs={run.ds: run.run_id for run in to_do},
+    )
+    log.info(
+        "step=score pipeline=%s days=%d rows=%d seconds=%.1f",
+        context.definition.name,
+        len(written),
+        sum(commit.rows for commit in written.values()),
+        sum(commit.seconds for commit in written.values()),
+    )
+    return staged | written
+
+
+def _require_rows(context: Context, days: Sequence[date]) -> None:
+    commits = {day: context.warehouse.commit(FEATURES, day) for day in days}
+    empty = [day for day, commit in commits.items() if commit is None or commit.rows == 0]
+    if empty:
+        pipeline = context.definition.name
+        step = f"Run: nightscore plan --pipeline {pipeline} --from {empty[0]} --to {empty[-1]}"
+        raise PartitionNotReady(FEATURES, empty, step)
+
+
+def _run_of_day(runs: Sequence[ScoringRun]) -> Column:
+    pairs = [F.lit(item) for run in runs for item in (run.ds, run.run_id)]
+    return F.create_map(*pairs)[F.col(DS)]
 
 
 def score_frame(features_df: DataFrame, definition: Definition, model: ModelRef) -> DataFrame:
@@ -99,5 +119,5 @@ def register_udf(spark: SparkSession, model: ModelRef, name: str = "nightscore_s
 
     `feature_store.encode.pack` makes the two arrays from features.
     """
-    function: Any = score_series(model.path, model.digest)
-    spark.udf.register(name, pandas_udf(function, FloatType()))
+    make_udf: Any = pandas_udf  # its stubs know no iterator of several series
+    spark.udf.register(name, make_udf(score_series(model.path, model.digest), FloatType()))

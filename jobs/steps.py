@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from feature_store.inputs import Inputs
-    from feature_store.lineage import DayCommit
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
@@ -82,8 +81,3 @@ def write_outdated(
         result.rows,
     )
     return result
-
-
-def total_rows(commits: Mapping[date, DayCommit]) -> int:
-    """Return the rows of several day commits together."""
-    return sum(commit.rows for commit in commits.values())
