@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from feature_store.errors import CheckFailed
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -37,7 +39,7 @@ class CheckResult:
 def run_checks(
     df: DataFrame, definition: Definition, stage: Literal["features", "scores"], ds: date
 ) -> list[CheckResult]:
-    """Return one result per check of the stage, in the definition's order; nothing is raised.
+    """Return one result per check of the stage, in the definition's order; a failure is a result.
 
     All checks run in one batch that only says yes or no; those that failed run again for their
     counts. A check that cannot be computed has failed, and says why.
@@ -47,11 +49,20 @@ def run_checks(
         definition: whose checks to run.
         stage: which of them.
         ds: the day, for the name of the run.
+
+    Raises:
+        CheckFailed: a column that a check names is not there.
     """
     checks = [check for check in definition.checks if check.stage == stage]
     if not checks:
         return []
     columns = sorted({name for check in checks for name in check.columns}) or df.columns[:1]
+    missing = [name for name in columns if name not in df.columns]
+    if missing:
+        raise CheckFailed(
+            f"{definition.name}: {stage} of ds={ds} lack the column {', '.join(missing)} that a "
+            f"check names; there are {', '.join(df.columns)}. Build the day again."
+        )
     cached = df.select(*columns).coalesce(1).persist()
     try:
         rows = cached.count()

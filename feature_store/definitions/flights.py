@@ -1,0 +1,204 @@
+"""Will a flight out of New York arrive more than 15 minutes late? Scored the evening before."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from feature_store.definition import (
+    Categorical,
+    Check,
+    Column,
+    Cross,
+    Definition,
+    Gate,
+    History,
+    Known,
+    Label,
+    Lookup,
+    Numeric,
+    Training,
+)
+from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+
+_LATE = "arr_delay > 15"
+# A day-long delay says no more than a two-hour one, and would own the mean.
+_ARRIVAL = "least(greatest(arr_delay, -30), 120)"
+_DEPARTURE = "least(greatest(dep_delay, -10), 120)"
+
+_SCHEDULE = (
+    Column(name="carrier", dtype="string", known="schedule", nullable=False),
+    Column(name="origin", dtype="string", known="schedule", nullable=False),
+    Column(name="dest", dtype="string", known="schedule", nullable=False),
+    Column(name="route", dtype="string", known="schedule", nullable=False),
+    Column(name="tailnum", dtype="string", known="schedule"),
+    Column(name="flight", dtype="int", known="schedule", nullable=False, minimum=1),
+    Column(name="distance", dtype="int", known="schedule", minimum=1, maximum=12_000),
+    Column(name="weekday", dtype="int", known="schedule", minimum=1, maximum=7),
+    Column(name="sched_dep_hour", dtype="int", known="schedule", minimum=0, maximum=23),
+    Column(name="sched_dep_minute_of_day", dtype="int", known="schedule", minimum=0, maximum=1440),
+    Column(name="sched_arr_minute_of_day", dtype="int", known="schedule", minimum=0, maximum=1440),
+    Column(name="sched_minutes", dtype="int", known="schedule", minimum=1, maximum=1440),
+    Column(name="hour_departures", dtype="int", known="schedule", minimum=1),
+    Column(name="sched_dep_at", dtype="timestamp", known="schedule", nullable=False),
+    Column(name="schedule_known_at", dtype="timestamp", known="schedule", nullable=False),
+)
+
+_OUTCOME = (
+    Column(name="dep_delay", dtype="int", known="departure", minimum=-120, maximum=2_880),
+    Column(name="departed_at", dtype="timestamp", known="departure", nullable=False),
+    Column(name="arr_delay", dtype="int", known="arrival", minimum=-240, maximum=2_880),
+    Column(name="arrival_known_at", dtype="timestamp", known="arrival", nullable=False),
+)
+
+_WEATHER = (
+    "temp",
+    "dewp",
+    "humid",
+    "wind_dir",
+    "wind_speed",
+    "wind_gust",
+    "precip",
+    "pressure",
+    "visib",
+)
+
+DEFINITION = Definition(
+    name="flights",
+    description="Flights out of New York City, 2013: late by more than 15 minutes on arrival?",
+    source=NycFlights(),
+    keys=("carrier", "flight", "origin"),
+    event_time="sched_dep_at",
+    knowns=(
+        Known(name="schedule", at="schedule_known_at"),
+        Known(name="departure", at="departed_at", after_event=True),
+        Known(name="arrival", at="arrival_known_at", after_event=True),
+    ),
+    columns=(*_SCHEDULE, *_OUTCOME),
+    # Cancelled and diverted flights have no arr_delay, and so no label.
+    label=Label(name="late", expression=_LATE, known="arrival"),
+    # No month: with nine months to learn from it only misleads (AUC .6368 without, .6213 with).
+    features=(
+        Categorical(name="carrier", column="carrier"),
+        Categorical(name="origin", column="origin"),
+        Categorical(name="dest", column="dest"),
+        Categorical(name="tailnum", column="tailnum"),
+        Categorical(name="weekday", column="weekday"),
+        Categorical(name="sched_dep_hour", column="sched_dep_hour"),
+        Categorical(name="manufacturer", column="planes.manufacturer"),
+        Categorical(name="model", column="planes.model"),
+        Categorical(name="engine", column="planes.engine"),
+        Cross(name="carrier_dest", of=("carrier", "dest")),
+        Cross(name="origin_hour", of=("origin", "sched_dep_hour")),
+        Cross(name="service", of=("carrier", "flight", "origin")),
+        Numeric(name="distance", column="distance", transform="log1p"),
+        Numeric(name="dep_minute", column="sched_dep_minute_of_day"),
+        Numeric(name="arr_minute", column="sched_arr_minute_of_day"),
+        Numeric(name="sched_minutes", column="sched_minutes"),
+        Numeric(name="hour_departures", column="hour_departures"),
+        Numeric(name="plane_year", column="planes.plane_year"),
+        Numeric(name="seats", column="planes.seats"),
+        *(Numeric(name=name, column=f"weather.{name}") for name in _WEATHER),
+    ),
+    histories=(
+        History(
+            name="carrier_late", keys=("carrier",), value=_LATE, known="arrival", windows=(7, 28)
+        ),
+        History(name="route_late", keys=("route",), value=_LATE, known="arrival", windows=(7, 28)),
+        History(
+            name="tailnum_late", keys=("tailnum",), value=_LATE, known="arrival", windows=(7, 28)
+        ),
+        History(
+            name="origin_hour_late",
+            keys=("origin", "sched_dep_hour"),
+            value=_LATE,
+            known="arrival",
+            windows=(7, 28),
+        ),
+        History(
+            name="service_arrival",
+            keys=("carrier", "flight", "origin"),
+            value=_ARRIVAL,
+            known="arrival",
+            windows=(28,),
+        ),
+        History(
+            name="origin_arrival",
+            keys=("origin",),
+            value=_ARRIVAL,
+            known="arrival",
+            windows=(1, 7),
+            aggregates=("mean",),
+        ),
+        History(
+            name="carrier_departure",
+            keys=("carrier", "origin"),
+            value=_DEPARTURE,
+            known="departure",
+            windows=(7, 28),
+            aggregates=("mean",),
+        ),
+    ),
+    lookups=(
+        # Hourly observations stand in for the forecast issued the evening before (NycWeather).
+        Lookup(
+            name="weather",
+            source=NycWeather(),
+            keys=("origin",),
+            columns=tuple(Column(name=name, dtype="double", known="schedule") for name in _WEATHER),
+            at="sched_dep_at",
+            max_age_hours=3,
+        ),
+        Lookup(
+            name="planes",
+            source=NycPlanes(),
+            keys=("tailnum",),
+            columns=(
+                Column(name="manufacturer", dtype="string", known="schedule"),
+                Column(name="model", dtype="string", known="schedule"),
+                Column(name="engine", dtype="string", known="schedule"),
+                Column(name="plane_year", dtype="int", known="schedule"),
+                Column(name="seats", dtype="int", known="schedule"),
+            ),
+            snapshot=True,
+        ),
+    ),
+    checks=(
+        # 634 flights on Thanksgiving is the least of the year, 1014 in July the most.
+        Check(stage="features", kind="row_count", minimum=400, maximum=1_500),
+        Check(stage="features", kind="not_null", columns=("carrier",)),
+        Check(stage="features", kind="not_null", columns=("origin",)),
+        Check(stage="features", kind="not_null", columns=("dest",)),
+        Check(stage="features", kind="unique", columns=("carrier", "flight", "origin")),
+        Check(stage="features", kind="in_set", columns=("origin",), values=("EWR", "JFK", "LGA")),
+        Check(
+            stage="features",
+            kind="in_set",
+            columns=("sched_dep_hour",),
+            values=tuple(str(hour) for hour in range(24)),
+        ),
+        Check(stage="features", kind="not_null", columns=("tailnum",), mostly=0.25),
+        Check(stage="features", kind="between", columns=("dep_minute",), minimum=0, maximum=1440),
+        Check(stage="features", kind="between", columns=("distance",), minimum=1, maximum=12_000),
+        Check(stage="features", kind="between", columns=("temp",), minimum=-30, maximum=120),
+        Check(stage="features", kind="between", columns=("humid",), minimum=0, maximum=100),
+        Check(stage="features", kind="between", columns=("wind_speed",), minimum=0, maximum=120),
+        Check(stage="features", kind="between", columns=("visib",), minimum=0, maximum=10),
+        Check(stage="features", kind="between", columns=("pressure",), minimum=900, maximum=1_100),
+        Check(
+            stage="features",
+            kind="between",
+            columns=("carrier_late_mean_28d",),
+            minimum=0,
+            maximum=1,
+        ),
+        Check(stage="scores", kind="row_count", minimum=400, maximum=1_500),
+        Check(stage="scores", kind="not_null", columns=("score",)),
+        Check(stage="scores", kind="between", columns=("score",), minimum=0, maximum=1),
+        Check(stage="scores", kind="unique", columns=("carrier", "flight", "origin")),
+        Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.01, maximum=0.9),
+    ),
+    training=Training(model="finalmlp", validation_days=21),
+    gate=Gate(min_auc=0.6, segments=("carrier", "origin")),
+    first_day=date(2013, 1, 1),
+    last_day=date(2013, 12, 31),
+)
