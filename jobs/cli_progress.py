@@ -1,0 +1,89 @@
+"""Progress on stderr: a live line per step on a terminal, one plain line per finished step else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Says what is being done and what it took; results never go through here."""
+
+    def __init__(self, steps: Sequence[str] = ()) -> None:
+        """Show nothing yet.
+
+        Args:
+            steps: what is expected to come, in order, where only the end of a step is told.
+        """
+        self._expected = list(steps)
+        self._console: Console | None = None
+        self._live: Live | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Progress:
+        """Start the live line, on a terminal."""
+        if sys.stderr.isatty():
+            self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the live line away; finished steps stay."""
+        if self._live is not None:
+            self._live.stop()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Show the block as one step."""
+        self._now(name)
+        start = time.monotonic()
+        yield
+        self.on_step(name, time.monotonic() - start)
+
+    def on_step(self, name: str, seconds: float) -> None:
+        """Tell that a step ended; the next one expected is shown."""
+        self.note(f"{name:<16} {seconds:6.1f} s")
+        if name in self._expected:
+            del self._expected[: self._expected.index(name) + 1]
+        if self._expected:
+            self._now(self._expected[0])
+
+    def expect(self, *steps: str) -> None:
+        """Say what comes now, in order; the first of it is shown."""
+        self._expected = list(steps)
+        self._now(steps[0])
+
+    def note(self, line: str) -> None:
+        """Print a line that stays."""
+        if self._console is not None:
+            self._console.print(line, style="dim", markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _now(self, name: str) -> None:
+        if self._live is not None and self._task is not None:
+            self._live.reset(self._task, description=name)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress as Live
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._live = Live(*columns, console=self._console, transient=True, refresh_per_second=4)
+        self._task = self._live.add_task("starting", total=None)
+        self._live.start()

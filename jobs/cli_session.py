@@ -1,0 +1,54 @@
+"""What the commands have in common: who asks, for which pipeline and day, and a Spark session."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from feature_store import definitions
+from feature_store.home import Home
+from jobs.config import check_day, parse_ds
+
+if TYPE_CHECKING:
+    from feature_store.definition import Definition
+    from jobs.cli_progress import Progress
+    from jobs.context import Context
+
+
+def who() -> str:
+    """Return who is asking: NIGHTSCORE_USER, else the user of this machine."""
+    named = os.environ.get("NIGHTSCORE_USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid-{os.getuid()}"
+
+
+def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
+    """Return the definition and the day that were asked for.
+
+    Raises:
+        UsageError: there is no such pipeline, or the day is malformed or not one of its days.
+    """
+    definition = definitions.load(pipeline)
+    return definition, check_day(definition, parse_ds(ds))
+
+
+@contextmanager
+def open_context(definition: Definition, progress: Progress, what: str) -> Iterator[Context]:
+    """Yield the pipeline in a Spark application of its own, stopped afterwards."""
+    with ExitStack() as stack:
+        with progress.step("start spark"):
+            from jobs.context import Context
+            from jobs.spark import spark_session
+            from jobs.version import code_version
+
+            session = spark_session(f"nightscore {what} {definition.name}")
+            spark = stack.enter_context(session)
+        yield Context.open(definition, Home.from_env(), spark, code_version())
