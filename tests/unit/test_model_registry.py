@@ -1,0 +1,166 @@
+"""Promises of the model registry: one champion, pinned by digest; nothing promoted unverified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from feature_store.errors import NoChampion, UsageError
+from feature_store.home import Home
+from jobs import model_registry as registry
+from models.errors import BundleInvalid, BundleTampered
+
+FILES = (
+    "weights.safetensors",
+    "tables.safetensors",
+    "model.pt2",
+    "signature.json",
+    "metrics.json",
+    "golden.safetensors",
+)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database, made once: its migrations take seconds."""
+    home = Home.of(tmp_path_factory.mktemp("registry"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        registry.register(home, "other", save_bundle(home, "z", "other"), {}, {}, {})
+    return home.local_path("mlflow.db")
+
+
+@pytest.fixture
+def ready(home: Home, database: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home whose database is there."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home.local_path("mlflow.db").parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(database, home.local_path("mlflow.db"))
+    return home
+
+
+def save_bundle(home: Home, weights: str, pipeline: str = "toy") -> Path:
+    """A folder that passes for a bundle until it is loaded."""
+    place = registry.new_bundle_path(home, pipeline)
+    place.mkdir(parents=True)
+    for name in FILES:
+        (place / name).write_text(weights)
+    sums = {name: hashlib.sha256(weights.encode()).hexdigest() for name in FILES}
+    (place / "manifest.json").write_text(json.dumps({"format": 1, "model": "lr", "files": sums}))
+    return place
+
+
+def register(home: Home, weights: str) -> registry.ModelRef:
+    return registry.register(
+        home, "toy", save_bundle(home, weights), {"eval_auc": 0.7}, {"epochs": 2}, {"code": "1"}
+    )
+
+
+def test_a_registered_bundle_lies_under_its_digest_and_is_found_by_number(ready: Home) -> None:
+    ref = register(ready, "a")
+    assert (ref.version, ref.model, ref.aliases, ref.metrics) == (1, "lr", (), {"eval_auc": 0.7})
+    assert ref.path == ready.path("bundles", "toy", f"lr-{ref.digest[:12]}")
+    assert registry.get(ready, "toy", "1") == registry.get(ready, "toy", 1) == ref
+    assert sorted(p.name for p in Path(ref.path).parent.iterdir()) == [Path(ref.path).name]
+
+
+def test_without_a_promotion_there_is_no_champion(ready: Home) -> None:
+    with pytest.raises(NoChampion, match="toy: no champion model"):
+        registry.champion(ready, "toy")
+    register(ready, "a")
+    with pytest.raises(NoChampion):
+        registry.champion(ready, "toy")
+
+
+def test_the_same_bundle_keeps_its_version(ready: Home) -> None:
+    assert register(ready, "a") == register(ready, "a")
+    assert len(registry.list_models(ready, "toy")) == 1
+
+
+def test_promotion_moves_the_champion_and_ends_the_challenge(ready: Home) -> None:
+    first, second = register(ready, "a"), register(ready, "b")
+    registry.promote(ready, "toy", first.version, "ann", "first")
+    registry.challenge(ready, "toy", second.version)
+    assert registry.get(ready, "toy", "challenger").version == 2
+    promoted = registry.promote(ready, "toy", second.version, "bob", "better")
+    assert promoted == registry.champion(ready, "toy")
+    assert [(m.version, m.aliases) for m in registry.list_models(ready, "toy")] == [
+        (2, ("champion",)),
+        (1, ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        (7, "model version 7 does not exist; there are: 1"),
+        ("challenger", "there is no challenger now"),
+        ("best", "must be a version number or one of champion, challenger"),
+    ],
+)
+def test_a_version_that_is_not_there_is_named(ready: Home, which: str | int, message: str) -> None:
+    register(ready, "a")
+    with pytest.raises(UsageError, match=message):
+        registry.get(ready, "toy", which)
+
+
+def test_a_changed_manifest_is_refused_when_looked_up(ready: Home) -> None:
+    ref = register(ready, "a")
+    registry.promote(ready, "toy", 1, "ann", "first")
+    manifest = Path(ref.path, "manifest.json")
+    manifest.write_text(manifest.read_text() + " ")
+    with pytest.raises(BundleTampered, match="nothing was loaded"):
+        registry.champion(ready, "toy")
+
+
+def test_a_changed_file_is_never_promoted(ready: Home) -> None:
+    registry.promote(ready, "toy", register(ready, "a").version, "ann", "first")
+    second = register(ready, "b")
+    Path(second.path, "weights.safetensors").write_text("c")
+    with pytest.raises(BundleTampered, match=r"weights\.safetensors"):
+        registry.promote(ready, "toy", second.version, "eve", "trust me")
+    assert registry.champion(ready, "toy").version == 1
+
+
+def test_a_lost_bundle_is_named_with_the_next_step(ready: Home) -> None:
+    ref = register(ready, "a")
+    shutil.rmtree(ref.path)
+    with pytest.raises(BundleInvalid, match="Restore the bundle, or promote another version"):
+        registry.get(ready, "toy", 1)
+    assert [m.version for m in registry.list_models(ready, "toy")] == [1]
+
+
+def test_a_home_that_moved_still_finds_its_models(ready: Home, tmp_path: Path) -> None:
+    ref = register(ready, "a")
+    registry.promote(ready, "toy", 1, "ann", "first")
+    moved = Home.of(tmp_path / "elsewhere")
+    shutil.move(ready.root, moved.root)
+    assert registry.champion(moved, "toy").path == ref.path.replace(ready.root, moved.root)
+
+
+def test_looking_for_models_makes_no_database(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert registry.list_models(home, "toy") == []
+    with pytest.raises(NoChampion):
+        registry.champion(home, "toy")
+    assert not Path(home.root).exists()
+
+
+def test_a_killed_first_start_leaves_no_half_made_database(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def killed(uri: str) -> None:
+        Path(uri.removeprefix("sqlite:///")).write_text("half")
+        raise KeyboardInterrupt
+
+    killed.cache_clear = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr(registry, "_connect", killed)
+    with pytest.raises(KeyboardInterrupt):
+        register(home, "a")
+    assert [p.name for p in Path(home.root).iterdir()] == ["bundles"]
