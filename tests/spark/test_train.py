@@ -1,0 +1,237 @@
+"""Promises of training: judged on later days, promoted only past the gate, the same twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from feature_store.definition import Gate, Numeric
+from feature_store.errors import GateRefused, UsageError
+from feature_store.home import Home
+from jobs import model_registry
+from jobs.context import Context
+from jobs.train import TrainResult, signature_of, train, train_config
+from models import bundle
+from tests.toy import Row, toy_days, toy_definition
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from feature_store.definition import Definition
+
+DAYS = toy_days(8)
+FIRST, LAST, EVAL_TO = DAYS[0], DAYS[4], DAYS[7]
+LENIENT = Gate(min_auc=0.6, max_ece=0.5, segments=("item",), min_segment_rows=20)
+
+
+def rows() -> list[Row]:
+    """60 rows a day; each item has its own rate of clicks, known in the evening."""
+    rng = random.Random(5)
+    return [
+        Row(
+            day=day,
+            user=f"u{user}",
+            item=f"i{item}",
+            price=float(user),
+            clicked=rng.random() < (0.1, 0.2, 0.3, 0.7, 0.8, 0.9)[item],
+            click_known=20.0,
+        )
+        for day in range(8)
+        for user in range(10)
+        for item in range(6)
+    ]
+
+
+def lenient(gate: Gate = LENIENT) -> Definition:
+    definition = toy_definition(rows(), gate=gate)
+    quick = replace(definition.training, epochs=4, learning_rate=0.05)
+    return replace(definition, training=quick)
+
+
+@pytest.fixture(scope="module")
+def first(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Context, TrainResult, list[str]]:
+    """A home with one champion, compiled as it would be at work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        home = Home.of(tmp_path_factory.mktemp("first") / "home")
+        context = Context.open(lenient(), home, spark, "1")
+        lines: list[str] = []
+        result = train(context, FIRST, LAST, EVAL_TO, on_progress=lines.append, who="ann")
+    return context, result, lines
+
+
+Made = Callable[..., Context]
+
+
+@pytest.fixture
+def again(
+    first: tuple[Context, TrainResult, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Made:
+    """Make contexts of a definition over a copy of that home."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(first[0].home.root, tmp_path / "copy")
+    home = Home.of(tmp_path / "copy")
+    return lambda definition: Context.open(definition, home, first[0].spark, "1")
+
+
+def run(context: Context, **options: Any) -> TrainResult:
+    """Train as the first time, without the compiled package."""
+    return train(
+        context, FIRST, LAST, EVAL_TO, on_progress=lambda _: None, compiled=False, **options
+    )
+
+
+def test_a_first_model_that_passes_becomes_champion(
+    first: tuple[Context, TrainResult, list[str]],
+) -> None:
+    context, result, _ = first
+    assert result.promoted
+    assert result.model.aliases == ("champion",)
+    assert model_registry.champion(context.home, "toy") == result.model
+    assert "There is no champion to compare with." in result.decision.notes
+    assert result.evaluation.rows == 180
+    assert 0.7 < result.evaluation.auc.low < result.evaluation.auc.high
+    assert result.evaluation.logloss < result.evaluation.baseline_logloss
+    assert [(s.value, s.rows) for s in result.evaluation.segments] == [
+        (f"i{i}", 30) for i in range(6)
+    ]
+    assert result.model.metrics["eval_auc"] == result.evaluation.auc.value
+    assert list(result.seconds) == [
+        "prepare", "freeze", "train", "bundle", "evaluate", "register", "promote",
+    ]  # fmt: skip
+
+
+def test_progress_tells_days_rows_epochs_and_stages(
+    first: tuple[Context, TrainResult, list[str]],
+) -> None:
+    text = "\n".join(first[2])
+    assert "features 2026-01-01 to 2026-01-08: 8 days written, 0 found" in text
+    assert "train 240 rows" in text
+    assert "eval 180 rows" in text
+    assert "epoch 1: train loss 0." in text
+    assert "register: " in text
+
+
+def test_a_bundle_says_what_it_was_made_of_and_holds_golden_rows_of_the_evaluation(
+    first: tuple[Context, TrainResult, list[str]],
+) -> None:
+    context, result, _ = first
+    loaded = bundle.load(result.model.path, result.model.digest)
+    assert loaded.engine == "aoti"
+    assert loaded.encoding_digest == context.definition.digest("encoding")
+    assert loaded.signature == signature_of(context.definition)
+    assert loaded.data["training_set"] == result.training_set.id
+    assert loaded.data["pins"]["features"] == [["2026-01-01", "2026-01-08", 0]]
+    assert loaded.data["days"]["eval"] == [["2026-01-06", "2026-01-08"]]
+
+
+def test_the_same_call_reads_the_same_rows_and_gives_the_same_weights(
+    first: tuple[Context, TrainResult, list[str]], again: Made
+) -> None:
+    result = run(again(lenient()))
+    assert result.training_set.is_reused
+    assert result.training_set.id == first[1].training_set.id
+    files = [json.loads(Path(m.path, "manifest.json").read_text())["files"] for m in
+             (first[1].model, result.model)]  # fmt: skip
+    for name in ("weights.safetensors", "tables.safetensors", "golden.safetensors"):
+        assert files[0][name] == files[1][name]
+    # The champion is the same model: no difference, so the newcomer passes.
+    assert result.champion is not None
+    np.testing.assert_allclose(result.champion.scores, result.evaluation.scores, atol=1e-5)
+    assert (result.promoted, result.model.version) == (True, 2)
+
+
+def test_a_refused_challenger_leaves_the_champion_in_place(again: Made) -> None:
+    context = again(lenient(replace(LENIENT, min_auc=0.99)))
+    with pytest.raises(GateRefused) as refused:
+        run(context)
+    message = str(refused.value)
+    assert "lr version 2 was refused by the gate; lr version 1 stays champion." in message
+    assert "breaks the limit min_auc=0.99" in message
+    assert "nightscore models promote 2 --pipeline toy" in message
+    assert model_registry.champion(context.home, "toy").version == 1
+    assert model_registry.get(context.home, "toy", "challenger").version == 2
+
+
+def test_without_evaluation_days_nothing_is_promoted(again: Made) -> None:
+    context = again(lenient())
+    result = train(context, FIRST, LAST, None, on_progress=lambda _: None, compiled=False)
+    assert (result.promoted, result.decision.passed) == (False, False)
+    assert "--eval-to" in result.decision.reasons[0]
+    assert result.model.aliases == ("challenger",)
+    assert result.evaluation.rows == result.training_set.splits["valid"].rows
+    assert "valid_auc" in result.model.metrics
+    assert model_registry.champion(context.home, "toy").version == 1
+
+
+def test_promote_can_be_left_to_a_person(again: Made) -> None:
+    context = again(lenient())
+    result = run(context, promote=False)
+    assert (result.promoted, result.decision.passed) == (False, True)
+    assert result.model.aliases == ("challenger",)
+    assert model_registry.champion(context.home, "toy").version == 1
+
+
+def test_a_tampered_champion_is_not_replaced_unseen(again: Made) -> None:
+    context = again(lenient())
+    champion = model_registry.champion(context.home, "toy")
+    weights = Path(champion.path, "weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(GateRefused, match=r"champion cannot be loaded .*weights\.safetensors"):
+        run(context)
+    assert model_registry.champion(context.home, "toy").version == 1
+
+
+def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
+    definition = lenient()
+    logged = tuple(
+        replace(f, transform="log1p") if isinstance(f, Numeric) else f for f in definition.features
+    )
+    result = run(again(replace(definition, features=logged)))
+    assert result.champion is None
+    assert any("takes other features or another label" in note for note in result.decision.notes)
+    assert result.promoted
+
+
+def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
+    context = again(lenient())
+    result = train(context, FIRST, DAYS[3], DAYS[5], on_progress=lambda _: None, compiled=False,
+                   promote=False)  # fmt: skip
+    assert any("was trained on evaluation days" in note for note in result.decision.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "lrr"}, "model='lrr' is unknown; there are: dcnv2, finalmlp, fm, lr"),
+        ({"eval_to": LAST}, "--eval-to must be after --to"),
+        ({"last": FIRST}, "1 training days, of which validation_days=1"),
+        ({"first": DAYS[5]}, "--from must not be after --to"),
+    ],
+)
+def test_a_request_that_cannot_work_is_refused_before_any_work(
+    spark: SparkSession, home: Home, options: dict[str, Any], message: str
+) -> None:
+    context = Context.open(lenient(), home, spark, "1")
+    request = {"first": FIRST, "last": LAST, "eval_to": EVAL_TO, **options}
+    with pytest.raises(UsageError, match=message):
+        train(context, on_progress=lambda _: None, **request)
+    assert not Path(home.root).exists()
+
+
+def test_another_model_than_the_definitions_takes_its_own_regularisation() -> None:
+    definition = lenient()
+    assert train_config(definition, "lr").embedding_l2 == definition.training.embedding_l2
+    assert train_config(definition, "fm").embedding_l2 is None
