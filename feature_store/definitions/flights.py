@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from feature_store.definition import (
+    Aggregate,
     Categorical,
     Check,
     Column,
@@ -23,7 +24,6 @@ from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
 _LATE = "arr_delay > 15"
 # A day-long delay says no more than a two-hour one, and would own the mean.
 _ARRIVAL = "least(greatest(arr_delay, -30), 120)"
-_DEPARTURE = "least(greatest(dep_delay, -10), 120)"
 
 _SCHEDULE = (
     Column(name="carrier", dtype="string", known="schedule", nullable=False),
@@ -61,6 +61,19 @@ _WEATHER = (
     "pressure",
     "visib",
 )
+
+
+def _late_history(
+    name: str,
+    keys: tuple[str, ...],
+    windows: tuple[int, ...] = (7, 28),
+    aggregates: tuple[Aggregate, ...] = ("mean", "count"),
+) -> History:
+    """The share of late arrivals among the flights with the same `keys`."""
+    return History(
+        name=name, keys=keys, value=_LATE, known="arrival", windows=windows, aggregates=aggregates
+    )
+
 
 DEFINITION = Definition(
     name="flights",
@@ -100,41 +113,17 @@ DEFINITION = Definition(
         *(Numeric(name=name, column=f"weather.{name}") for name in _WEATHER),
     ),
     histories=(
-        History(
-            name="carrier_late", keys=("carrier",), value=_LATE, known="arrival", windows=(7, 28)
-        ),
-        History(name="route_late", keys=("route",), value=_LATE, known="arrival", windows=(7, 28)),
-        History(
-            name="tailnum_late", keys=("tailnum",), value=_LATE, known="arrival", windows=(7, 28)
-        ),
-        History(
-            name="origin_hour_late",
-            keys=("origin", "sched_dep_hour"),
-            value=_LATE,
-            known="arrival",
-            windows=(7, 28),
-        ),
+        _late_history("carrier_late", ("carrier",), aggregates=("mean",)),
+        _late_history("route_late", ("route",)),
+        _late_history("tailnum_late", ("tailnum",)),
+        _late_history("origin_hour_late", ("origin", "sched_dep_hour"), aggregates=("mean",)),
+        _late_history("service_late", ("carrier", "flight", "origin"), windows=(28,)),
         History(
             name="service_arrival",
             keys=("carrier", "flight", "origin"),
             value=_ARRIVAL,
             known="arrival",
             windows=(28,),
-        ),
-        History(
-            name="origin_arrival",
-            keys=("origin",),
-            value=_ARRIVAL,
-            known="arrival",
-            windows=(1, 7),
-            aggregates=("mean",),
-        ),
-        History(
-            name="carrier_departure",
-            keys=("carrier", "origin"),
-            value=_DEPARTURE,
-            known="departure",
-            windows=(7, 28),
             aggregates=("mean",),
         ),
     ),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-FORMAT = "1"
+FORMAT = "2"
 """Raised when columns are derived differently; part of every fingerprint."""
 
 FIRST_DAY = date(2013, 1, 1)
