@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import re
 import shutil
 import time
 import warnings
@@ -37,6 +38,9 @@ ScoringCode = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 X86_64_V3 = "x86-64-v3"
 V3_FLAGS = frozenset({"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"})
+RAW_MEMBER = re.compile(
+    r"[^/]+/(models/[^/]+\.json|data/weights/weight_\d+|data/constants/tensor_\d+|archive_\w+|byteorder|\.data/\w+)"
+)
 # The frozen package and eager may differ by this much on a probability, in float32.
 TOLERANCE_F32 = 1e-5
 
@@ -63,14 +67,18 @@ def export(ranker: Ranker) -> ExportedProgram:
         program = torch.export.export(
             dense, args, dynamic_shapes=({0: batch}, {0: batch}, None, None)
         )
-    # Example arguments would be pickled into the archive, tables and all.
-    program.example_inputs = None
     return program
 
 
 def save_portable(program: ExportedProgram, path: Path) -> None:
     """Write the portable export."""
-    torch.export.save(program, path)
+    examples = program.example_inputs
+    # They would be pickled into the archive, tables and all; the compiler wants them back.
+    program.example_inputs = None
+    try:
+        torch.export.save(program, path)
+    finally:
+        program.example_inputs = examples
 
 
 def load_portable(path: Path) -> ScoringCode:
@@ -85,16 +93,21 @@ def load_portable(path: Path) -> ScoringCode:
 
 
 def refuse_pickles(path: Path) -> None:
-    """Raise BundleInvalid unless every tensor of the archive is raw bytes."""
+    """Return if torch will find JSON and raw tensors in the archive, and nothing to unpickle.
+
+    Raises:
+        BundleInvalid: a tensor is marked as pickled, or there is a member torch might unpickle.
+    """
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("_config.json"):
-                entries = json.loads(archive.read(name)).get("config", {})
+        for member in archive.infolist():
+            if member.filename.endswith("_config.json"):
+                entries = json.loads(archive.read(member)).get("config", {})
                 for tensor, entry in entries.items():
-                    if entry.get("use_pickle"):
+                    if entry.get("use_pickle", True):
                         raise BundleInvalid(f"{path}: {tensor} is pickled; only raw tensors load")
-            elif "sample_inputs" in name or name.endswith((".pkl", ".pickle")):
-                raise BundleInvalid(f"{path}: holds {name}, which may be a pickle; it is not read")
+            # torch leaves an empty member where the example arguments would be.
+            elif member.file_size and not RAW_MEMBER.fullmatch(member.filename):
+                raise BundleInvalid(f"{path}: holds {member.filename}, which is not read")
 
 
 def package(program: ExportedProgram, path: Path, *, isa: str = X86_64_V3) -> CompiledInfo | None:
@@ -127,10 +140,17 @@ def package(program: ExportedProgram, path: Path, *, isa: str = X86_64_V3) -> Co
 
 
 def load_package(path: Path) -> ScoringCode:
-    """Return the scoring code of a compiled package; this runs native code of the package."""
-    from torch._inductor import aoti_load_package
+    """Return the scoring code of a compiled package; this runs native code of the package.
 
-    return aoti_load_package(str(path))
+    torch's own `aoti_load_package` imports the whole compiler first (4 CPU seconds per worker
+    process) and walks pytrees at every call; the loader under it needs neither.
+    """
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
+
+    def score(keys: Tensor, values: Tensor, table: Tensor, slots: Tensor) -> Tensor:
+        return loader.boxed_run([keys, values, table, slots])[0]
+
+    return score
 
 
 def why_not_here(info: CompiledInfo) -> str | None:

@@ -2,22 +2,24 @@
 
 Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32.
 
-Two traps of petastorm 0.13.1 shape this file. Its thread pool sometimes ends a pass early and says
-nothing (231 of 893 passes here), so rows are always counted against the Parquet footers. And seed 0
-means "not seeded" to it, so seeds are moved up by one.
+Three traps of petastorm 0.13.1 shape this file. Its thread pool sometimes ends a pass early and
+says nothing (231 of 893 passes here), and its order of row groups depends on timing. So the `dummy`
+pool is used, which works in the caller's thread, and here that is a thread of ours which reads
+ahead: no race, the same order every time, and as fast (2.6 M rows/s of 40 columns against 2.8 on 2
+cores). Rows are counted against the Parquet footers all the same. Third, seed 0 means "not seeded"
+to it, so seeds are moved up by one.
 
 Legend: B batch, K categorical, N numeric, T labels.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -28,10 +30,6 @@ from models.errors import ConfigInvalid, InputInvalid, RowCountMismatch
 from models.prefetch import prefetched
 from models.spec import Signature
 
-log = logging.getLogger(__name__)
-
-Pool = Literal["thread", "dummy"]
-THREAD_WORKERS = 2
 PREFETCHED_GROUPS = 2
 
 
@@ -124,22 +122,10 @@ def group_rows(files: Sequence[str]) -> list[list[int]]:
 def read_all(files: TrainingFiles, signature: Signature, shard: Shard = WHOLE) -> Rows:
     """Return every row of the shard, in the order of the files.
 
-    A pass that comes up short is read again with the `dummy` pool, which works in the caller's
-    thread and so has no race to lose. That is sound here because nothing was used yet.
-
     Raises:
-        RowCountMismatch: the second pass comes up short as well.
+        RowCountMismatch: a row was lost, or came twice.
     """
-    promised = files.shard_rows(shard.count)[shard.index]
-    pools: tuple[Pool, ...] = ("thread", "dummy")
-    delivered = 0
-    for pool in pools:
-        parts = list(_row_groups(files, signature, shard, pool=pool))
-        delivered = sum(len(part.labels) for part in parts)
-        if delivered == promised:
-            return concatenate(parts)
-        log.warning("read rows=%d promised=%d pool=%s: not used", delivered, promised, pool)
-    raise RowCountMismatch(_what(files, shard), delivered, promised)
+    return concatenate(list(stream(files, signature, shard)))
 
 
 def stream(
@@ -147,19 +133,19 @@ def stream(
 ) -> Iterator[Rows]:
     """Yield every row of the shard, a row group at a time, the groups shuffled if there is a seed.
 
-    Rows handed out may have been trained on, so a short pass cannot be repeated: the `dummy` pool
-    is used from the start, in a thread of our own that reads ahead.
+    A short pass is not repeated: by then its rows were trained on.
 
     Raises:
-        RowCountMismatch: at the end, if rows were lost all the same.
+        RowCountMismatch: at the end, if rows were lost or came twice.
     """
     promised, delivered = files.shard_rows(shard.count)[shard.index], 0
-    groups = _row_groups(files, signature, shard, pool="dummy", seed=seed)
+    groups = _row_groups(files, signature, shard, seed)
     for part in prefetched(groups, ahead=PREFETCHED_GROUPS):
         delivered += len(part.labels)
         yield part
     if delivered != promised:
-        raise RowCountMismatch(_what(files, shard), delivered, promised)
+        what = f"{len(files.files)} files from {files.files[0]}, shard {shard.index}/{shard.count}"
+        raise RowCountMismatch(what, delivered, promised)
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -168,32 +154,29 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 
 
 def _row_groups(
-    files: TrainingFiles,
-    signature: Signature,
-    shard: Shard,
-    *,
-    pool: Pool,
-    seed: int | None = None,
+    files: TrainingFiles, signature: Signature, shard: Shard, seed: int | None
 ) -> Iterator[Rows]:
     from petastorm import make_batch_reader  # heavy, and not there on every scoring machine
 
     # Forty notices per pass that pyarrow will drop what petastorm uses: pyarrow is pinned for that.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
-    columns = columns_of(signature)
-    with make_batch_reader(
+    reader = make_batch_reader(
         files.urls(),
-        schema_fields=[f"^{re.escape(column)}$" for column in columns],
-        reader_pool_type=pool,
-        workers_count=THREAD_WORKERS,
+        schema_fields=[f"^{re.escape(column)}$" for column in columns_of(signature)],
+        reader_pool_type="dummy",
         shuffle_row_groups=seed is not None,
         seed=None if seed is None else seed + 1,
         num_epochs=1,
         cur_shard=shard.index if shard.count > 1 else None,
         shard_count=shard.count if shard.count > 1 else None,
         hdfs_driver=files.hdfs_driver,
-    ) as reader:
+    )
+    try:
         for batch in reader:
             yield to_rows(batch._asdict(), signature)
+    finally:  # not `with`: leaving it prints to standard output
+        reader.stop()
+        reader.join()
 
 
 def columns_of(signature: Signature) -> tuple[str, ...]:
@@ -235,7 +218,3 @@ def _column(columns: dict[str, Any], name: str, dtype: type[np.generic]) -> NDAr
             "encode missing categories as key 0 and cast numerics to float"
         )
     return column
-
-
-def _what(files: TrainingFiles, shard: Shard) -> str:
-    return f"{len(files.files)} files from {files.files[0]}, shard {shard.index} of {shard.count}"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from models.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
+Monitor = Literal["auc", "auc-logloss"]
 DECAY = 0.1
 LEAST_GAIN = 1e-6
 CHECK_EVERY = 64  # steps between looks at the loss on a GPU, where looking means waiting
@@ -55,6 +56,9 @@ class TrainConfig:
     """L2 weight on the embedding table; None takes the model's own."""
     min_count: int = 1
     """Rows a key must be in to be known; rarer ones share their field's unknown row."""
+    monitor: Monitor = "auc"
+    """What the best epoch is best in, on the validation rows; `auc-logloss` also minds calibration,
+    whose noise cuts the learning rate earlier."""
     device: str = "auto"
     memory_bytes: int = 4 << 30
     """Data up to this size is kept in memory; larger is streamed at every epoch."""
@@ -67,6 +71,8 @@ class TrainConfig:
             raise ConfigInvalid("train", "learning_rate", self.learning_rate, "must be in (0, 1)")
         if self.embedding_l2 is not None and not 0 <= self.embedding_l2 < math.inf:
             raise ConfigInvalid("train", "embedding_l2", self.embedding_l2, "must be at least 0")
+        if self.monitor not in get_args(Monitor):
+            raise ConfigInvalid("train", "monitor", self.monitor, f"one of {get_args(Monitor)}")
         if self.seed < 0:
             raise ConfigInvalid("train", "seed", self.seed, "must be at least 0")
 
@@ -108,7 +114,7 @@ def train(
     config: TrainConfig,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> TrainedModel:
-    """Return the model of the epoch with the best AUC - logloss on the validation files.
+    """Return the model of the epoch that `config.monitor` finds best on the validation files.
 
     Raises:
         UnknownModel: the registry has no such model.
@@ -238,6 +244,7 @@ class _Run:
         loss = self._train_epoch(epoch)
         auc, logloss = self._score(epoch) if self.group.leads else (0.0, 0.0)
         auc, logloss = self.group.share_number(auc), self.group.share_number(logloss)
+        value = auc - logloss if self.config.monitor == "auc-logloss" else auc
         report = EpochReport(
             epoch=epoch,
             train_loss=loss,
@@ -245,13 +252,13 @@ class _Run:
             logloss=logloss,
             learning_rate=rate,
             seconds=time.monotonic() - started,
-            is_best=auc - logloss > best + LEAST_GAIN,
+            is_best=value > best + LEAST_GAIN,
         )
         log.info(
             "model=%s epoch=%d train_loss=%.5f auc=%.5f logloss=%.5f lr=%g seconds=%.1f",
             self.name, epoch, loss, auc, logloss, rate, report.seconds,
         )  # fmt: skip
-        return report, auc - logloss
+        return report, value
 
     def _train_epoch(self, epoch: int) -> float:
         self.wrapped.train()

@@ -30,7 +30,7 @@ class FeatureGate(nn.Module):
     def forward(self, fields_BFE: Tensor) -> Tensor:
         """Return gated fields, flat (B, F * E)."""
         if self.learned is None:
-            context = fields_BFE[:, self.context].flatten(1)
+            context = torch.cat([fields_BFE[:, field] for field in self.context], 1)
         else:
             context = self.learned
         return fields_BFE.flatten(1) * (2.0 * torch.sigmoid(self.out(self.hidden(context))))

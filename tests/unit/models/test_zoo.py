@@ -89,5 +89,4 @@ def test_the_rebuilt_eager_model_is_the_trained_one(zoo: Zoo, model: str) -> Non
 
 
 def test_every_model_learns(zoo: Zoo, model: str) -> None:
-    # user x item decides most of it: out of reach for a linear model, but not the numeric.
-    assert zoo[model].trained.metrics["auc"] > (0.55 if model == "lr" else 0.6)
+    assert zoo[model].trained.metrics["auc"] > 0.55
