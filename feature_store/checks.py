@@ -63,7 +63,7 @@ def run_checks(
             f"{definition.name}: {stage} of ds={ds} lack the column {', '.join(missing)} that a "
             f"check names; there are {', '.join(df.columns)}. Build the day again."
         )
-    cached = df.select(*columns).coalesce(1).persist()
+    cached = df.select(*columns).persist()
     try:
         rows = cached.count()
         batch = _batch(cached, f"{definition.name}-{stage}-{ds.isoformat()}")

@@ -10,14 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from feature_store.inputs import Inputs
 
 SCHEMA = (
     "table string, ds date, run_id string, version bigint, rows bigint, bytes bigint, "
-    "seconds double, core_seconds double, inputs string"
+    "seconds double, core_seconds double, inputs string, committed_at timestamp"
 )
 
 
@@ -36,6 +36,8 @@ class DayCommit:
     core_seconds: float
     """Executor task time, not wall clock."""
     inputs: Inputs
+    committed_at: datetime
+    """UTC."""
     token: str = ""
     """Identifies the write; not kept in the lineage table."""
 
@@ -51,6 +53,7 @@ class DayCommit:
             self.seconds,
             self.core_seconds,
             self.inputs.to_json(),
+            self.committed_at,
         )
 
 
@@ -85,12 +88,14 @@ def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
         actions: the file's lines, one JSON action each.
     """
     meta: dict[str, Any] | None = None
+    committed_ms = 0
     rows: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
     for line in actions:
         action = json.loads(line)
         if "commitInfo" in action:
             meta = _our_metadata(action["commitInfo"].get("userMetadata"))
+            committed_ms = int(action["commitInfo"]["timestamp"])
         elif "add" in action:
             add = action["add"]
             ds = add["partitionValues"].get("ds")
@@ -110,6 +115,7 @@ def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
             seconds=0.0,
             core_seconds=0.0,
             inputs=Inputs.from_json(text),
+            committed_at=datetime.fromtimestamp(committed_ms / 1000, UTC),
             token=meta["token"],
         )
         for run, listed, text in meta["days"]

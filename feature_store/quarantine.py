@@ -43,19 +43,37 @@ def split_bad_rows(raw_df: DataFrame, definition: Definition) -> tuple[DataFrame
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
+    judged = judge_rows(raw_df, definition)
+    return good_rows(judged, definition), bad_rows(judged, definition)
+
+
+def judge_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the typed rows with what decides whether they are good: the costly part, done once.
+
+    Raises:
+        SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
+    """
     _require_columns(raw_df, definition)
-    ranked = raw_df.transform(_typed_rows, definition).transform(_ranked, definition)
+    return raw_df.transform(_typed_rows, definition).transform(_ranked, definition)
+
+
+def good_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the good rows of `judge_rows`: ds and the declared columns."""
     names = [column.name for column in definition.columns]
-    good = ranked.where("_rank = 1 AND _reason IS NULL").select(DS, *names)
+    return judged_df.where("_rank = 1 AND _reason IS NULL").select(DS, *names)
+
+
+def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the bad rows of `judge_rows`: ds, reason, row, source_file."""
+    names = [column.name for column in definition.columns]
     typed_row = F.to_json(F.struct(DS, *names), {"ignoreNullFields": "false"})
     is_conflict = F.col("_reason").isNull() & (F.col("_rank") > 1) & ~F.col("_repeats")
-    bad = ranked.where(F.col("_reason").isNotNull() | is_conflict).select(
+    return judged_df.where(F.col("_reason").isNotNull() | is_conflict).select(
         DS,
         F.coalesce("_reason", F.lit("duplicate_key")).alias(REASON),
         F.coalesce("_raw", typed_row).alias(ROW),
         SOURCE_FILE,
     )
-    return good, bad
 
 
 def check_ceiling(

@@ -10,6 +10,8 @@ SCORES = "scores"
 LEDGER = "ledger"
 LINEAGE = "lineage"
 QUALITY = "quality"
+PLANS = "plans"
+CLAIMS = "claims"
 TRAINING_SETS = "training_sets"
 
 DS = "ds"

@@ -17,6 +17,7 @@ from feature_store.errors import PartitionNotReady, UsageError, WriteConflict
 from feature_store.inputs import Inputs, Runs, compress
 from feature_store.lineage import SCHEMA, DayCommit, commit_metadata
 from feature_store.meter import CostMeter
+from feature_store.rows import fields_utc
 from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES
 
 if TYPE_CHECKING:
@@ -169,6 +170,41 @@ class Warehouse:
             target = DeltaTable.forPath(self.spark, self.location(table)).alias("t")
             target.merge(frame.alias("s"), condition).whenNotMatchedInsertAll().execute()
 
+    def upsert(
+        self, table: str, frame: DataFrame, on: str, update_if: str, partition_by: Sequence[str]
+    ) -> None:
+        """Insert the rows of `frame` (alias `s`) or update those (alias `t`) they match.
+
+        A matched row is left as it is unless `update_if` holds for it.
+
+        Raises:
+            WriteConflict: another driver changed what the conditions read.
+        """
+        if self.version(table) is None:
+            self._create(table, frame, partition_by)
+        with guarded_write(f"{self.pipeline}.{table}"):
+            (
+                DeltaTable.forPath(self.spark, self.location(table))
+                .alias("t")
+                .merge(frame.alias("s"), on)
+                .whenMatchedUpdateAll(update_if)
+                .whenNotMatchedInsertAll()
+                .execute()
+            )
+
+    def compact(self, table: str, days: Iterable[date] | None = None) -> None:
+        """Rewrite small files into large ones; no row and no pin changes."""
+        with guarded_write(f"{self.pipeline}.{table}"):
+            builder = DeltaTable.forPath(self.spark, self.location(table)).optimize()
+            if days is not None:
+                builder = builder.where(days_predicate(days))
+            builder.executeCompaction()
+
+    def vacuum(self, table: str, retention_hours: float) -> None:
+        """Delete files that no version of the last `retention_hours` needs."""
+        with guarded_write(f"{self.pipeline}.{table}"):
+            DeltaTable.forPath(self.spark, self.location(table)).vacuum(retention_hours)
+
     def write_frozen(self, table: str, frame: DataFrame, partition_by: str, metadata: str) -> None:
         """Write a table that is never changed again.
 
@@ -229,7 +265,7 @@ class Warehouse:
     def _load_lineage(self) -> None:
         self._is_loaded = True
         if self.version(LINEAGE) is not None:
-            rows = [row.asDict() for row in self.read(LINEAGE).collect()]
+            rows = [fields_utc(row) for row in self.read(LINEAGE).collect()]
             self._remember(
                 DayCommit(**{**row, "inputs": Inputs.from_json(row["inputs"])}) for row in rows
             )

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from feature_store.errors import NightscoreError
-from jobs import cli_about, cli_models, cli_night, cli_report, cli_scores, cli_train
+from jobs import cli_about, cli_backfill, cli_models, cli_night, cli_report, cli_scores, cli_train
 from jobs.cli_command import EXIT_CODES, add
 from jobs.cli_logging import configure
 from models.errors import ModelError
@@ -31,7 +31,14 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-add(app, *cli_night.COMMANDS, *cli_train.COMMANDS, *cli_report.COMMANDS, *cli_about.COMMANDS)
+add(
+    app,
+    *cli_night.COMMANDS,
+    *cli_backfill.COMMANDS,
+    *cli_train.COMMANDS,
+    *cli_report.COMMANDS,
+    *cli_about.COMMANDS,
+)
 app.add_typer(cli_scores.app, name="scores")
 app.add_typer(cli_models.app, name="models")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.quarantine import check_ceiling, split_bad_rows
+from feature_store.errors import SourceDayMissing
+from feature_store.quarantine import bad_rows, check_ceiling, good_rows, judge_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, TILES, lookup_table
 from feature_store.tiles import build_tiles
 from jobs.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs
@@ -57,15 +58,15 @@ def build_day_tiles(context: Context, days: Sequence[date], *, force: bool = Fal
 
 def _ingest_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
     days = sorted(inputs)
-    raw = context.definition.source.read(context.spark, days)
-    good, bad = split_bad_rows(raw, context.definition)
-    quarantine = write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)
-    events_rows = good.persist()
+    definition = context.definition
+    judged = judge_rows(definition.source.read(context.spark, days), definition).persist()
     try:
-        _check_bad_share(context, days, events_rows)
-        events = write_outdated(context, EVENTS, inputs, lambda _: events_rows, force=True)
+        bad, good = bad_rows(judged, definition), good_rows(judged, definition)
+        quarantine = write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)
+        _check_bad_share(context, days, good)
+        events = write_outdated(context, EVENTS, inputs, lambda _: good, force=True)
     finally:
-        events_rows.unpersist()
+        judged.unpersist()
     return [quarantine, events]
 
 
@@ -79,8 +80,6 @@ def _check_bad_share(context: Context, days: Sequence[date], good_df: DataFrame)
 
 
 def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
-    from feature_store.errors import SourceDayMissing
-
     if not good and not bad:
         raise SourceDayMissing(
             context.definition.name, day, "the day is empty", "Wait for the source, then run again"

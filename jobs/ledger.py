@@ -13,6 +13,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from feature_store.errors import PublishFenced, WriteConflict
+from feature_store.rows import fields_utc
 from feature_store.schema import DS, LEDGER, RUN_ID, SCORES
 from feature_store.tables import days_predicate
 
@@ -57,7 +58,7 @@ def history(context: Context, days: Iterable[date] | None = None) -> list[Public
         return []
     wanted = None if days is None else list(days)
     rows = context.warehouse.read(LEDGER, wanted).collect()
-    found = [Publication(**row.asDict()) for row in rows]
+    found = [Publication(**fields_utc(row)) for row in rows]
     return sorted(found, key=lambda p: (p.ds, p.sequence))
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TRIES = 4
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
@@ -54,22 +56,18 @@ def write_outdated(
     """Bring the days of a table up to date in one commit, leaving alone those that are.
 
     A driver that lost a race looks again at what the winner wrote: the same inputs make the same
-    rows, and are accepted; anything else is raised.
+    rows, and are accepted; days that are still outdated are tried again.
+
+    Raises:
+        WriteConflict: other drivers won several times in a row.
     """
     days = outdated_days(context, table, inputs, force)
-    if days:
-        try:
-            context.warehouse.replace_days(table, compute(days), {d: inputs[d] for d in days})
-        except WriteConflict:
-            if outdated_days(context, table, inputs, force=False):
-                raise
-            log.warning("step=%s days=%d another driver wrote the same first", table, len(days))
-            days = []
+    written = _write(context, table, inputs, compute, days)
     commits = context.warehouse.commits(table)
     result = StepResult(
         step=table,
-        written=tuple(days),
-        skipped=tuple(sorted(set(inputs) - set(days))),
+        written=tuple(written),
+        skipped=tuple(sorted(set(inputs) - set(written))),
         rows=sum(commits[table, day, ""].rows for day in inputs),
     )
     log.info(
@@ -81,3 +79,27 @@ def write_outdated(
         result.rows,
     )
     return result
+
+
+def _write(
+    context: Context,
+    table: str,
+    inputs: Mapping[date, Inputs],
+    compute: Callable[[Sequence[date]], DataFrame],
+    days: Sequence[date],
+) -> Sequence[date]:
+    """Write the days that need it and return those that were written here."""
+    for attempt in range(_TRIES):
+        if not days:
+            return []
+        try:
+            context.warehouse.replace_days(table, compute(days), {d: inputs[d] for d in days})
+            return days
+        except WriteConflict:
+            log.warning(
+                "step=%s days=%d another driver wrote first; looking again", table, len(days)
+            )
+            days = outdated_days(context, table, {d: inputs[d] for d in days}, force=False)
+            if days and attempt == _TRIES - 1:
+                raise
+    return []
