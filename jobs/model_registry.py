@@ -1,8 +1,8 @@
 """Which models a pipeline has and which one is champion: MLflow's registry, on SQLite by default.
 
 The bundle itself lies under the home, at `bundles/<pipeline>/<model>-<digest12>`; MLflow holds the
-folder's name and the digest that pins every byte of it. Importing MLflow takes seconds: it happens
-at the first call, never when this module is imported.
+folder's name and the digest that pins every byte of it. MLflow is asked only when its database
+changed since the last answer (`jobs.registry_cache`): importing it takes seconds.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import uuid
-import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import NightscoreError, NoChampion, UsageError
+from jobs import registry_cache
+from jobs.mlflow_client import EXISTS, NOT_THERE, client, database, log_run
 from models.errors import BundleInvalid, BundleTampered
 
 if TYPE_CHECKING:
@@ -37,8 +35,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 BUNDLES = "bundles"
 MANIFEST = "manifest.json"
-_EXISTS = "RESOURCE_ALREADY_EXISTS"
-_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+_OUR_TAGS = ("model", "digest", "bundle", "metrics")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,15 +87,15 @@ def register(
     digest, model = _digest(bundle), _model_name(bundle)
     place = home.local_path(BUNDLES, pipeline, f"{model}-{digest[:12]}")
     _move(bundle, place, digest)
-    client, name = _client(home), _registered_name(pipeline)
-    _ensure_registered(client, name)
+    mlflow, name = client(home), _registered_name(pipeline)
+    _ensure_registered(mlflow, name)
     known = [ref for ref in list_models(home, pipeline) if ref.digest == digest]
     if known:
         return known[0]
-    created = client.create_model_version(
+    created = mlflow.create_model_version(
         name,
         f"nightscore://{BUNDLES}/{pipeline}/{place.name}",
-        run_id=_log_run(client, home, pipeline, metrics, params),
+        run_id=log_run(mlflow, name, metrics, params),
         tags={
             **tags,
             "model": model,
@@ -146,12 +143,18 @@ def get(home: Home, pipeline: str, which: str | int) -> ModelRef:
 
 def list_models(home: Home, pipeline: str) -> list[ModelRef]:
     """Return every version of a pipeline, newest first; bundles are not looked at."""
-    database = _database(tracking_uri(home))
-    if database is not None and not database.exists():
+    path = database(home)
+    if path is not None and not path.exists():
         return []  # to look is no reason to make one
-    client, name = _client(home), _registered_name(pipeline)
-    aliases = _aliases(client, name)
-    return [_ref(home, pipeline, version, aliases) for version in _versions(client, name)]
+    kept = home.local_path("registry-cache", f"{pipeline}.json") if path else None
+    answer = registry_cache.load(kept, registry_cache.stamp(path)) if kept and path else None
+    if answer is None:
+        mlflow = client(home)
+        given_at = registry_cache.stamp(path) if path else None
+        answer = _ask(mlflow, _registered_name(pipeline))
+        if kept:
+            registry_cache.save(kept, given_at, answer)
+    return [_ref(home, pipeline, version, answer["aliases"]) for version in answer["versions"]]
 
 
 def promote(home: Home, pipeline: str, version: int, who: str, why: str) -> ModelRef:
@@ -163,116 +166,72 @@ def promote(home: Home, pipeline: str, version: int, who: str, why: str) -> Mode
     """
     from models.bundle import verify
 
-    ref, client, name = get(home, pipeline, version), _client(home), _registered_name(pipeline)
+    ref, mlflow, name = get(home, pipeline, version), client(home), _registered_name(pipeline)
     verify(Path(ref.path), ref.digest)
     before = next((r.version for r in list_models(home, pipeline) if CHAMPION in r.aliases), None)
-    client.set_registered_model_alias(name, CHAMPION, str(version))
+    mlflow.set_registered_model_alias(name, CHAMPION, str(version))
     record = {"promoted_by": who, "promoted_why": why, "promoted_at": datetime.now(UTC).isoformat()}
     if before is not None and before != version:
         record["promoted_over"] = str(before)
     for key, value in record.items():
-        client.set_model_version_tag(name, str(version), key, value)
+        mlflow.set_model_version_tag(name, str(version), key, value)
     if CHALLENGER in ref.aliases:
-        client.delete_registered_model_alias(name, CHALLENGER)
+        mlflow.delete_registered_model_alias(name, CHALLENGER)
     log.info("promoted model=%s version=%d over=%s who=%s why=%s", name, version, before, who, why)
     return get(home, pipeline, version)
 
 
 def challenge(home: Home, pipeline: str, version: int) -> ModelRef:
     """Make a version the challenger: looked at, not scored with."""
-    client, name = _client(home), _registered_name(pipeline)
-    client.set_registered_model_alias(name, CHALLENGER, str(version))
+    mlflow, name = client(home), _registered_name(pipeline)
+    mlflow.set_registered_model_alias(name, CHALLENGER, str(version))
     return get(home, pipeline, version)
-
-
-def tracking_uri(home: Home) -> str:
-    """Return where MLflow keeps its records: MLFLOW_TRACKING_URI, else SQLite under the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.local_path('mlflow.db')}"
 
 
 def _registered_name(pipeline: str) -> str:
     return f"nightscore-{pipeline}"
 
 
-def _client(home: Home) -> MlflowClient:
-    uri = tracking_uri(home)
-    if (database := _database(uri)) is not None:
-        _ensure_database(database)
-    return _connect(uri)
-
-
-def _database(uri: str) -> Path | None:
-    """Return the file of a SQLite database, or None for any other."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-@cache
-def _connect(uri: str) -> MlflowClient:
-    # MLflow would report its use over the network, and tell of every migration.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow.tracking import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with warnings.catch_warnings():  # of what MLflow asks of SQLAlchemy
-        warnings.simplefilter("ignore")
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _ensure_database(path: Path) -> None:
-    """Make MLflow's database if there is none, whole or not at all.
-
-    MLflow's migrations take seconds; a kill amid them, or two processes at once, would leave a
-    database that neither can use. So it is made beside its place, and linked there when done.
-    """
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        _connect(f"sqlite:///{made}")
-        with suppress(FileExistsError):
-            os.link(made, path)
-    finally:
-        made.unlink(missing_ok=True)
-        _connect.cache_clear()
-
-
-def _ensure_registered(client: MlflowClient, name: str) -> None:
+def _ensure_registered(mlflow: MlflowClient, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        mlflow.create_registered_model(name)
     except MlflowException as error:
-        if error.error_code != _EXISTS:
+        if error.error_code != EXISTS:
             raise
 
 
-def _aliases(client: MlflowClient, name: str) -> dict[str, int]:
+def _ask(mlflow: MlflowClient, name: str) -> dict[str, Any]:
+    """Return aliases and versions, newest first, as JSON-ready data."""
+    versions = [
+        {"version": int(version.version), **{tag: version.tags[tag] for tag in _OUR_TAGS}}
+        for version in _versions(mlflow, name)
+        if all(tag in version.tags for tag in _OUR_TAGS)
+    ]
+    aliases = _aliases(mlflow, name)
+    return {"aliases": aliases, "versions": sorted(versions, key=lambda v: -v["version"])}
+
+
+def _aliases(mlflow: MlflowClient, name: str) -> dict[str, int]:
     """Return alias -> version; empty where nothing was ever registered."""
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_registered_model(name).aliases
+        found = mlflow.get_registered_model(name).aliases
     except MlflowException as error:
-        if error.error_code != _NOT_THERE:
+        if error.error_code != NOT_THERE:
             raise
         return {}
     return {alias: int(version) for alias, version in found.items()}
 
 
-def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Return the versions that a registration finished, newest first."""
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            break
-    return sorted(found, key=lambda v: -int(v.version))
+def _versions(mlflow: MlflowClient, name: str) -> Iterator[ModelVersion]:
+    page = mlflow.search_model_versions(f"name = '{name}'")
+    yield from page
+    while page.token:
+        page = mlflow.search_model_versions(f"name = '{name}'", page_token=page.token)
+        yield from page
 
 
 def _number(pipeline: str, which: str | int, known: Sequence[ModelRef]) -> int:
@@ -290,56 +249,18 @@ def _number(pipeline: str, which: str | int, known: Sequence[ModelRef]) -> int:
     )
 
 
-def _ref(home: Home, pipeline: str, found: ModelVersion, aliases: Mapping[str, int]) -> ModelRef:
-    version = int(found.version)
+def _ref(
+    home: Home, pipeline: str, found: Mapping[str, Any], aliases: Mapping[str, int]
+) -> ModelRef:
     return ModelRef(
         pipeline=pipeline,
-        version=version,
-        model=found.tags["model"],
-        path=str(home.local_path(BUNDLES, pipeline, found.tags["bundle"])),
-        digest=found.tags["digest"],
-        metrics=json.loads(found.tags["metrics"]),
-        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == version)),
+        version=found["version"],
+        model=found["model"],
+        path=str(home.local_path(BUNDLES, pipeline, found["bundle"])),
+        digest=found["digest"],
+        metrics=json.loads(found["metrics"]),
+        aliases=tuple(sorted(a for a, number in aliases.items() if number == found["version"])),
     )
-
-
-def _log_run(
-    client: MlflowClient,
-    home: Home,
-    pipeline: str,
-    metrics: Mapping[str, float],
-    params: Mapping[str, Any],
-) -> str:
-    """Record the training run in the tracker and return its id."""
-    from mlflow.entities import Metric, Param
-
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    run_id: str = client.create_run(_experiment(client, home, pipeline)).info.run_id
-    client.log_batch(
-        run_id,
-        metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)) for key, value in params.items()],
-    )
-    client.set_terminated(run_id)
-    return run_id
-
-
-def _experiment(client: MlflowClient, home: Home, pipeline: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    name = _registered_name(pipeline)
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        # Nothing is logged as an artifact; without a place MLflow would name ./mlruns.
-        is_own = "MLFLOW_TRACKING_URI" not in os.environ
-        place = home.local_path(BUNDLES, pipeline).as_uri() if is_own else None
-        try:
-            return str(client.create_experiment(name, artifact_location=place))
-        except MlflowException as error:
-            found = client.get_experiment_by_name(name)
-            if error.error_code != _EXISTS or found is None:
-                raise
-    return str(found.experiment_id)
 
 
 def _move(bundle: Path, place: Path, digest: str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from feature_store.errors import NoChampion, UsageError
 from feature_store.home import Home
+from jobs import mlflow_client, registry_cache
 from jobs import model_registry as registry
 from models.errors import BundleInvalid, BundleTampered
 
@@ -160,7 +163,54 @@ def test_a_killed_first_start_leaves_no_half_made_database(
         raise KeyboardInterrupt
 
     killed.cache_clear = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setattr(registry, "_connect", killed)
+    monkeypatch.setattr(mlflow_client, "_connect", killed)
     with pytest.raises(KeyboardInterrupt):
         register(home, "a")
     assert [p.name for p in Path(home.root).iterdir()] == ["bundles"]
+
+
+def test_an_unchanged_registry_is_not_asked_twice(
+    ready: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(ready, "a")
+    champion = registry.promote(ready, "toy", 1, "ann", "first")
+
+    def asked(*_: object) -> None:
+        raise AssertionError("MLflow was asked")
+
+    monkeypatch.setattr(registry, "client", asked)
+    assert registry.champion(ready, "toy") == champion
+
+
+def test_a_change_made_in_mlflow_itself_is_seen_at_once(ready: Home) -> None:
+    register(ready, "a")
+    register(ready, "b")
+    assert registry.promote(ready, "toy", 1, "ann", "first").version == 1
+    mlflow = mlflow_client.client(ready)
+    mlflow.set_registered_model_alias("nightscore-toy", "champion", "2")
+    assert registry.champion(ready, "toy").version == 2
+
+
+def test_versions_that_others_put_there_are_passed_over(ready: Home) -> None:
+    register(ready, "a")
+    mlflow_client.client(ready).create_model_version("nightscore-toy", "s3://elsewhere/model")
+    assert [m.version for m in registry.list_models(ready, "toy")] == [1]
+
+
+def test_a_kept_answer_counts_only_while_the_database_is_unchanged(tmp_path: Path) -> None:
+    database, kept = tmp_path / "x.db", tmp_path / "cache" / "x.json"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.commit()
+        before = registry_cache.stamp(database)
+        registry_cache.save(kept, before, {"a": 1})
+        assert registry_cache.load(kept, before) == {"a": 1}
+        connection.execute("INSERT INTO t VALUES (1)")
+        assert registry_cache.stamp(database) is None  # amid a transaction
+        connection.commit()
+        assert registry_cache.load(kept, registry_cache.stamp(database)) is None
+        connection.execute("PRAGMA journal_mode=WAL")
+        assert registry_cache.stamp(database) is None
+    kept.write_text("half")
+    assert registry_cache.load(kept, before) is None
+    assert registry_cache.stamp(tmp_path / "none.db") is None

@@ -1,0 +1,111 @@
+"""MLflow on SQLite under the home, or wherever MLFLOW_TRACKING_URI says; quiet, and on no network.
+
+Importing MLflow and opening its database takes seconds: both happen at the first call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from feature_store.home import Home
+
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+
+
+def tracking_uri(home: Home) -> str:
+    """Return where MLflow keeps its records: MLFLOW_TRACKING_URI, else SQLite under the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.local_path('mlflow.db')}"
+
+
+def database(home: Home) -> Path | None:
+    """Return the file of the SQLite database, or None where the records are kept elsewhere."""
+    uri = tracking_uri(home)
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def client(home: Home) -> MlflowClient:
+    """Return the client of a home, its database made if there is none."""
+    path = database(home)
+    if path is not None:
+        _ensure_database(path)
+    return _connect(tracking_uri(home))
+
+
+def log_run(
+    mlflow: MlflowClient,
+    experiment: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, Any],
+) -> str:
+    """Record a training run in the tracker and return its id."""
+    from mlflow.entities import Metric, Param
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    run_id: str = mlflow.create_run(_experiment_id(mlflow, experiment)).info.run_id
+    mlflow.log_batch(
+        run_id,
+        metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
+        params=[Param(key, str(value)) for key, value in params.items()],
+    )
+    mlflow.set_terminated(run_id)
+    return run_id
+
+
+@cache
+def _connect(uri: str) -> MlflowClient:
+    # MLflow would report its use over the network, and tell of every migration.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with warnings.catch_warnings():  # of what MLflow asks of SQLAlchemy
+        warnings.simplefilter("ignore")
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _ensure_database(path: Path) -> None:
+    """Make MLflow's database if there is none, whole or not at all.
+
+    MLflow's migrations take seconds; a kill amid them, or two processes at once, would leave a
+    database that neither can use. So it is made beside its place, and linked there when done.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        _connect(f"sqlite:///{made}")
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink(missing_ok=True)
+        _connect.cache_clear()
+
+
+def _experiment_id(mlflow: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(mlflow.create_experiment(name))
+        except MlflowException as error:
+            found = mlflow.get_experiment_by_name(name)
+            if error.error_code != EXISTS or found is None:
+                raise
+    return str(found.experiment_id)
