@@ -157,7 +157,6 @@ def save(
         }
         (building / MANIFEST).write_text(_json(manifest))
         _sync(building)
-        building.chmod(0o755)
         os.rename(building, final)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -304,7 +303,9 @@ def _json(value: Any) -> str:
 
 
 def _sync(directory: Path) -> None:
+    """Make what was written durable, and readable: scoring may run as another user."""
     for entry in (*directory.iterdir(), directory):
+        entry.chmod(0o755 if entry == directory else 0o644)
         handle = os.open(entry, os.O_RDONLY)
         try:
             os.fsync(handle)

