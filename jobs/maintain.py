@@ -110,11 +110,7 @@ def _remove(context: Context, commit: DayCommit) -> None:
     """Replace a run's scores by none: the commit says so, and the run counts as not staged."""
     empty = context.warehouse.read(SCORES, [commit.ds]).where("false")
     context.warehouse.replace_days(
-        SCORES,
-        empty,
-        {commit.ds: commit.inputs},
-        runs={commit.ds: commit.run_id},
-        run_column=RUN_ID,
+        SCORES, empty, {commit.ds: commit.inputs}, runs={commit.ds: commit.run_id}
     )
 
 

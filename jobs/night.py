@@ -86,13 +86,17 @@ def run_night(context: Context, request: NightRequest, on_step: OnStep) -> Night
 
 
 def prepare_night(context: Context, day: date, watch: Stopwatch, *, force: bool) -> None:
-    """Bring events, tiles and features of a day up to date."""
+    """Bring events, tiles and features of a day up to date.
+
+    `force` builds the features again, but neither events nor tiles: those are what later days were
+    made of, and writing them anew would make every one of those days stale.
+    """
     log.info("night=prepare pipeline=%s ds=%s", context.definition.name, day)
     with watch.step("ingest"):
-        ingest(context, [day], force=force)
+        ingest(context, [day])
     with watch.step("features"):
         if context.definition.histories:
-            build_day_tiles(context, [day], force=force)
+            build_day_tiles(context, [day])
         build_day_features(context, [day], force=force)
 
 

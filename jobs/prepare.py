@@ -46,7 +46,8 @@ def prepare(
     """Bring the features of `days` up to date, and all that they are made of.
 
     The history windows before the first day are ingested too. Work that was done by an earlier
-    call, even one that was killed, is found and not done again.
+    call, even one that was killed, is found and not done again. `force` builds the features again;
+    never the events and tiles, which days outside the range were made of.
 
     Raises:
         UsageError: no day is given.
@@ -62,7 +63,7 @@ def prepare(
         context.definition.name, len(wanted), wanted[0], wanted[-1], len(needed),
     )  # fmt: skip
     for chunk in chunks(needed):
-        _ingest(context, chunk, on_progress, force=force)
+        _ingest(context, chunk, on_progress)
     results = [_features(context, chunk, on_progress, force=force) for chunk in chunks(wanted)]
     prepared = Prepared(
         days=tuple(wanted),
@@ -89,15 +90,13 @@ def chunks(days: Sequence[date], size: int = CHUNK_DAYS) -> Iterator[Sequence[da
         yield days[start : start + size]
 
 
-def _ingest(
-    context: Context, days: Sequence[date], on_progress: OnProgress, *, force: bool
-) -> None:
+def _ingest(context: Context, days: Sequence[date], on_progress: OnProgress) -> None:
     started = time.monotonic()
-    results = ingest(context, days, force=force)
+    results = ingest(context, days)
     # `ingest` answers for the events it wrote only; what it did not write, it found.
     written = sum(len(result.written) for result in results if result.step == EVENTS)
     if context.definition.histories:
-        build_day_tiles(context, days, force=force)
+        build_day_tiles(context, days)
     on_progress(_line("events", days, written, time.monotonic() - started))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,7 @@ from feature_store.definition import (
     Column,
     Cross,
     Definition,
+    Gate,
     History,
     Known,
     Label,
@@ -169,3 +171,32 @@ def toy_definition(
 def toy_days(count: int) -> list[date]:
     """Return the first `count` days."""
     return [FIRST_DAY + timedelta(days=i) for i in range(count)]
+
+
+def clicky_rows(days: int = 8) -> list[Row]:
+    """Return 60 rows a day; each item has its own rate of clicks, known in the evening."""
+    rng = random.Random(5)
+    rates = (0.1, 0.2, 0.3, 0.7, 0.8, 0.9)
+    return [
+        Row(
+            day=day,
+            user=f"u{user}",
+            item=f"i{item}",
+            price=float(user),
+            clicked=rng.random() < rates[item],
+            click_known=20.0,
+        )
+        for day in range(days)
+        for user in range(10)
+        for item in range(6)
+    ]
+
+
+def clicky_definition(rows: Sequence[Row] | None = None, **changes: object) -> Definition:
+    """Return a toy pipeline that a model can learn something from, with a lenient gate."""
+    lenient = Gate(min_auc=0.6, max_ece=0.5)
+    quick = Training(
+        model="lr", epochs=4, batch_size=64, learning_rate=0.05, validation_days=1, min_count=1
+    )
+    options = {"gate": lenient, "training": quick, **changes}
+    return toy_definition(clicky_rows() if rows is None else rows, **options)  # type: ignore[arg-type]

@@ -1,0 +1,234 @@
+"""Promises of plan and backfill: the reason of every stale day, nothing done twice, nobody lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from feature_store.definition import Check
+from feature_store.schema import CLAIMS, PLANS
+from jobs import model_registry
+from jobs.backfill import Backfill, DayOutcome, Options
+from jobs.claims import Claims
+from jobs.context import Context
+from jobs.ledger import current, history, scores_latest
+from jobs.maintain import Retention, maintain
+from jobs.night import NightRequest, run_night
+from jobs.plan import Plan, PlanRequest, make_plan, record_plan
+from jobs.publish import rollback
+from tests.toy import clicky_definition, clicky_rows, toy_days
+
+if TYPE_CHECKING:
+    from tests.spark.conftest import OpenToy
+
+DAYS = toy_days(8)
+
+
+def plan(
+    context: Context,
+    days: Sequence[date] = DAYS,
+    *,
+    force: bool = False,
+    max_days: int | None = None,
+) -> Plan:
+    champion = model_registry.champion(context.home, "toy")
+    request = PlanRequest(
+        days=tuple(days), model=champion, who="ann", why="test", force=force, max_days=max_days
+    )
+    return make_plan(context, request)
+
+
+def backfill(context: Context, found: Plan, **options: object) -> dict[date, DayOutcome]:
+    chosen = Options(**{"chunk_days": 4, **options})  # type: ignore[arg-type]
+    run = Backfill(context, found, chosen, lambda *_: None, lambda _: None)
+    return {outcome.ds: outcome for outcome in run.run()}
+
+
+def statuses(found: Plan) -> list[str]:
+    return [day.status for day in found.days]
+
+
+def scores(context: Context) -> list[tuple[object, ...]]:
+    frame = scores_latest(context).select("ds", "user", "item", "score")
+    return sorted(tuple(row) for row in frame.collect())
+
+
+def test_backfill_publishes_what_nights_publish_and_a_repeat_does_nothing(
+    open_toy: OpenToy, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    context = open_toy()
+    found = plan(context)
+    assert statuses(found) == ["missing"] * 8
+    outcomes = backfill(context, found)
+    assert {o.outcome for o in outcomes.values()} == {"published"}
+    assert sum(o.rows for o in outcomes.values()) == 480
+
+    versions = {t: context.warehouse.version(t) for t in ("scores", "ledger", "features")}
+    again = plan(open_toy_again(context))
+    assert (statuses(again), again.to_do) == (["fresh"] * 8, ())
+    backfill(context, again)
+    assert {t: context.warehouse.version(t) for t in versions} == versions
+
+    by_backfill = scores(context)
+    champion = model_registry.champion(context.home, "toy")
+    request = NightRequest(ds=DAYS[3], model=champion, who="ann", force=True)
+    night = run_night(context, request, lambda *_: None)
+    assert night.status == "published"
+    assert scores(context) == by_backfill
+    assert statuses(plan(open_toy_again(context))) == ["fresh"] * 8
+
+
+def open_toy_again(context: Context) -> Context:
+    """A context as a new process would have it, with nothing remembered."""
+    return Context.open(context.definition, context.home, context.spark, context.code)
+
+
+def test_plan_says_why_a_day_is_stale_and_what_blocks_it(open_toy: OpenToy) -> None:
+    context = open_toy()
+    backfill(context, plan(context))
+
+    late = [
+        dataclasses.replace(row, clicked=not row.clicked) if row.day == 3 else row
+        for row in clicky_rows()
+    ]
+    found = plan(open_toy(clicky_definition(late)))
+    reasons = {(d.ds - DAYS[0]).days: d.reasons for d in found.days if d.status == "stale"}
+    # Day 3 itself, and the days whose window of 4 reads it.
+    assert sorted(reasons) == [3, 4, 5, 6, 7]
+    assert all("late input" in why[0] for why in reasons.values())
+
+    assert all("changed code" in d.reasons[0] for d in plan(open_toy(code="2")).days)
+    changed = clicky_definition(histories=context.definition.histories[:0])
+    assert all(d.status == "stale" for d in plan(open_toy(changed)).days)
+
+    gone = clicky_definition(clicky_rows(7))
+    fresh_home = Context.open(
+        gone, type(context.home)(context.home.root + "-2"), context.spark, "1"
+    )
+    champion = model_registry.champion(context.home, "toy")
+    request = PlanRequest(days=tuple(DAYS), model=champion, who="ann", why="test")
+    blocked = make_plan(fresh_home, request).days[-1]
+    assert blocked.status == "blocked"
+    assert blocked.blocked_by == (f"source of events {DAYS[7]}",)
+
+
+def test_a_late_day_is_mended_with_the_days_after_it_and_no_other(open_toy: OpenToy) -> None:
+    context = open_toy()
+    backfill(context, plan(context))
+    before = current(context)
+    late = [
+        dataclasses.replace(row, clicked=True, price=9.0) if row.day == 5 else row
+        for row in clicky_rows()
+    ]
+    mended = open_toy(clicky_definition(late))
+    outcomes = backfill(mended, plan(mended))
+    assert sorted(outcomes) == DAYS[5:]
+    after = current(mended)
+    assert all(after[day] == before[day] for day in DAYS[:5])
+    assert statuses(plan(open_toy(clicky_definition(late)))) == ["fresh"] * 8
+
+
+def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
+    context = open_toy()
+    found = plan(context, max_days=2)
+    record_plan(context, found, "backfill")
+    assert sorted(backfill(context, found)) == DAYS[:2]
+    (row,) = context.warehouse.read(PLANS).collect()
+    assert (row.plan_id, row.kind, row.who, row.why) == (found.plan_id, "backfill", "ann", "test")
+    assert statuses(plan(context)) == ["fresh"] * 2 + ["missing"] * 6
+    assert plan(context).estimate.past_days == 2
+
+
+def test_a_day_that_fails_its_checks_is_left_out_and_the_others_are_published(
+    open_toy: OpenToy,
+) -> None:
+    dear = [
+        dataclasses.replace(row, price=2000.0) if row.day == 2 and row.user == "u1" else row
+        for row in clicky_rows()
+    ]
+    context = open_toy(clicky_definition(dear))
+    outcomes = backfill(context, plan(context))
+    assert outcomes[DAYS[2]].outcome == "failed"
+    assert "between(price) column=price" in outcomes[DAYS[2]].detail
+    assert "bad_rows=6 of 60" in outcomes[DAYS[2]].detail
+    assert sorted(current(context)) == [day for day in DAYS if day != DAYS[2]]
+
+
+def test_a_day_held_by_a_living_process_is_skipped_by_name_and_a_dead_one_is_taken_over(
+    open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = open_toy()
+    assert Claims(context, "bob", "a mend").take(DAYS[:1]) == {}
+    outcomes = backfill(context, plan(context, DAYS[:2]), on_held="skip")
+    assert [outcomes[day].outcome for day in DAYS[:2]] == ["held", "published"]
+    assert f"bob (process {os.getpid()} on" in outcomes[DAYS[0]].detail
+    assert "a mend" in outcomes[DAYS[0]].detail
+
+    monkeypatch.setattr("jobs.claims._is_running", lambda _: False)
+    outcomes = backfill(context, plan(context, DAYS[:2]), on_held="skip")
+    assert outcomes[DAYS[0]].outcome == "published"
+
+
+def test_a_released_or_expired_claim_is_free(open_toy: OpenToy) -> None:
+    context = open_toy()
+    first, second = Claims(context, "ann", ""), Claims(context, "bob", "")
+    assert first.take(DAYS[:2]) == {}
+    assert list(second.take(DAYS[:2])) == DAYS[:2]
+    first.release(DAYS[:1])
+    assert list(second.take(DAYS[:2])) == DAYS[1:2]
+    claim = second.take(DAYS[:2])[DAYS[1]]
+    assert not claim.is_live(datetime.now(UTC) + timedelta(hours=3))
+    assert context.warehouse.read(CLAIMS).count() == 2
+
+
+def test_an_overtaken_backfill_says_who_won(open_toy: OpenToy) -> None:
+    context = open_toy()
+    backfill(context, plan(context, DAYS[:1]))
+    newer = dataclasses.replace(model_registry.champion(context.home, "toy"), version=7)
+    request = NightRequest(ds=DAYS[0], model=newer, who="carol", why="new model", force=True)
+    run_night(context, request, lambda *_: None)
+    outcomes = backfill(context, plan(context, DAYS[:1], force=True))
+    assert outcomes[DAYS[0]].outcome == "overtaken"
+    assert "older than the published 7" in outcomes[DAYS[0]].detail
+    outcomes = backfill(context, plan(context, DAYS[:1], force=True), allow_older_model=True)
+    assert outcomes[DAYS[0]].outcome == "published"
+
+
+def test_maintenance_removes_only_runs_nobody_can_read_and_rollback_still_works(
+    open_toy: OpenToy,
+) -> None:
+    context = open_toy()
+    backfill(context, plan(context, DAYS[:1]))
+    first = current(context)[DAYS[0]]
+    for price in (7.0, 8.0):
+        changed = [dataclasses.replace(r, price=price) for r in clicky_rows()]
+        other = open_toy(clicky_definition(changed))
+        backfill(other, plan(other, DAYS[:1]))
+    latest = scores(context)
+    keep = Retention(runs_per_day=2)
+    would = maintain(context, keep, lambda _: None, dry_run=True)
+    assert would.runs_removed == (f"{DAYS[0]} {first.run_id}",)
+    maintain(context, keep, lambda _: None, dry_run=False)
+    assert scores(context) == latest
+    assert maintain(context, keep, lambda _: None, dry_run=True).runs_removed == ()
+    rollback(context, DAYS[0], who="ann", why="back")
+    assert len({p.run_id for p in history(context)}) == 3
+    with pytest.raises(Exception, match="cleaned up by retention"):
+        rollback(context, DAYS[0], who="ann", why="too far", to_run=first.run_id)
+
+
+def test_checks_of_every_day_are_recorded(open_toy: OpenToy) -> None:
+    checks = (Check(stage="scores", kind="mean_between", columns=("score",), maximum=1.0),)
+    context = open_toy(clicky_definition(checks=checks))
+    backfill(context, plan(context, DAYS[:3]))
+    rows = context.warehouse.read("quality").where("stage = 'scores'").collect()
+    assert {(r.ds, r.check, r.passed) for r in rows} == {
+        (day, check, True)
+        for day in DAYS[:3]
+        for check in ("one_score_per_row", "mean_between(score)")
+    }
