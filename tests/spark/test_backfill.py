@@ -24,7 +24,7 @@ from jobs.publish import rollback
 from tests.toy import clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
-    from tests.spark.conftest import OpenToy
+    from tests.conftest import OpenToy
 
 DAYS = toy_days(8)
 
