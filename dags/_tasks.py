@@ -1,0 +1,250 @@
+"""Job name and arguments -> task. The only place that knows operators."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from dags._alerts import name_the_failure
+from dags._runner import Application, failure_text, raise_failure
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from dags._pipelines import Pipeline
+
+POOL = "spark"
+STEPS = ("ingest", "features", "check features", "score", "check scores", "publish", "report")
+PIPELINE = "--pipeline={}"
+
+
+def default_args(pipeline: Pipeline | None = None) -> dict[str, Any]:
+    """Return what all tasks of a DAG share. Every step is safe to repeat, so every one is."""
+    return {
+        "owner": pipeline.owner if pipeline else "nightscore",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=30),
+        "on_failure_callback": name_the_failure,
+    }
+
+
+class NightLink(BaseOperatorLink):
+    """From a task of a night to the night's page."""
+
+    name = "Report"
+    xcom_key = "nightscore_report"
+    anchor = ""
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the page's address; Airflow keeps it when the task ends."""
+        base = os.environ.get("NIGHTSCORE_REPORTS_URL") or "/nightscore/reports"
+        return f"{base}/{operator.pipeline}/{operator.ds}.html{self.anchor}"
+
+
+class ScoresLink(NightLink):
+    """From a task of a night to what the page says of its scores."""
+
+    name = "Scores"
+    xcom_key = "nightscore_scores"
+    anchor = "#scores"
+
+
+class Job(BaseOperator):
+    """One nightscore command, run by spark-submit where the connection says.
+
+    A line of an argument is an argument of the command; an empty line is none. Nothing goes
+    through a shell.
+    """
+
+    template_fields: Sequence[str] = ("arguments",)
+    ui_color = "#dbe7f5"
+
+    def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(pool=POOL, **kwargs)
+        self.arguments = arguments
+        self._application: Application | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the command; its receipt is what the task returns."""
+        receipt = self.submit(self.arguments)
+        if "failure" in receipt:
+            raise_failure(receipt["failure"])
+        return receipt
+
+    def submit(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Run an application to its end and return its receipt."""
+        lines = [line for text in arguments for line in text.splitlines() if line]
+        self._application = Application(f"nightscore {self.dag_id} {self.task_id}", lines)
+        return self._application.run()
+
+    def on_kill(self) -> None:
+        """Stop the application with the task."""
+        if self._application is not None:
+            self._application.kill()
+
+
+class _OfNight(Job):
+    """A task of a night: it has a day, and links to the night's page."""
+
+    template_fields: Sequence[str] = ("arguments", "ds")
+    operator_extra_links = (NightLink(), ScoresLink())
+
+    def __init__(self, *, pipeline: str, ds: str = "{{ ds }}", **kwargs: Any) -> None:
+        super().__init__(arguments=_night_arguments(pipeline), **kwargs)
+        self.pipeline = pipeline
+        self.ds = ds
+
+    def require_day(self) -> None:
+        """Fail, and say what to do, where a run has no day: one triggered without a date."""
+        if not self.ds:
+            raise AirflowFailException(
+                f"{self.dag_id}: this run has no logical date, so there is no day to score. "
+                "Trigger it with one: airflow dags trigger --logical-date YYYY-MM-DD"
+            )
+
+
+class Night(_OfNight):
+    """All steps of a night in one Spark application; what came of each is for its own task to say.
+
+    So that the step that failed is the one that turns red, a failure that a repeat cannot mend is
+    not this task's. One that may pass by itself (a late source) is, until retries are used up:
+    repeated here, the rest of the night still shares one application.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the night; the receipt it returns is good once for each step."""
+        self.require_day()
+        receipt = self.submit(self.arguments)
+        failure = receipt.get("failure")
+        if failure is None:
+            done = {name: {"seconds": None, "note": "done elsewhere"} for name in STEPS}
+            receipt["steps"] = receipt["steps"] or done
+        elif not failure["step"] or not (failure["final"] or self._is_last_try(context)):
+            raise_failure(failure)
+        else:
+            self.log.error("%s. The task of that step says so too", failure_text(failure))
+        return {"id": uuid.uuid4().hex, **receipt}
+
+    def _is_last_try(self, context: Context) -> bool:
+        ti = context["ti"]
+        return ti.try_number > ti.max_tries
+
+
+class Step(_OfNight):
+    """One step of a night: it takes the receipt that `Night` left, or does the step itself.
+
+    A receipt is taken once. Cleared or retried alone, the step finds none left for it and runs in
+    a Spark application of its own; cleared together with `Night`, it finds a new one.
+    """
+
+    ui_color = "#e6f2e6"
+
+    def __init__(self, *, step: str, night: str, **kwargs: Any) -> None:
+        super().__init__(task_id=step.replace(" ", "_"), **kwargs)
+        self.step = step
+        self.night = night
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Say what came of the step, and do it if nobody has."""
+        self.require_day()
+        receipt = self._take_receipt(context)
+        if receipt is None:
+            self.log.info("step=%s runs in a Spark application of its own", self.step)
+            receipt = self.submit([*self.arguments, f"--step={self.step}"])
+        failure = receipt.get("failure")
+        if failure is not None and failure["step"] in ("", self.step):
+            raise_failure(failure)
+        done = receipt["steps"].get(self.step, {})
+        self.log.info(
+            "step=%s ds=%s seconds=%s %s",
+            self.step, self.ds, done.get("seconds"), done.get("note", ""),
+        )  # fmt: skip
+        self._tell(context, receipt.get("published") or {"ds": self.ds, "note": done.get("note")})
+        return done
+
+    def _take_receipt(self, context: Context) -> dict[str, Any] | None:
+        """Return the night's receipt if it tells of this step and was not taken before."""
+        receipt = context["ti"].xcom_pull(task_ids=self.night)
+        if not receipt:
+            return None
+        store = context["task_state_store"]
+        is_about_me = self.step in receipt["steps"]
+        is_about_me = is_about_me or receipt.get("failure", {}).get("step") == self.step
+        if not is_about_me or store.get("receipt") == receipt["id"]:
+            return None
+        store.set("receipt", receipt["id"])
+        return receipt
+
+    def _tell(self, context: Context, extra: dict[str, Any]) -> None:
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = extra
+
+
+class AskForTraining(BaseOperator):
+    """Publishes that a new model is wanted, if the night's checks of drift ask for one."""
+
+    ui_color = "#fdf3d8"
+
+    def __init__(self, *, night: str, ds: str = "{{ ds }}", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.night = night
+        self.ds = ds
+
+    template_fields: Sequence[str] = ("ds",)
+
+    def execute(self, context: Context) -> None:
+        """Publish the wish with its reason, or skip."""
+        receipt = context["ti"].xcom_pull(task_ids=self.night) or {}
+        reason = receipt.get("training_wanted")
+        if not reason:
+            raise AirflowSkipException("nothing asks for a new model")
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {"ds": self.ds, "reason": reason}
+
+
+def night(pipeline: Pipeline) -> Night:
+    """Return the task that runs a night in one Spark application."""
+    return Night(task_id="night", pipeline=pipeline.name, priority_weight=10)
+
+
+def step(pipeline: Pipeline, name: str, outlets: Sequence[Asset] = ()) -> Step:
+    """Return the task of one step of a night."""
+    return Step(
+        step=name,
+        night="night",
+        pipeline=pipeline.name,
+        outlets=list(outlets),
+        priority_weight=10,
+    )
+
+
+def ask_for_training(pipeline: Pipeline) -> AskForTraining:
+    """Return the task that asks `train` for a new model."""
+    wanted = Asset(pipeline.asset("training-wanted"))
+    return AskForTraining(task_id="ask_for_training", night="night", outlets=[wanted])
+
+
+def job(
+    task_id: str, command: str, *arguments: str, outlets: Sequence[Asset] = (), **kwargs: Any
+) -> Job:
+    """Return a task that runs a nightscore command with `arguments`, which are templates."""
+    return Job(task_id=task_id, arguments=[command, *arguments], outlets=list(outlets), **kwargs)
+
+
+def _night_arguments(pipeline: str) -> list[str]:
+    return [
+        "night",
+        PIPELINE.format(pipeline),
+        "--ds={{ ds }}",
+        "--model={{ params.model }}",
+        "--reason={{ params.reason }} (Airflow {{ run_id }})",
+        "{{ '--force' if params.force else '' }}",
+    ]

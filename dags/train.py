@@ -1,0 +1,102 @@
+"""train_<pipeline>: a new model every week, and whenever drift, a gate or a person asks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+
+from dags import _forms, _tasks
+from dags._pipelines import Pipeline, pipelines
+
+DOC = """
+### Model training of `{name}`
+
+Freezes a training set, trains, judges the model on later days, and promotes it to champion if the
+gate lets it. A model that the gate refuses is registered as challenger and the task is red: the
+champion stays, and the log says what was wrong with the new one.
+
+Runs weekly; whenever `nightscore://training-wanted/{name}` is published (by a night that finds
+drift, or by a person under *Assets*); and by hand. Unless the form says otherwise it is judged on
+the last `judge_days` days before the run's day, and trained on the `train_days` before these.
+"""
+
+
+def span(pipeline: Pipeline, params: Any, logical_date: Any, events: Any) -> dict[str, str]:
+    """Return the days to train and to judge on: `first`, `last` and `judged`, as YYYY-MM-DD.
+
+    The day of the run is its logical date; a run that an asset started has none, and takes the
+    day that the newest event tells.
+    """
+    today = _day_of_run(pipeline, logical_date, events)
+    judged = today - timedelta(days=1)
+    last = judged - timedelta(days=params["judge_days"])
+    first = max(last - timedelta(days=params["train_days"] - 1), pipeline.start_date)
+    found = {"first": first, "last": last, "judged": judged}
+    return {name: params[name] or f"{found[name]:%Y-%m-%d}" for name in ("first", "last", "judged")}
+
+
+def _day_of_run(pipeline: Pipeline, logical_date: Any, events: Any) -> datetime:
+    told = [
+        event.extra["ds"]
+        for of_asset in (events or {}).values()
+        for event in of_asset
+        if event.extra.get("ds")
+    ]
+    if logical_date:
+        day = logical_date
+    elif told:
+        day = datetime.strptime(max(told), "%Y-%m-%d").replace(tzinfo=UTC)
+    else:
+        day = datetime.now(UTC)
+    after_last = (pipeline.end_date or day) + timedelta(microseconds=1)
+    return min(day, after_last)
+
+
+def train(pipeline: Pipeline) -> DAG:
+    """Return the training DAG of a pipeline."""
+    with DAG(
+        dag_id=f"train_{pipeline.name}",
+        description=f"A new model for {pipeline.name}, promoted if the gate lets it",
+        doc_md=DOC.format(name=pipeline.name),
+        schedule=AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable("0 6 * * 0", timezone="UTC"),
+            assets=[Asset(pipeline.asset("training-wanted"))],
+        ),
+        start_date=pipeline.start_date,
+        catchup=False,
+        max_active_runs=1,
+        default_args=_tasks.default_args(pipeline),
+        user_defined_macros={"span": partial(span, pipeline)},
+        tags=["nightscore", "train", pipeline.name],
+        params={
+            "model": _forms.zoo_model("A model of the zoo; empty: the definition's own."),
+            "train_days": _forms.whole(273, 7, 3660, "Days to learn from."),
+            "judge_days": _forms.whole(28, 1, 366, "Later days to judge it on."),
+            "first": _forms.day("First day to learn from, instead.", optional=True),
+            "last": _forms.day("Last day to learn from, instead.", optional=True),
+            "judged": _forms.day("Last day to judge it on, instead.", optional=True),
+            "promote": _forms.flag("Make it champion if the gate lets it.", default=True),
+        },
+    ) as dag:
+        days = "span(params, logical_date | default, triggering_asset_events | default)"
+        _tasks.job(
+            "train",
+            "train",
+            f"--pipeline={pipeline.name}",
+            f"--from={{{{ {days}.first }}}}",
+            f"--to={{{{ {days}.last }}}}",
+            f"--eval-to={{{{ {days}.judged }}}}",
+            "{{ '--model=' ~ params.model if params.model else '' }}",
+            "{{ '--promote' if params.promote else '--no-promote' }}",
+            "--json",
+            outlets=[Asset(pipeline.asset("models"))],
+            priority_weight=5,
+        )
+    return dag
+
+
+for each in pipelines():
+    train(each)
