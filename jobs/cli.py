@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Annotated
 
 import typer
 
-from feature_store.errors import NightscoreError
 from jobs import cli_about, cli_backfill, cli_models, cli_night, cli_report, cli_scores, cli_train
 from jobs.cli_command import EXIT_CODES, add
+from jobs.cli_errors import INTERRUPTED, guarded, interrupted
 from jobs.cli_logging import configure
-from models.errors import ModelError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="nightscore",
@@ -67,30 +63,10 @@ def options(
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; an error is one message on stderr."""
     try:
-        app(arguments, prog_name="nightscore")
-    except SystemExit as end:
+        return guarded(lambda: app(arguments, prog_name="nightscore"))
+    except SystemExit as end:  # typer ends with one, whatever happened
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if code == INTERRUPTED:
-            _say("interrupted. What was published stays; run the same command again to go on")
-        return code
-    except (NightscoreError, ModelError) as error:
-        _explain(error, str(error))
-        return error.exit_code
-    except Exception as error:  # the last line of defence: one message here too
-        first = str(error).strip().splitlines()
-        _explain(error, f"unexpected {type(error).__name__}: {first[0] if first else ''}")
-        return 1
-    return 0
-
-
-def _explain(error: Exception, message: str) -> None:
-    if os.environ.get("NIGHTSCORE_DEBUG") not in (None, "", "0"):
-        traceback.print_exception(error)
-    _say(message)
-
-
-def _say(message: str) -> None:
-    print(f"nightscore: {message}", file=sys.stderr)
+        return interrupted() if code == INTERRUPTED else code
 
 
 if __name__ == "__main__":

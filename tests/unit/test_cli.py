@@ -1,0 +1,208 @@
+"""Promises of the command line: quick where nothing heavy is needed, one message, right codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from feature_store.errors import CheckFailed, NightscoreError
+from jobs import cli, cli_night
+from jobs.cli_progress import Progress
+from jobs.cli_session import who
+from models.errors import UnknownModel
+
+HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expectations", "jinja2")
+
+COMMANDS = (
+    ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
+    ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> object:
+    """Run a command in this process, in a home of its own."""
+    monkeypatch.setenv("NIGHTSCORE_HOME", str(tmp_path / "home"))
+    for name in ("NIGHTSCORE_DEBUG", "NIGHTSCORE_LOG", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: str) -> Outcome:
+        code = cli.main(list(arguments))
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+def tomorrow() -> str:
+    return (datetime.now(UTC).date() + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_examples(run, command: list[str]) -> None:
+    shown = run(*command, "--help")
+    assert shown.code == 0
+    assert f"nightscore {command[0]}" in shown.out.partition("Examples:")[2]
+
+
+def test_help_says_what_the_exit_codes_mean(run) -> None:
+    shown = run("--help")
+    assert "Exit codes: 0 done; 1" in shown.out
+    assert "130 interrupted" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", "--pipeline", "nope", "--ds", "2013-12-10"], "pipeline='nope' is unknown"),
+        (["run", "--pipeline", "../x", "--ds", "2013-12-10"], "pipeline='../x' is unknown"),
+        (["run", "--pipeline", "flights", "--ds", "10/12/2013"], "written YYYY-MM-DD"),
+        (["run", "--pipeline", "flights", "--ds", "2013-02-30"], "written YYYY-MM-DD"),
+        (["run", "--pipeline", "flights", "--ds", tomorrow()], "is in the future"),
+        (["run", "--pipeline", "flights", "--ds", "2014-01-01"], "has days 2013-01-01 to"),
+        (["run", "--pipeline", "flights"], "Missing option '--ds'"),
+        (["run", "--pipeline", "flights", "--ds", "2013-12-10", "--until", "x"], "--until"),
+        (["prepare", "--pipeline", "flights", "--from", "2013-02-01", "--to", "2013-01-01"],
+         "--from must not be after --to"),
+        (["score", "--pipeline", "nope", "--ds", "2013-12-10"], "pipeline='nope' is unknown"),
+        (["train", "--pipeline", "flights", "--from", "x", "--to", "2013-09-30",
+          "--eval-to", "2013-12-31"], "--from='x'"),
+        (["scores", "--ds", "2013-12-10"], "--pipeline"),
+        (["scores", "--pipeline", "flights", "--ds", "2013-12-10", "--limit", "-1"], "--limit"),
+        (["scores", "rollback", "--pipeline", "flights", "--ds", "2013-12-10"], "--why"),
+        (["models", "promote", "zero", "--pipeline", "flights", "--why", "x"], "version"),
+        (["report", "--pipeline", "flights", "--ds", "soon"], "--ds='soon'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_before_anything_starts(
+    run, arguments: list[str], text: str
+) -> None:
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert text in refused.err
+    assert "Traceback" not in refused.err
+    assert refused.out == ""
+
+
+def test_a_night_without_a_champion_says_how_to_get_one(run) -> None:
+    refused = run("run", "--pipeline", "flights", "--ds", "2013-12-10")
+    assert refused.code == 1
+    assert "flights: no champion model. Run: nightscore train" in refused.err
+    assert "start spark" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (CheckFailed("toy ds=1: price is off"), 1, "nightscore: toy ds=1: price is off\n"),
+        (UnknownModel("x", ["lr"]), 2, "nightscore: model 'x' does not exist. Choose one of: lr\n"),
+        (OSError(28, "No space left on device"), 1, "unexpected OSError: [Errno 28] No space"),
+    ],
+)
+def test_an_error_is_one_message_and_its_own_exit_code(
+    run, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli_night, "pipeline_day", fail)
+    failed = run("run", "--pipeline", "flights", "--ds", "2013-12-10")
+    assert (failed.code, failed.out) == (code, "")
+    assert text in failed.err
+    assert failed.err.count("\n") == 1
+    shown = run("--debug", "run", "--pipeline", "flights", "--ds", "2013-12-10")
+    assert "Traceback" in shown.err
+
+
+def test_an_interrupt_ends_with_130(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_night, "pipeline_day", interrupt)
+    stopped = run("run", "--pipeline", "flights", "--ds", "2013-12-10")
+    assert stopped.code == 130
+    assert "interrupted" in stopped.err
+
+
+def test_pipelines_are_listed_for_people_and_for_scripts(run) -> None:
+    assert "flights" in run("pipelines").out
+    listed = [json.loads(line) for line in run("pipelines", "--json").out.splitlines()]
+    flights = next(one for one in listed if one["pipeline"] == "flights")
+    assert flights["keys"] == ["carrier", "flight", "origin"]
+    assert (flights["first_day"], flights["last_day"]) == ("2013-01-01", "2013-12-31")
+
+
+def test_a_log_level_that_is_none_is_refused(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTSCORE_LOG", "loud")
+    refused = run("pipelines")
+    assert refused.code == 2
+    assert "NIGHTSCORE_LOG='LOUD'" in refused.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["pipelines"], ["doctor"], ["run", "--ds", "x"]],
+    ids=" ".join,
+)
+def test_what_needs_neither_spark_nor_torch_imports_neither(
+    arguments: Sequence[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from jobs.cli import main; code = main(sys.argv[1:]); "
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    environment = {**os.environ, "NIGHTSCORE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, env=environment, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_progress_off_a_terminal_is_one_line_per_finished_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Progress() as progress:
+        with progress.step("start"):
+            pass
+        progress.expect("ingest", "features")
+        progress.on_step("ingest", 1.25)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["start", "ingest"]
+    assert lines[1].endswith("1.2 s")
+
+
+def test_who_is_the_named_user_or_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTSCORE_USER", "scheduler")
+    assert who() == "scheduler"
+    monkeypatch.delenv("NIGHTSCORE_USER")
+    assert who()
+
+
+def test_a_report_that_fails_hides_neither_the_result_nor_the_nights_own_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise ValueError("no page")
+
+    monkeypatch.setattr(cli_night, "_render", fail)
+    assert cli_night._report_or_none(None, date(2013, 12, 10)) is None  # type: ignore[arg-type]
+    assert NightscoreError.exit_code == 1
