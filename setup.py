@@ -11,7 +11,7 @@ setup(
     packages=find_packages(include=["feature_store*", "jobs*", "models*"]),
     package_data={
         "feature_store": ["py.typed"],
-        "jobs": ["py.typed", "templates/*"],
+        "jobs": ["py.typed", "templates/*", "log4j2.properties"],
         "models": ["py.typed"],
     },
     install_requires=[

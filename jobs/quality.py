@@ -12,6 +12,7 @@ from feature_store.errors import CheckFailed
 from feature_store.inputs import Inputs
 from feature_store.schema import FEATURES, QUALITY, RUN_ID, SCORES
 from feature_store.tables import days_predicate, runs_predicate
+from jobs.steps import retried
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -106,12 +107,14 @@ def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date
         for day, checked in results.items()
         for r in checked
     ]
-    context.warehouse.replace_days(
-        QUALITY,
-        context.spark.createDataFrame(rows, _SCHEMA),
-        {day: Inputs(definition=runs[day], code=context.code) for day in results},
-        runs=dict.fromkeys(results, stage),
-        run_column="stage",
+    retried(
+        lambda: context.warehouse.replace_days(
+            QUALITY,
+            context.spark.createDataFrame(rows, _SCHEMA),
+            {day: Inputs(definition=runs[day], code=context.code) for day in results},
+            runs=dict.fromkeys(results, stage),
+            run_column="stage",
+        )
     )
     failed = sum(not r.passed for checked in results.values() for r in checked)
     log.info("step=check_%s days=%d checks=%d failed=%d", stage, len(results), len(rows), failed)

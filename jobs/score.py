@@ -7,10 +7,13 @@ which would run the model twice: write it first.
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -18,10 +21,12 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
 from feature_store.encode import KEYS, VALUES, pack
-from feature_store.errors import PartitionNotReady
+from feature_store.errors import PartitionNotReady, WriteFailed
 from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES
 from jobs.expected import run_id, scores_inputs
 from jobs.scorer import score_batches, score_series
+from jobs.steps import retried
+from models.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from jobs.model_registry import ModelRef
 
 log = logging.getLogger(__name__)
+
+_MODEL_ERROR = re.compile(r"^\s*models\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,24 +70,42 @@ def score_days(
 
     Raises:
         PartitionNotReady: a day has no rows to score.
-        BundleInvalid: the model was trained on another encoding of the features.
+        BundleInvalid: the model was trained on another encoding of the features, or a worker
+            refused its bundle.
     """
+    redo = force
+
+    def attempt() -> dict[date, DayCommit]:
+        nonlocal redo
+        staged = {} if redo else _staged(context, runs)
+        to_do = [run for run in runs if run.ds not in staged]
+        try:
+            return staged | _stage(context, to_do)
+        except WriteConflict:
+            # Whoever came first scored the same run from the same inputs: look, do not repeat.
+            redo = False
+            raise
+
+    return retried(attempt)
+
+
+def _staged(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit]:
     commits = {run.ds: context.warehouse.commit(SCORES, run.ds, run.run_id) for run in runs}
-    staged = {ds: commit for ds, commit in commits.items() if commit is not None and commit.rows}
-    to_do = [run for run in runs if force or run.ds not in staged]
-    if not to_do:
-        log.info("step=score pipeline=%s skipped=%d", context.definition.name, len(runs))
-        return staged
-    days = [run.ds for run in to_do]
+    return {ds: commit for ds, commit in commits.items() if commit is not None and commit.rows}
+
+
+def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit]:
+    if not runs:
+        return {}
+    days = [run.ds for run in runs]
     _require_rows(context, days)
-    scored = score_frame(
-        context.warehouse.read(FEATURES, days), context.definition, to_do[0].model
-    ).withColumn(RUN_ID, _run_of_day(to_do))
+    features = context.warehouse.read(FEATURES, days)
+    scored = score_frame(features, context.definition, runs[0].model)
     written = context.warehouse.replace_days(
         SCORES,
-        scored,
-        {run.ds: run.inputs for run in to_do},
-        runs={run.ds: run.run_id for run in to_do},
+        scored.withColumn(RUN_ID, _run_of_day(runs)),
+        {run.ds: run.inputs for run in runs},
+        runs={run.ds: run.run_id for run in runs},
     )
     log.info(
         "step=score pipeline=%s days=%d rows=%d seconds=%.1f",
@@ -89,7 +114,7 @@ def score_days(
         sum(commit.rows for commit in written.values()),
         sum(commit.seconds for commit in written.values()),
     )
-    return staged | written
+    return written
 
 
 def _require_rows(context: Context, days: Sequence[date]) -> None:
@@ -99,6 +124,25 @@ def _require_rows(context: Context, days: Sequence[date]) -> None:
         pipeline = context.definition.name
         step = f"Run: nightscore plan --pipeline {pipeline} --from {empty[0]} --to {empty[-1]}"
         raise PartitionNotReady(FEATURES, empty, step)
+
+
+def _require_encoding(definition: Definition, model: ModelRef) -> None:
+    """Refuse a model whose keys and values were made otherwise than this definition makes them."""
+    manifest = json.loads(Path(model.path, "manifest.json").read_text())
+    found, wanted = manifest["encoding_digest"], definition.digest("encoding")
+    if found != wanted:
+        raise BundleInvalid(
+            f"{definition.name}: {model.title} was trained on other features (encoding "
+            f"{found[:12]}) than the definition's now ({wanted[:12]}). Train one for them: "
+            f"nightscore train --pipeline {definition.name} --from … --to … --eval-to …; or go "
+            "back to the definition that it was trained with"
+        )
+
+
+def _as_the_worker_said(error: WriteFailed) -> Exception:
+    """Return what the model raised in a worker, where that is why the write failed."""
+    said = _MODEL_ERROR.search(str(error.__cause__))
+    return BundleInvalid(said.group(1)) if said else error
 
 
 def _run_of_day(runs: Sequence[ScoringRun]) -> Column:

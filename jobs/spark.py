@@ -48,6 +48,9 @@ LOCAL_SETTINGS = {
 }
 
 
+_LOG_SETTINGS = Path(__file__).resolve().with_name("log4j2.properties")
+
+
 def jar_paths() -> list[Path]:
     """Return Delta's jars, fetched at set-up into this environment."""
     return sorted(Path(sys.prefix, "nightscore", "jars").glob("*.jar"))
@@ -65,6 +68,7 @@ def local_conf() -> dict[str, str]:
     conf = {
         "spark.master": master,
         "spark.jars": ",".join(str(path) for path in jar_paths()),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
         "spark.sql.shuffle.partitions": str(2 * cores),
         **LOCAL_SETTINGS,
     }

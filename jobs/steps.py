@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from feature_store.errors import WriteConflict
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TRIES = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,24 @@ def write_outdated(
     return result
 
 
+def retried(write: Callable[[], T]) -> T:
+    """Return what `write` returns, called again where another driver's commit came first.
+
+    Only for writes that may be repeated as they are, because they read nothing another driver
+    could have changed, or look again by themselves.
+
+    Raises:
+        WriteConflict: other drivers came first several times in a row.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return write()
+        except WriteConflict as conflict:
+            log.warning("attempt=%d of %d: %s", attempt + 1, _TRIES, conflict)
+            last = conflict
+    raise last
+
+
 def _write(
     context: Context,
     table: str,
@@ -89,17 +109,16 @@ def _write(
     days: Sequence[date],
 ) -> Sequence[date]:
     """Write the days that need it and return those that were written here."""
-    for attempt in range(_TRIES):
-        if not days:
+    left = list(days)
+
+    def attempt() -> Sequence[date]:
+        if not left:
             return []
         try:
-            context.warehouse.replace_days(table, compute(days), {d: inputs[d] for d in days})
-            return days
+            context.warehouse.replace_days(table, compute(left), {d: inputs[d] for d in left})
         except WriteConflict:
-            log.warning(
-                "step=%s days=%d another driver wrote first; looking again", table, len(days)
-            )
-            days = outdated_days(context, table, {d: inputs[d] for d in days}, force=False)
-            if days and attempt == _TRIES - 1:
-                raise
-    return []
+            left[:] = outdated_days(context, table, {d: inputs[d] for d in left}, force=False)
+            raise
+        return left
+
+    return retried(attempt)

@@ -1,4 +1,4 @@
-"""Promises of a killed backfill: it resumes, done days are untouched, two share a range."""
+"""Promises under faults: kill -9, two drivers at once, a full disk."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from feature_store.errors import WriteFailed
 from feature_store.home import Home
+from feature_store.inputs import Inputs
 from feature_store.schema import SCORES
 from jobs.context import Context
 from jobs.ledger import history, scores_latest
-from tests.toy import clicky_definition
+from tests.toy import clicky_definition, toy_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,11 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 
-def start(home: Home) -> subprocess.Popen[str]:
+def start(home: Home, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.nights", home.root],
+        [sys.executable, "-m", "tests.crash.nights", home.root, *arguments],
         cwd=ROOT,
         env={**os.environ, "NIGHTSCORE_CORES": "1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -91,3 +95,47 @@ def test_two_backfills_of_one_range_at_once_do_every_day_once(
     assert len(rows) == 480
     assert [p.sequence for p in history(context)] == [1] * 8
     assert len(context.warehouse.commits(SCORES)) == 8
+
+
+def test_two_nights_of_one_day_at_once_give_one_publication(
+    spark: SparkSession, champion_home: Home, tmp_path: Path
+) -> None:
+    home = Home.of(tmp_path / "shared")
+    shutil.copytree(champion_home.root, home.root)
+    pair = [start(home, "night") for _ in range(2)]
+    for process in pair:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    printed = [process.communicate("go\n", timeout=300)[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    context, rows = state(home, spark)
+    (publication,) = history(context)
+    assert printed == [f"{publication.run_id}\n"] * 2
+    assert len(rows) == 60
+
+
+def test_a_full_disk_is_one_clear_message_and_publishes_nothing(
+    spark: SparkSession, champion_home: Home, tmp_path: Path
+) -> None:
+    home = Home.of(tmp_path / "small")
+    Path(home.root).mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", home.root], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk to fill")
+    try:
+        shutil.copytree(champion_home.root, home.root, dirs_exist_ok=True)
+        with Path(home.root, "ballast").open("wb") as ballast, suppress(OSError):
+            while True:
+                ballast.write(b"\0" * 4096)
+                ballast.flush()
+        context = Context.open(clicky_definition(), home, spark, "1")
+        frame = context.warehouse.read("features")
+        with pytest.raises(WriteFailed, match="no space left on device"):
+            context.warehouse.replace_days(
+                "features", frame, {day: Inputs(definition="d", code="1") for day in toy_days(8)}
+            )
+        assert context.warehouse.version("features") == 0
+    finally:
+        subprocess.run(["umount", home.root], check=True)
