@@ -80,7 +80,10 @@ def scores_latest(context: Context, days: Iterable[date] | None = None) -> DataF
         .where("_rank = 1")
         .select(DS, RUN_ID, "model_name", "model_version", "published_at")
     )
-    return context.warehouse.read(SCORES, wanted).join(F.broadcast(published), [DS, RUN_ID])
+    # As they are now, after the ledger was: what it names may have been written by another driver
+    # since this one last looked.
+    scores = context.warehouse.read(SCORES, wanted, context.warehouse.version(SCORES))
+    return scores.join(F.broadcast(published), [DS, RUN_ID])
 
 
 def insert(

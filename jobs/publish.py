@@ -66,7 +66,9 @@ def publish(
 def rollback(
     context: Context, day: date, *, who: str, why: str, to_run: str | None = None
 ) -> Publication:
-    """Publish an earlier run of a day again: by default the one before the current.
+    """Publish an earlier run of a day again: by default the one before the current was first there.
+
+    So a second rollback goes further back, and never to what the first one left.
 
     Raises:
         NightscoreError: there is no earlier run, or its scores are gone.
@@ -76,12 +78,14 @@ def rollback(
     if not past:
         raise NightscoreError(f"{name} ds={day}: nothing is published, so nothing to roll back")
     now = past[-1]
-    earlier = [p for p in past if p.run_id != now.run_id and to_run in (None, p.run_id)]
+    first = next(p.sequence for p in past if p.run_id == now.run_id)
+    earlier = [
+        p
+        for p in past
+        if p.run_id != now.run_id and (p.sequence < first if to_run is None else p.run_id == to_run)
+    ]
     if not earlier:
-        known = ", ".join(sorted({p.run_id for p in past}))
-        raise NightscoreError(
-            f"{name} ds={day}: no earlier run {to_run or ''} to roll back to; there are: {known}"
-        )
+        raise NightscoreError(_nothing_earlier(name, past, to_run))
     target = earlier[-1]
     staged = context.warehouse.commit(SCORES, day, target.run_id)
     if staged is None or staged.rows == 0:
@@ -101,6 +105,14 @@ def rollback(
     if isinstance(result, PublishFenced):
         raise result
     return result
+
+
+def _nothing_earlier(name: str, past: Sequence[Publication], to_run: str | None) -> str:
+    now = past[-1]
+    wanted = "no earlier run" if to_run is None else f"no other run {to_run}"
+    others = sorted({p.run_id for p in past} - {now.run_id})
+    step = f"; name one with --to-run: {', '.join(others)}" if others else ""
+    return f"{name} ds={now.ds}: {wanted} to roll back to: {now.run_id} is published{step}"
 
 
 def _row(item: StagedRun, who: str, why: str) -> Publication:

@@ -21,7 +21,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
 from feature_store.encode import KEYS, VALUES, pack
-from feature_store.errors import PartitionNotReady, WriteFailed
+from feature_store.errors import PartitionNotReady, WriteConflict, WriteFailed
 from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES
 from jobs.expected import run_id, scores_inputs
 from jobs.scorer import score_batches, score_series
@@ -99,14 +99,18 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
         return {}
     days = [run.ds for run in runs]
     _require_rows(context, days)
+    _require_encoding(context.definition, runs[0].model)
     features = context.warehouse.read(FEATURES, days)
     scored = score_frame(features, context.definition, runs[0].model)
-    written = context.warehouse.replace_days(
-        SCORES,
-        scored.withColumn(RUN_ID, _run_of_day(runs)),
-        {run.ds: run.inputs for run in runs},
-        runs={run.ds: run.run_id for run in runs},
-    )
+    try:
+        written = context.warehouse.replace_days(
+            SCORES,
+            scored.withColumn(RUN_ID, _run_of_day(runs)),
+            {run.ds: run.inputs for run in runs},
+            runs={run.ds: run.run_id for run in runs},
+        )
+    except WriteFailed as error:
+        raise _as_the_worker_said(error) from error
     log.info(
         "step=score pipeline=%s days=%d rows=%d seconds=%.1f",
         context.definition.name,
