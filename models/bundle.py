@@ -34,8 +34,17 @@ from torch import Tensor
 
 from models import compile as compiling
 from models import registry
-from models.errors import BundleInvalid, BundleTampered
+from models.errors import BundleInvalid, BundleTampered, ConfigInvalid
 from models.golden import check_golden, golden_rows, save_golden
+from models.precision import (
+    HeldOut,
+    Precision,
+    PrecisionBounds,
+    PrecisionReport,
+    lowered,
+    measure,
+    refuse_beyond,
+)
 from models.ranker import Ranker
 from models.spec import Signature
 from models.vocabulary import Vocabulary
@@ -114,6 +123,9 @@ def save(
     golden_keys: NDArray[np.int64],
     golden_values: NDArray[np.float32],
     compiled: bool = True,
+    precision: Precision = "f32",
+    held_out: HeldOut | None = None,
+    bounds: PrecisionBounds | None = None,
 ) -> BundleRef:
     """Write a bundle, whole or not at all, and return its pinned reference.
 
@@ -122,11 +134,16 @@ def save(
             rows (unknown keys, NaN, infinite values) are added.
         golden_values: (G, N) float32.
         compiled: False leaves the compiled package out (it takes 10 s or more to make).
+        precision: `bf16` compiles the linear layers in it, if what that changes on `held_out` is
+            within `bounds`; the portable export stays float32.
 
     Raises:
+        PrecisionRefused: the lower precision changes too much; nothing was saved.
         BundleInvalid: the directory exists already: bundles are never overwritten.
     """
-    final = Path(directory)
+    final, bounds = Path(directory), bounds or PrecisionBounds()
+    if precision != "f32" and (held_out is None or not compiled):
+        raise ConfigInvalid("bundle", "precision", precision, "needs held_out rows and compiled")
     if final.exists():
         raise BundleInvalid(
             f"{final} exists already; a bundle is never overwritten: choose another"
@@ -140,7 +157,11 @@ def save(
         save_golden(ranker, golden, building / "golden.safetensors")
         program = compiling.export(ranker)
         compiling.save_portable(program, building / "model.pt2")
-        info = compiling.package(program, building / COMPILED) if compiled else None
+        info, report = None, None
+        if compiled and (held_out is None or precision == "f32"):
+            info = compiling.package(program, building / COMPILED)
+        elif compiled and held_out is not None:
+            info, report = _package_lowered(ranker, building, held_out, bounds)
         (building / "signature.json").write_text(signature.to_json())
         (building / "metrics.json").write_text(_json(metrics))
         manifest = {
@@ -150,7 +171,8 @@ def save(
             "sizes": list(trained.vocabulary.sizes),
             "torch": torch.__version__,
             "compiled": asdict(info) if info else None,
-            "tolerance": compiling.TOLERANCE_F32,
+            "precision": asdict(report) if report else None,
+            "tolerance": bounds.score if report else compiling.TOLERANCE_F32,
             "encoding_digest": encoding_digest,
             "data": data,
             "files": {f.name: sha256(f) for f in sorted(building.iterdir())},
@@ -252,6 +274,30 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _package_lowered(
+    ranker: Ranker, building: Path, held_out: HeldOut, bounds: PrecisionBounds
+) -> tuple[compiling.CompiledInfo | None, PrecisionReport | None]:
+    """Compile in bf16 and return what the guard measured, the compiled code against eager."""
+    path = building / COMPILED
+    info = compiling.package(compiling.export(lowered(ranker)), path, precision="bf16")
+    if info is None:
+        return None, None
+    code = compiling.load_package(path)
+    table, slots = ranker.table.detach(), ranker.slots
+
+    def logits(keys_BK: Tensor, values_BN: Tensor) -> Tensor:
+        return code(keys_BK.contiguous(), values_BN.contiguous(), table, slots)
+
+    rows = torch.from_numpy(held_out.keys), torch.from_numpy(held_out.values)
+    with torch.no_grad():
+        full, low = (torch.sigmoid(score(*rows))[:, 0].numpy() for score in (ranker, logits))
+    labels = held_out.labels.reshape(len(held_out.labels), -1)[:, 0]
+    report = measure(labels, full, low)
+    refuse_beyond(report, bounds, "bf16")
+    check_golden(building / "golden.safetensors", logits, bounds.score, "aoti bf16")
+    return info, report
 
 
 def _scoring_code(path: Path, manifest: dict[str, Any]) -> tuple[Engine, compiling.ScoringCode]:

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from models.errors import BundleInvalid, CompilerMissing
+from models.precision import Precision
 from models.ranker import Ranker
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ ScoringCode = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 X86_64_V3 = "x86-64-v3"
 V3_FLAGS = frozenset({"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"})
+# Without these bf16 is emulated, slower than float32.
+BF16_FLAGS = frozenset({"avx512_bf16", "avx512bw", "avx512dq", "avx512vl"})
 RAW_MEMBER = re.compile(
     r"[^/]+/(models/[^/]+\.json|data/weights/weight_\d+|data/constants/tensor_\d+|archive_\w+|byteorder|\.data/\w+)"
 )
@@ -53,6 +56,7 @@ class CompiledInfo:
     machine: str
     torch: str
     seconds: float
+    precision: Precision = "f32"
 
 
 def export(ranker: Ranker) -> ExportedProgram:
@@ -110,11 +114,14 @@ def refuse_pickles(path: Path) -> None:
                 raise BundleInvalid(f"{path}: holds {member.filename}, which is not read")
 
 
-def package(program: ExportedProgram, path: Path, *, isa: str = X86_64_V3) -> CompiledInfo | None:
+def package(
+    program: ExportedProgram, path: Path, *, isa: str = X86_64_V3, precision: Precision = "f32"
+) -> CompiledInfo | None:
     """Write the compiled package and return what it runs on; without a compiler, warn, return None.
 
     Single-threaded code: scoring runs one process per core, and two threads per worker collapse
-    under load. On machines other than x86-64 the compiler's native target is used.
+    under load. On machines other than x86-64 the compiler's native target is used. `precision` is
+    recorded; the program has it already.
     """
     compiler = _compiler()
     if not shutil.which(compiler):
@@ -124,7 +131,7 @@ def package(program: ExportedProgram, path: Path, *, isa: str = X86_64_V3) -> Co
 
     started = time.monotonic()
     options: dict[str, object] = {"freezing": True, "cpp.threads": 1}
-    is_portable = isa == X86_64_V3 and platform.machine() in ("x86_64", "AMD64")
+    is_portable = isa == X86_64_V3 and is_x86()
     if is_portable:
         options |= {"cpp.march": X86_64_V3, "cpp.simdlen": 256}
     with torch.no_grad():
@@ -135,6 +142,7 @@ def package(program: ExportedProgram, path: Path, *, isa: str = X86_64_V3) -> Co
         isa=X86_64_V3 if is_portable else "native",
         machine=platform.machine(),
         torch=torch.__version__.split("+")[0],
+        precision=precision,
         seconds=round(seconds, 1),
     )
 
@@ -164,7 +172,14 @@ def why_not_here(info: CompiledInfo) -> str | None:
         return (
             f"compiled for {info.isa}, this CPU lacks {', '.join(sorted(V3_FLAGS - cpu_flags()))}"
         )
+    if info.precision == "bf16" and is_x86() and not cpu_flags() >= BF16_FLAGS:
+        return f"compiled in bf16, this CPU lacks {', '.join(sorted(BF16_FLAGS - cpu_flags()))}"
     return None
+
+
+def is_x86() -> bool:
+    """Whether this machine is an x86-64 one."""
+    return platform.machine() in ("x86_64", "AMD64")
 
 
 def cpu_flags() -> frozenset[str]:
