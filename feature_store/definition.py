@@ -180,7 +180,8 @@ class Training:
     seed: int = 7
     min_count: int = 2
     """Categories seen less often in training share index 0 with those never seen."""
-    embedding_l2: float = 1e-5
+    embedding_l2: float | None = None
+    """L2 weight on the embeddings; None takes the model's own."""
     validation_days: int = 14
     """The last days of the training range, held out for early stopping."""
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from jobs.context import Context
 
 
-def ingest(context: Context, days: Sequence[date], *, force: bool = False) -> list[StepResult]:
+def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
     """Bring events, quarantine and lookups of `days` up to date with the source.
+
+    There is no forcing it: events are what later days are made of, and to write them anew from the
+    same source would only make those days stale.
 
     The quarantine is written, and its ceiling checked, before the events: a day with too many bad
     rows leaves the earlier events of that day untouched, and the reasons to be read.
@@ -34,18 +37,17 @@ def ingest(context: Context, days: Sequence[date], *, force: bool = False) -> li
         TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
     """
     inputs = {day: events_inputs(context, day) for day in days}
-    outdated = outdated_days(context, EVENTS, inputs, force)
-    results = []
+    outdated = outdated_days(context, EVENTS, inputs, force=False)
     if outdated:
         results = _ingest_events(context, {day: inputs[day] for day in outdated})
     else:
         results = [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
     for lookup in context.definition.lookups:
-        results.append(_ingest_lookup(context, lookup, days, force))
+        results.append(_ingest_lookup(context, lookup, days))
     return results
 
 
-def build_day_tiles(context: Context, days: Sequence[date], *, force: bool = False) -> StepResult:
+def build_day_tiles(context: Context, days: Sequence[date]) -> StepResult:
     """Bring the tiles of `days` up to date with their events."""
     with context.warehouse.held():
         inputs = {day: tiles_inputs(context, day) for day in days}
@@ -53,7 +55,7 @@ def build_day_tiles(context: Context, days: Sequence[date], *, force: bool = Fal
     def compute(outdated: Sequence[date]) -> DataFrame:
         return build_tiles(context.warehouse.read(EVENTS, outdated), context.definition)
 
-    return write_outdated(context, TILES, inputs, compute, force=force)
+    return write_outdated(context, TILES, inputs, compute)
 
 
 def _ingest_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
@@ -95,15 +97,11 @@ def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
     )
 
 
-def _ingest_lookup(
-    context: Context, lookup: Lookup, days: Sequence[date], force: bool
-) -> StepResult:
+def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
     needed = lookup_days(context.definition, lookup, days)
     inputs = {day: lookup_inputs(context, lookup, day) for day in needed}
 
     def compute(outdated: Sequence[date]) -> DataFrame:
         return lookup.source.read(context.spark, outdated)
 
-    # A lookup reaches back beyond the night's own day: those days are written only when missing
-    # or changed, never because the night was forced.
-    return write_outdated(context, lookup_table(lookup.name), inputs, compute, force=False)
+    return write_outdated(context, lookup_table(lookup.name), inputs, compute)

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def _ingest(context: Context, request: NightRequest) -> str:
-    results = ingest(context, [request.ds], force=request.force)
+    results = ingest(context, [request.ds])
     return ", ".join(f"{r.step} {'written' if r.written else 'found'}" for r in results)
 
 
 def _features(context: Context, request: NightRequest) -> str:
     if context.definition.histories:
-        build_day_tiles(context, [request.ds], force=request.force)
+        build_day_tiles(context, [request.ds])
     result = build_day_features(context, [request.ds], force=request.force)
     return f"{result.rows} rows {'written' if result.written else 'found'}"
 
