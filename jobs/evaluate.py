@@ -90,9 +90,7 @@ class Evaluation:
 
 def training_files(split: SplitFiles) -> TrainingFiles:
     """Return the files of a split as the trainer takes them, with the rows they must hold."""
-    # Petastorm does not decode a URL, and `split=train` is `split%3Dtrain` in a proper one.
-    urls = (file if "://" in file else f"file://{file}" for file in split.files)
-    return TrainingFiles(files=tuple(urls), rows=split.rows)
+    return TrainingFiles(files=split.files, rows=split.rows)
 
 
 def read_eval_rows(

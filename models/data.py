@@ -83,8 +83,11 @@ class TrainingFiles:
         return cls(files=named, rows=sum(map(sum, group_rows(named))), hdfs_driver=hdfs_driver)
 
     def urls(self) -> list[str]:
-        """Return what Petastorm takes: a URL per file, sorted so that shards are stable."""
-        return sorted(f if "://" in f else Path(f).resolve().as_uri() for f in self.files)
+        """Return what Petastorm takes: a URL per file, sorted so that shards are stable.
+
+        It decodes nothing, so a path stands in its URL as it is, spaces and `=` included.
+        """
+        return sorted(f if "://" in f else f"file://{Path(f).resolve()}" for f in self.files)
 
     def shard_rows(self, count: int) -> list[int]:
         """Return the rows of each of `count` shards: row group i belongs to shard i modulo count.
@@ -110,8 +113,11 @@ def group_rows(files: Sequence[str]) -> list[list[int]]:
     """Return the rows of every row group of every file, from the Parquet footers."""
     counts = []
     for file in files:
-        filesystem, path = pafs.FileSystem.from_uri(
-            file if "://" in file else Path(file).resolve().as_uri()
+        local = file.removeprefix("file://")
+        filesystem, path = (
+            pafs.FileSystem.from_uri(file)
+            if "://" in local
+            else (pafs.LocalFileSystem(), str(Path(local).resolve()))
         )
         with filesystem.open_input_file(path) as handle:
             footer = pq.ParquetFile(handle).metadata

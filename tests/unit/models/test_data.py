@@ -38,6 +38,12 @@ def test_rows_arrive_as_they_were_written(tmp_path: Path) -> None:
         assert got.dtype == written.dtype
 
 
+def test_a_path_is_taken_as_it_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "my data" / "split=train"
+    folder.mkdir(parents=True)
+    assert len(read_all(numbered(folder, 30, group=10), ONE_LABEL).keys) == 30
+
+
 def test_no_row_is_lost_in_many_passes(tmp_path: Path) -> None:
     files = numbered(tmp_path, 700, group=100)
     for _ in range(10):
