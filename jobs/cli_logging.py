@@ -39,6 +39,8 @@ def configure(verbose: bool = False) -> None:
         raise UsageError(f"NIGHTSCORE_LOG={level!r}: must be one of {', '.join(LEVELS)}")
     handler = _Stderr()
     handler.setFormatter(_formatter())
+    # Some libraries set the level of their own loggers, so the level alone does not quieten them.
+    handler.addFilter(_is_ours_or_an_error)
     logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
@@ -46,6 +48,10 @@ def configure(verbose: bool = False) -> None:
         # Deprecations inside libraries are for whoever upgrades them, not for an operator.
         warnings.simplefilter("ignore", category=DeprecationWarning)
         warnings.simplefilter("ignore", category=FutureWarning)
+
+
+def _is_ours_or_an_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] in OURS
 
 
 def _formatter() -> logging.Formatter:
