@@ -143,6 +143,8 @@ class Warehouse:
                 .mode("overwrite")
                 .partitionBy(DS, *([run_column] if runs else []))
                 .option("replaceWhere", predicate)
+                # A definition gains and loses columns; days of another time have null there.
+                .option("mergeSchema", "true")
                 .option("userMetadata", commit_metadata(table, keys, inputs, token))
                 .save(self.location(table))
             )
