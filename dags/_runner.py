@@ -12,7 +12,9 @@ and Kubernetes. Its host is the master; in its extra, beside the provider's own 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+
+log = logging.getLogger(__name__)
 
 CONNECTION = "nightscore_spark"
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,8 +133,15 @@ def failure_text(failure: Mapping[str, Any]) -> str:
     return f"{failure['error']}{step}: {failure['text']}"
 
 
+def failure_lines(failure: Mapping[str, Any]) -> list[str]:
+    """Return the same as lines that a log shows whole: the UI does not wrap them."""
+    return textwrap.wrap(failure_text(failure), 80, break_on_hyphens=False)
+
+
 def raise_failure(failure: Mapping[str, Any]) -> None:
-    """Raise what failed; without retries if a repeat would fail in the same way."""
+    """Log and raise what failed; without retries if a repeat would fail in the same way."""
+    for line in failure_lines(failure):
+        log.error("%s", line)
     kind = AirflowFailException if failure["final"] else AirflowException
     raise kind(failure_text(failure))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
@@ -45,7 +46,9 @@ class NightLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the page's address; Airflow keeps it when the task ends."""
-        base = os.environ.get("NIGHTSCORE_REPORTS_URL") or "/nightscore/reports"
+        # Whole, with its host: the UI shows no other. By default Airflow serves it itself.
+        own = f"{conf.get('api', 'base_url').rstrip('/')}/nightscore/reports"
+        base = os.environ.get("NIGHTSCORE_REPORTS_URL") or own
         return f"{base}/{operator.pipeline}/{operator.ds}.html{self.anchor}"
 
 

@@ -15,8 +15,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+
+from dags._pipelines import Pipeline, pipelines
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PIPELINE = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -31,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     dag_id = f"nightly_{options.pipeline}"
     try:
-        dag = _dag(dag_id)
-        require_active(dag_id, dag)
-        require_days(dag_id, dag, options)
+        require_days({each.name: each for each in pipelines()}, options)
+        require_active(dag_id, _dag(dag_id))
         run(["airflow", *command(dag_id, options)])
     except Refused as refusal:
         print(f"airflow backfill: {refusal}", file=sys.stderr)
@@ -72,17 +73,21 @@ def require_active(dag_id: str, dag: dict[str, object]) -> None:
         )
 
 
-def require_days(dag_id: str, dag: dict[str, object], options: argparse.Namespace) -> None:
-    """Refuse days before the DAG's first or after its last.
+def require_days(known: Mapping[str, Pipeline], options: argparse.Namespace) -> None:
+    """Refuse a pipeline that there is not, and days that it does not have.
 
     Raises:
-        Refused: there is such a day.
+        Refused: there is no such pipeline, or such a day.
     """
-    first, last = (str(dag.get(name) or "")[:10] for name in ("start_date", "end_date"))
-    last = "" if last == "None" else last
-    if str(options.first) < first or (last and str(options.last) > last):
-        asked = f"--from={options.first} --to={options.last}"
-        raise Refused(f"{asked}: {dag_id} has days {first} to {last or 'now'}")
+    pipeline = known.get(options.pipeline)
+    if pipeline is None:
+        raise Refused(f"pipeline {options.pipeline!r} is unknown; there are: {', '.join(known)}")
+    last = pipeline.last_day or date.max
+    if options.first < pipeline.first_day or options.last > last:
+        raise Refused(
+            f"--from={options.first} --to={options.last}: pipeline {pipeline.name} has days "
+            f"{pipeline.first_day} to {pipeline.last_day or 'today'}"
+        )
 
 
 def run(arguments: Sequence[str]) -> str:
@@ -98,12 +103,16 @@ def run(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
+def parse_details(output: str) -> dict[str, object]:
+    """Return the DAG that `airflow dags details` printed, warnings around it left out."""
+    found = [line for line in output.splitlines() if line.startswith("[{")]
+    if not found:
+        raise Refused(f"airflow dags details printed no DAG: {output[-200:]!r}")
+    return dict(json.loads(found[-1])[0])
+
+
 def _dag(dag_id: str) -> dict[str, object]:
-    output = run(["airflow", "dags", "details", dag_id, "--output=json"])
-    rows = json.loads(output[output.index("[") :])
-    if rows and "property_name" in rows[0]:
-        return {row["property_name"]: row["property_value"] for row in rows}
-    return dict(rows[0]) if rows else {}
+    return parse_details(run(["airflow", "dags", "details", dag_id, "--output=json"]))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

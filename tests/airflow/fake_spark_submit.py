@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     job = arguments[at + 1 :]
     call = {
         "submit": arguments[:at],
+        "application": arguments[at],
         "job": [a for a in job if a != "--receipt" and not a.endswith("receipt.json")],
         "env": {name: os.environ.get(name) for name in SEEN},
     }

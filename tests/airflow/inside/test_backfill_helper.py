@@ -176,14 +176,21 @@ def test_ours_refuses_a_paused_dag_which_would_wait_for_ever(
     helper.require_active("nightly_flights", {"is_paused": False})
 
 
-def test_ours_refuses_days_that_the_dag_does_not_have(helper: ModuleType) -> None:
-    dag = {"start_date": "2013-12-02T00:00:00+00:00", "end_date": "2013-12-31T23:59:59.9+00:00"}
-    with pytest.raises(helper.Refused, match="has days 2013-12-02 to 2013-12-31"):
-        helper.require_days("nightly_flights", dag, _options(helper))
-    endless = {"start_date": "2013-12-01T00:00:00+00:00", "end_date": None}
-    helper.require_days("nightly_flights", endless, _options(helper))
-    with pytest.raises(helper.Refused, match="has days 2013-12-02 to now"):
-        helper.require_days("n", {**endless, "start_date": dag["start_date"]}, _options(helper))
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--to=2014-01-01",), "pipeline flights has days 2013-01-01 to 2013-12-31"),
+        (("--from=2012-12-31",), "pipeline flights has days 2013-01-01 to 2013-12-31"),
+        (("nights",), "pipeline 'nights' is unknown; there are: clicks, flights"),
+    ],
+)
+def test_ours_refuses_days_that_there_are_not(
+    helper: ModuleType, arguments: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--from=2013-12-01", "--to=2013-12-03", *arguments]
+    name = [] if arguments == ("nights",) else ["flights"]
+    assert helper.main([*name, *options]) == 2
+    assert why in capsys.readouterr().err
 
 
 def test_airflow_takes_a_backfill_of_a_paused_dag_without_a_word(stored: None) -> None:
@@ -211,10 +218,17 @@ def test_ours_refuses_what_is_malformed(helper: ModuleType, arguments: list[str]
     assert ended.value.code == 2
 
 
+def test_what_airflow_says_beside_the_answer_is_left_out(helper: ModuleType) -> None:
+    output = '[warning ] no graphviz\n[{"is_paused": "False"}]\nbye\n'
+    assert helper.parse_details(output) == {"is_paused": "False"}
+    with pytest.raises(helper.Refused, match="printed no DAG"):
+        helper.parse_details("[warning ] no graphviz\n")
+
+
 def test_what_airflow_refuses_is_said_and_exits_with_2(
     helper: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(helper, "_dag", lambda dag_id: {"is_paused": False, "start_date": ""})
+    monkeypatch.setattr(helper, "_dag", lambda dag_id: {"is_paused": False})
 
     def run(arguments: list[str]) -> str:
         raise helper.Refused("Another backfill is running for Dag nightly_flights.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -194,18 +195,7 @@ def _application(arguments: list[str]) -> dict[str, Any]:
     return Application("try", arguments).run()
 
 
-K8S = {
-    "conn_type": "spark",
-    "host": "k8s://https://cluster:6443",
-    "extra": {
-        "deploy-mode": "cluster",
-        "namespace": "nights",
-        "application": "local:///opt/nightscore/jobs/submit.py",
-        "jars": "local:///opt/nightscore/jars/delta.jar",
-        "python": "/opt/nightscore/bin/python",
-        "conf": {"spark.kubernetes.container.image": "nightscore:1"},
-    },
-}
+K8S = json.loads((ROOT / "infra" / "k8s" / "connection.json").read_text())
 RUNNERS = {
     "local": (LOCAL, "local[*]", []),
     "standalone": (
@@ -220,12 +210,13 @@ RUNNERS = {
     ),
     "kubernetes": (
         K8S,
-        "k8s://https://cluster:6443",
+        "k8s://https://kubernetes.default.svc:443",
         [
-            "spark.kubernetes.container.image=nightscore:1",
-            "spark.kubernetes.driverEnv.PYSPARK_PYTHON=/opt/nightscore/bin/python",
-            "spark.kubernetes.namespace=nights",
-            "local:///opt/nightscore/jars/delta.jar",
+            "spark.kubernetes.container.image=nightscore:0.1.0",
+            "spark.kubernetes.driverEnv.PYSPARK_PYTHON=/opt/nightscore/.venv/bin/python",
+            "spark.kubernetes.namespace=nightscore",
+            "local:///opt/nightscore/jobs/submit.py",
+            K8S["extra"]["jars"],
         ],
     ),
 }
@@ -243,7 +234,7 @@ def test_where_a_job_runs_is_the_connection_alone(
     _application(["night", "--pipeline=flights", "--ds=2013-12-10"])
     (call,) = spark_submit.calls()
     assert call["submit"][:2] == ["--master", master]
-    assert set(wanted) <= set(call["submit"])
+    assert set(wanted) <= {*call["submit"], call["application"]}
     assert call["job"] == ["night", "--pipeline=flights", "--ds=2013-12-10"]
     told = " ".join(call["submit"])
     assert "secret" not in told
