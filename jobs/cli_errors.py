@@ -23,6 +23,8 @@ def guarded(call: Callable[[], object]) -> int:
         _explain(error, str(error))
         return error.exit_code
     except Exception as error:  # the last line of defence: one message here too
+        if _is_of_an_interrupt(error):
+            return interrupted()
         first = str(error).strip().splitlines()
         message = f"unexpected {type(error).__name__}: {first[0] if first else ''}"
         _explain(error, f"{message} (--debug or NIGHTSCORE_DEBUG=1 shows where)")
@@ -39,6 +41,15 @@ def interrupted() -> int:
 def say(message: str) -> None:
     """Print a message of the program itself."""
     print(f"nightscore: {message}", file=sys.stderr)
+
+
+def _is_of_an_interrupt(error: BaseException | None) -> bool:
+    """Whether an error came up while an interrupt was being dealt with, as py4j's does."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 def _explain(error: Exception, message: str) -> None:

@@ -40,7 +40,7 @@ def configure(verbose: bool = False) -> None:
     handler = _Stderr()
     handler.setFormatter(_formatter())
     # Some libraries set the level of their own loggers, so the level alone does not quieten them.
-    handler.addFilter(_is_ours_or_an_error)
+    handler.addFilter(_is_for_a_person)
     logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
@@ -50,8 +50,12 @@ def configure(verbose: bool = False) -> None:
         warnings.simplefilter("ignore", category=FutureWarning)
 
 
-def _is_ours_or_an_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or record.name.partition(".")[0] in OURS
+def _is_for_a_person(record: logging.LogRecord) -> bool:
+    """Keep what is ours, and the errors of others but for py4j's page on a ctrl-C."""
+    if record.name.partition(".")[0] in OURS:
+        return True
+    is_interrupt = record.exc_info is not None and record.exc_info[0] is KeyboardInterrupt
+    return record.levelno >= logging.ERROR and not is_interrupt
 
 
 def _formatter() -> logging.Formatter:

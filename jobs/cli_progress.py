@@ -42,8 +42,21 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         """Take the live line away; finished steps stay."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the live line away for good, so that results can be printed."""
         if self._live is not None:
             self._live.stop()
+            self._live = None
+
+    def result(self, line: str) -> None:
+        """Print a line of result to stdout, in the midst of the work."""
+        if self._live is not None:
+            self._live.stop()
+        print(line, flush=True)
+        if self._live is not None:
+            self._live.start()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -84,6 +97,12 @@ class Progress:
 
         self._console = Console(stderr=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._live = Live(*columns, console=self._console, transient=True, refresh_per_second=4)
+        self._live = Live(
+            *columns,
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+            redirect_stdout=False,  # or results would end up on stderr
+        )
         self._task = self._live.add_task("starting", total=None)
         self._live.start()

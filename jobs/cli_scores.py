@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import Annotated
 
 import typer
@@ -44,11 +45,13 @@ def show(
 
         progress.expect("read scores")
         publication = shown.publication_of(opened, day)
-        published = shown.published_scores(opened, day)
+        found = shown.score_rows(shown.published_scores(opened, day), rows)
+        first = list(islice(found, 1))  # the work is done when the first is there
+        progress.close()
         if as_json:
-            shown.print_json(published, rows)
+            shown.print_json(chain(first, found))
         else:
-            shown.print_table(opened.definition, publication, published, rows)
+            shown.print_table(opened.definition, publication, chain(first, found))
 
 
 def rollback(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -51,4 +53,19 @@ def open_context(definition: Definition, progress: Progress, what: str) -> Itera
 
             session = spark_session(f"nightscore {what} {definition.name}")
             spark = stack.enter_context(session)
-        yield Context.open(definition, Home.from_env(), spark, code_version())
+            _interrupt_plainly()
+        try:
+            yield Context.open(definition, Home.from_env(), spark, code_version())
+        except KeyboardInterrupt:
+            spark.sparkContext.setLogLevel("OFF")  # tasks that lose their session log pages
+            raise
+
+
+def _interrupt_plainly() -> None:
+    """Let ctrl-C raise KeyboardInterrupt at once.
+
+    PySpark's own handler first asks the JVM to cancel, over the connection that the interrupted
+    call is using: that ends in an error of py4j. Stopping the session cancels as well.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)

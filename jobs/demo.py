@@ -96,7 +96,7 @@ def _champion(context: Context, timing: Timing) -> ModelRef:
         found = model_registry.champion(context.home, PIPELINE)
     except NoChampion:
         return _train(context, timing)
-    print(f"The champion is there already: {found.title}. It is used as it is.")
+    timing.progress.result(f"The champion is there already: {found.title}. It is used as it is.")
     return found
 
 
@@ -104,13 +104,13 @@ def _train(context: Context, timing: Timing) -> ModelRef:
     from jobs.train import train
 
     first, last = TRAIN_DAYS
-    print(f"Training on {first} to {last}, judged on the days to {EVAL_TO}:")
+    timing.progress.result(f"Training on {first} to {last}, judged on the days to {EVAL_TO}.")
     timing.progress.expect("train")
     result = train(context, first, last, EVAL_TO, on_progress=timing.progress.note, who=who())
     for stage, seconds in result.seconds.items():
         timing.add(f"train: {stage}", seconds)
     found = result.evaluation
-    print(
+    timing.progress.result(
         f"Promoted {result.model.title}: AUC {found.auc}, logloss {found.logloss:.4f} (base rate "
         f"alone {found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows."
     )
@@ -157,7 +157,7 @@ def _checks(context: Context, day: date) -> str:
     found = [
         row.passed for row in context.warehouse.read(QUALITY, [day]).select("passed").collect()
     ]
-    return f"{sum(found)} of {len(found)} passed"
+    return f"{sum(found)} of {len(found)}"
 
 
 def _run_again(context: Context, day: date, model: ModelRef, timing: Timing) -> str:
@@ -198,10 +198,8 @@ def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) ->
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
     table.add_column("night")
-    for title in ("rows", "AUC", "logloss"):
+    for title in ("rows", "AUC", "logloss", "checks passed", "seconds"):
         table.add_column(title, justify="right")
-    table.add_column("checks")
-    table.add_column("seconds", justify="right")
     table.add_column("status")
     for night in nights:
         found = night.metrics

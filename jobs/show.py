@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -52,16 +52,16 @@ def score_rows(published: DataFrame, limit: int = 0) -> Iterator[dict[str, Any]]
         yield row.asDict()
 
 
-def print_json(published: DataFrame, limit: int = 0) -> None:
+def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object per score."""
-    for row in score_rows(published, limit):
+    for row in rows:
         print(json.dumps(row, ensure_ascii=False))
 
 
 def print_table(
-    definition: Definition, publication: Publication, published: DataFrame, limit: int
+    definition: Definition, publication: Publication, rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Print the first scores as a table, with the run and model they came from."""
+    """Print scores as a table, with the run and model they came from."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -71,12 +71,12 @@ def print_table(
     for name in columns:
         table.add_column(name, justify="right" if name == SCORE else "left")
     count = 0
-    for row in score_rows(published, limit):
+    for row in rows:
         count += 1
         table.add_row(*(f"{row[n]:.4f}" if n == SCORE else str(row[n]) for n in columns))
     console = Console(highlight=False)
     console.print(table)
-    console.print(_origin(publication, count), markup=False)
+    console.print(_origin(publication, count), markup=False, soft_wrap=True)
 
 
 def _origin(publication: Publication, shown: int) -> str:

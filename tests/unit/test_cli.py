@@ -132,9 +132,14 @@ def test_an_error_is_one_message_and_its_own_exit_code(
     assert "Traceback" in shown.err
 
 
-def test_an_interrupt_ends_with_130(run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_an_interrupt_ends_with_130(run, monkeypatch: pytest.MonkeyPatch, is_hidden: bool) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        try:
+            raise KeyboardInterrupt
+        finally:
+            if is_hidden:  # as a session that cannot be stopped properly any more
+                raise OSError("connection lost")
 
     monkeypatch.setattr(cli_night, "pipeline_day", interrupt)
     stopped = run("run", "--pipeline", "flights", "--ds", "2013-12-10")
