@@ -78,7 +78,7 @@ def _doubts(facts: NightFacts, published: Publication) -> tuple[str, ...]:
     drift = facts.drift
     if drift is not None and drift[0] > PSI_TO_LOOK_AT + drift[1]:
         doubts.append(
-            f"The scores lie elsewhere than in the days before: PSI {drift[0]:.2f}, of which "
+            f"The scores lie elsewhere than in the days before: PSI {drift[0]:.2f}; "
             f"{drift[1]:.2f} is to be expected by chance."
         )
     return tuple(doubts)

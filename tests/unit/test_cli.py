@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from feature_store.errors import CheckFailed, NightscoreError
-from jobs import cli, cli_night
+from jobs import cli, cli_night, cli_train
 from jobs.cli_progress import Progress
 from jobs.cli_session import who
 from models.errors import UnknownModel
@@ -200,6 +202,47 @@ def test_who_is_the_named_user_or_the_machines(monkeypatch: pytest.MonkeyPatch) 
     assert who() == "scheduler"
     monkeypatch.delenv("NIGHTSCORE_USER")
     assert who()
+
+
+@dataclass(frozen=True)
+class Found:
+    """An evaluation, as the command line sees it."""
+
+    auc: str = "0.7000 (95 % interval 0.6900 to 0.7100)"
+    logloss: float = 0.48
+    baseline_logloss: float = 0.53
+    ece: float = 0.02
+    rows: int = 1000
+    segments: tuple[object, ...] = ()
+
+    def metrics(self) -> dict[str, float]:
+        return {"auc": 0.7, "gauc": float("nan")}
+
+
+@pytest.mark.parametrize(
+    ("promoted", "passed", "fate"),
+    [
+        (True, True, "promoted to champion"),
+        (False, True, "passed the gate; registered as challenger"),
+        (False, False, "did not pass the gate; registered as challenger"),
+    ],
+)
+def test_a_training_says_what_became_of_the_model(
+    capsys: pytest.CaptureFixture[str], promoted: bool, passed: bool, fate: str
+) -> None:
+    model = SimpleNamespace(
+        model="lr", version=3, digest="d", title="lr version 3", aliases=("challenger",)
+    )
+    result: Any = SimpleNamespace(
+        model=model, evaluation=Found(), champion=None, promoted=promoted, seconds={"train": 1.0},
+        decision=SimpleNamespace(passed=passed, reasons=("why not",), notes=()),
+        training_set=SimpleNamespace(id="s"),
+    )  # fmt: skip
+    cli_train._print_text("toy", result)
+    assert f"toy: lr version 3: {fate}\n" in capsys.readouterr().out
+    told = json.loads(json.dumps(cli_train._as_dict("toy", result), allow_nan=False))
+    assert (told["version"], told["promoted"]) == (3, promoted)
+    assert told["metrics"] == {"auc": 0.7, "gauc": None}
 
 
 def test_a_report_that_fails_hides_neither_the_result_nor_the_nights_own_error(
