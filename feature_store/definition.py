@@ -272,7 +272,7 @@ class Definition:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_EVENTS = ("name", "source", "keys", "event_time", "knowns", "columns", "max_bad_share")
+_EVENTS = ("name", "source", "keys", "event_time", "knowns", "columns")
 _TILES = (*_EVENTS, "histories", "cutoff_hours")
 _FEATURES = (*_TILES, "lookups", "features", "first_day")
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -285,9 +285,17 @@ _PARTS: dict[str, tuple[str, ...]] = {
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON-ready data, a dataclass with its class name."""
+    """Return `value` as JSON-ready data, a dataclass with its class name.
+
+    A field whose metadata says `is_data` is left out: what it holds belongs to the source's
+    fingerprints, day by day, and not to the definition.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {
+            f.name: plain(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not f.metadata.get("is_data")
+        }
         return {"class": type(value).__name__, **fields}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]

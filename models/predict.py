@@ -9,6 +9,7 @@ import hashlib
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from models.errors import BundleInvalid, ConfigInvalid, InputInvalid
 # Arrow's buffers are read-only, and the models only read: torch's warning about it means nothing.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writ", category=UserWarning)
 
+LANES = 64  # rows; a multiple of what any vector instruction or matrix kernel takes at once
 DEFAULT_ROWS_PER_BATCH = 4096  # 1k-4k rows stay in the caches; 65k halves the speed
 
 
@@ -59,10 +61,10 @@ class Predictor:
         scores = np.empty((len(keys), len(self.bundle.signature.labels)), np.float32)
         for start in range(0, len(keys), self.rows_per_batch):
             part = slice(start, start + self.rows_per_batch)
-            # A compiled package crashes on arrays that are not contiguous.
-            keys_BK = torch.from_numpy(np.ascontiguousarray(keys[part]))
-            values_BN = torch.from_numpy(np.ascontiguousarray(values[part]))
-            scores[part] = torch.sigmoid(self.bundle.logits(keys_BK, values_BN)).numpy()
+            keys_BK = torch.from_numpy(_padded(keys[part]))
+            values_BN = torch.from_numpy(_padded(values[part]))
+            logits_BT = self.bundle.logits(keys_BK, values_BN)
+            scores[part] = torch.sigmoid(logits_BT).numpy()[: len(keys[part])]
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
             raise BundleInvalid(
@@ -78,6 +80,18 @@ class Predictor:
         _check_array("values", values, np.dtype(np.float32), len(signature.numeric))
         if len(keys) != len(values):
             raise InputInvalid(f"keys has {len(keys)} rows, values {len(values)}: must be equal")
+
+
+def _padded(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows, contiguous (a compiled package crashes on others), as whole lanes.
+
+    The last rows of an odd batch go through other instructions, and differ in the last bit from
+    what they score elsewhere. Padded, a row scores the same wherever it stands.
+    """
+    short = -len(rows) % LANES
+    if not short:
+        return np.ascontiguousarray(rows)
+    return np.concatenate([rows, np.zeros((short, rows.shape[1]), rows.dtype)])
 
 
 def _check_array(name: str, array: object, dtype: np.dtype[np.generic], columns: int) -> None:

@@ -64,16 +64,49 @@ def champion_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
     return home
 
 
+@pytest.fixture(scope="session")
+def published_home(spark: SparkSession, champion_home: Home) -> Home:
+    """That home with its eight days published by one backfill; not to be written to."""
+    from jobs import model_registry
+    from jobs.backfill import Backfill, Options
+    from jobs.context import Context
+    from jobs.plan import PlanRequest, make_plan
+
+    home = Home.of(champion_home.root + "-published")
+    shutil.copytree(champion_home.root, home.root)
+    context = Context.open(clicky_definition(), home, spark, "1")
+    champion = model_registry.champion(home, "toy")
+    request = PlanRequest(days=tuple(toy_days(8)), model=champion, who="tests", why="fixture")
+    plan = make_plan(context, request)
+    Backfill(context, plan, Options(), lambda *_: None, lambda _: None).run()
+    return home
+
+
 @pytest.fixture
 def open_toy(
     spark: SparkSession, champion_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> OpenToy:
-    """Open the toy pipeline over a copy of that home: `open_toy(definition=…, code=…)`."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    home = Home.of(tmp_path / "home")
-    shutil.copytree(champion_home.root, home.root)
+    """Open the toy pipeline over a copy of the champion's home."""
+    return _opener(spark, champion_home, tmp_path, monkeypatch)
 
+
+@pytest.fixture
+def open_published(
+    spark: SparkSession, published_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> OpenToy:
+    """Open the toy pipeline over a copy of the published home."""
+    return _opener(spark, published_home, tmp_path, monkeypatch)
+
+
+def _opener(
+    spark: SparkSession, source: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> OpenToy:
+    """Return `open(definition=…, code=…)` over one copy of a home."""
     from jobs.context import Context
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home = Home.of(folder / "home")
+    shutil.copytree(source.root, home.root)
 
     def opened(definition: Definition | None = None, code: str = "1") -> Context:
         return Context.open(definition or clicky_definition(), home, spark, code)

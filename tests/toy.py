@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ class Row:
 class Rows:
     """A source held in memory."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = field(metadata={"is_data": True})
 
     def fingerprint(self, day: date) -> str:
         """Return a digest of the day's rows."""
@@ -82,7 +82,7 @@ class Rows:
 class Prices:
     """A lookup: (item, day, hour of the price, hour it became known, list price)."""
 
-    rows: tuple[tuple[str, int, float, float, float], ...]
+    rows: tuple[tuple[str, int, float, float, float], ...] = field(metadata={"is_data": True})
 
     def fingerprint(self, day: date) -> str:
         """Return a digest of all rows."""

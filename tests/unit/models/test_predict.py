@@ -25,7 +25,10 @@ def test_batches_do_not_show_in_the_scores(saved: Saved) -> None:
     rows = sample(1000)
     whole = Predictor(saved.bundle).predict_all(rows.keys, rows.values)
     small = Predictor(saved.bundle, rows_per_batch=7).predict_all(rows.keys, rows.values)
-    np.testing.assert_allclose(whole, small, atol=1e-6)
+    np.testing.assert_array_equal(whole, small)
+    order = np.random.default_rng(1).permutation(1000)
+    shuffled = Predictor(saved.bundle).predict_all(rows.keys[order], rows.values[order])
+    np.testing.assert_array_equal(whole[order], shuffled)
     assert whole.dtype == np.float32
     first = Predictor(saved.bundle).predict(rows.keys, rows.values)
     np.testing.assert_array_equal(first, whole[:, 0])
