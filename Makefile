@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 SUITE ?= scoring
 JSON ?= .scratch/bench-$(SUITE).json
 ARGS ?=
+WORKERS ?= 2
 
 # Stamps, written last: an environment is made again when a lock or the package's own set-up changes.
 JOBS_ENV := .venv/nightscore/installed
@@ -21,8 +22,8 @@ demo: $(JOBS_ENV) ## Run a few nights end to end and open a report (ARGS=...)
 	.venv/bin/python -m jobs.demo $(ARGS)
 
 .PHONY: test
-test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run every test (ARGS="-k name" for some)
-	.venv/bin/python -m pytest $(ARGS)
+test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run every test (ARGS="-k name" for some; WORKERS=2 at once)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(JOBS_ENV) ## Check style, lint, types and the direction of imports
