@@ -192,7 +192,10 @@ class Step(_OfNight):
 
 
 class AskForTraining(BaseOperator):
-    """Publishes that a new model is wanted, if the night's checks of drift ask for one."""
+    """Publishes that a new model is wanted, if the night's scores drifted.
+
+    Only a night on its schedule asks: the drift of days scored again is of the past.
+    """
 
     ui_color = "#fdf3d8"
 
@@ -205,6 +208,8 @@ class AskForTraining(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Publish the wish with its reason, or skip."""
+        if context["dag_run"].run_type != "scheduled":
+            raise AirflowSkipException("only a night on its schedule asks for a new model")
         receipt = context["ti"].xcom_pull(task_ids=self.night) or {}
         reason = receipt.get("training_wanted")
         if not reason:

@@ -20,6 +20,8 @@ from jobs.quality import check_features, check_scores, require_passed
 from jobs.score import plan_run, score_days
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from feature_store.lineage import DayCommit
     from jobs.context import Context
     from jobs.ledger import Publication
@@ -82,6 +84,20 @@ def _report(context: Context, request: NightRequest) -> str:
     from jobs.report import render_report
 
     return str(render_report(context, request.ds))
+
+
+def why_train(context: Context, day: date) -> str:
+    """Return why a published night asks for a new model; nothing if it does not."""
+    from jobs.report_facts import read_facts
+    from jobs.report_verdict import PSI_TO_LOOK_AT
+
+    drift = read_facts(context, day).drift
+    if drift is None or drift[0] <= PSI_TO_LOOK_AT + drift[1]:
+        return ""
+    return (
+        f"the scores of {day} lie elsewhere than in the days before: PSI {drift[0]:.2f}, "
+        f"{drift[1]:.2f} by chance"
+    )
 
 
 def _staged(context: Context, request: NightRequest) -> tuple[ScoringRun, DayCommit]:

@@ -164,6 +164,7 @@ def _all_steps(
     context: Context, request: NightRequest, receipt: Receipt, progress: Progress
 ) -> None:
     from jobs.night import run_night
+    from jobs.night_steps import why_train
 
     def on_step(name: str, seconds: float) -> None:
         receipt.step(name, seconds, "done")
@@ -188,6 +189,8 @@ def _all_steps(
     }
     started = time.monotonic()
     path = _report(context, request, "")
+    with suppress(Exception):  # the night is published; drift can be looked at on its page
+        receipt.content["training_wanted"] = why_train(context, request.ds)
     on_step("report", time.monotonic() - started)
     print(f"report: {path}", flush=True)
 

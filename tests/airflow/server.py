@@ -22,18 +22,19 @@ PACKAGES = ("dags", "feature_store", "infra", "jobs", "models")
 ENDED = {"success", "failed"}
 
 
-def copy_of_the_code(target: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
-    """Return a checkout with the same environments and some text changed: {file: (old, new)}."""
+def copy_of_the_code(target: Path, changed: str, changes: Mapping[str, str]) -> Path:
+    """Return a checkout with the same environments, and `changes` (old: new) in one file."""
     target.mkdir(parents=True)
     for name in PACKAGES:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
     for name in (".venv", ".venv-airflow"):
         (target / name).symlink_to(ROOT / name)
-    for name, (old, new) in changes.items():
-        text = (target / name).read_text()
-        assert text.count(old) == 1, (name, old)
-        (target / name).write_text(text.replace(old, new))
+    text = (target / changed).read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (target / changed).write_text(text)
     return target
 
 
@@ -48,8 +49,8 @@ def clean_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment without what would steer Airflow, Spark or nightscore."""
     prefixes = ("AIRFLOW", "NIGHTSCORE", "PYSPARK", "SPARK", "PYTEST")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
-    # Short queries never pay for the optimising compiler.
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    # Short queries never pay for the optimising compiler; without it the code cache is too small.
+    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
     return {**kept, "JDK_JAVA_OPTIONS": java, **changes}
 
 
@@ -163,6 +164,14 @@ class Airflow:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{urllib.request.quote(run_id)}/taskInstances"
         found = self.call("GET", f"{path}?limit=100")["task_instances"]
         return {task["task_id"].rpartition(".")[2]: task for task in found}
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """Clear one task of a run, whatever its state, and return what was cleared."""
+        body = {
+            "dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False,
+        }  # fmt: skip
+        found = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+        return [task["task_id"] for task in found["task_instances"]]
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Return the log of a task's latest try."""

@@ -14,7 +14,9 @@ PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 pytestmark = pytest.mark.airflow
 
 
-@pytest.mark.parametrize("name", ["test_dags", "test_nights", "test_backfill_helper"])
+@pytest.mark.parametrize(
+    "name", ["test_dags", "test_nights", "test_backfill_helper", "test_standalone"]
+)
 def test_in_airflows_own_environment(name: str) -> None:
     if not PYTHON.exists():
         pytest.skip("there is no .venv-airflow; make .venv-airflow")

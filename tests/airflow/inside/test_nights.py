@@ -175,18 +175,27 @@ def test_a_run_without_a_date_is_refused_with_the_next_step(parsed: Parsed) -> N
         night.execute(_context(None))
 
 
-def test_training_is_asked_for_only_with_a_reason() -> None:
+def test_only_a_scheduled_night_with_a_reason_asks_for_training() -> None:
     asset = SimpleNamespace(extra=None)
     task = AskForTraining(task_id="ask", night="night", ds="2013-12-10")
-    with pytest.raises(AirflowSkipException):
-        task.execute(_context({"steps": {}}))
     task.outlets = ["wanted"]
-    context = {
-        **_context({"training_wanted": "PSI of dest is .4"}),
-        "outlet_events": {"wanted": asset},
-    }
-    task.execute(context)
-    assert asset.extra == {"ds": "2013-12-10", "reason": "PSI of dest is .4"}
+
+    def ask(receipt: dict[str, Any], run_type: str) -> None:
+        run = SimpleNamespace(run_type=run_type)
+        told = {"dag_run": run, "outlet_events": {"wanted": asset}}
+        task.execute({**_context(receipt), **told})
+
+    drifted = {"training_wanted": "PSI .4"}
+    for receipt, run_type in (
+        ({"steps": {}}, "scheduled"),
+        ({"training_wanted": ""}, "scheduled"),
+        (drifted, "backfill"),
+        (drifted, "manual"),
+    ):
+        with pytest.raises(AirflowSkipException):
+            ask(receipt, run_type)
+    ask(drifted, "scheduled")
+    assert asset.extra == {"ds": "2013-12-10", "reason": "PSI .4"}
 
 
 def _application(arguments: list[str]) -> dict[str, Any]:
