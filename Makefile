@@ -22,8 +22,12 @@ demo: $(JOBS_ENV) ## Run a few nights end to end and open a report (ARGS=...)
 	.venv/bin/python -m jobs.demo $(ARGS)
 
 .PHONY: test
-test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run every test (ARGS="-k name" for some; WORKERS=2 at once)
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run the tests but the slow ones (ARGS="-k name" for some)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run the slow tests: real servers, kill -9, a full disk
+	.venv/bin/python -m pytest -m slow $(ARGS)
 
 .PHONY: check
 check: $(JOBS_ENV) ## Check style, lint, types and the direction of imports
