@@ -10,21 +10,21 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-from feature_store.errors import DefinitionError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
 Aggregate = Literal["mean", "sum", "count"]
+Transform = Literal["identity", "log1p"]
+Stage = Literal["features", "scores"]
+CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["events", "tiles", "features", "encoding", "scores"]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _WORD = re.compile(r"'(?:[^']|'')*'|[A-Za-z_]\w*")
 
 
@@ -79,6 +79,10 @@ class Label:
     expression: str
     known: str
 
+    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
+        """Whether a model's record tells of this label; one that tells of none is not doubted."""
+        return told is None or told == plain(self)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Categorical:
@@ -94,7 +98,7 @@ class Numeric:
 
     name: str
     column: str
-    transform: Literal["identity", "log1p"] = "identity"
+    transform: Transform = "identity"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,8 +158,8 @@ class Check:
     `mostly` is the share of rows that must keep the rule (not for row_count, unique, mean_between).
     """
 
-    stage: Literal["features", "scores"]
-    kind: Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
+    stage: Stage
+    kind: CheckKind
     columns: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -232,7 +236,10 @@ class Definition:
     """Hours after the cut-off by which scores must be published."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        # Imported late: the rules know every part of a definition, and so import this module.
+        from feature_store.definition_checks import check
+
+        check(self)
 
     def cutoff(self, day: date) -> datetime:
         """Return the UTC instant before which a value must be known to be a feature of `day`."""
@@ -266,6 +273,16 @@ class Definition:
         plain = [f.name for f in self.features if isinstance(f, Numeric)]
         return (*plain, *(name for h in self.histories for name, _, _ in h.columns()))
 
+    @property
+    def feature_dtypes(self) -> dict[str, Dtype]:
+        """The type of each source and lookup column that a feature takes, by the column's name.
+
+        A category's key is a hash of its text, and 1 as a double has another text than as an int.
+        """
+        dtypes = {column.name: column.dtype for column in self.columns}
+        dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
+        return {name: dtypes[name] for feature in self.features for name in taken(feature)}
+
     def digest(self, part: Part) -> str:
         """Return 16 hex digits over what decides the rows of a table (or the encoding)."""
         text = json.dumps([plain(getattr(self, field)) for field in _PARTS[part]], sort_keys=True)
@@ -279,9 +296,14 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "events": _EVENTS,
     "tiles": _TILES,
     "features": _FEATURES,
-    "encoding": ("features", "histories"),
+    "encoding": ("features", "histories", "feature_dtypes"),
     "scores": ("name",),
 }
+
+
+def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:
+    """Return the source columns, and `lookup.column`s, that a feature is made of."""
+    return feature.of if isinstance(feature, Cross) else (feature.column,)
 
 
 def plain(value: Any) -> Any:
@@ -307,115 +329,3 @@ def plain(value: Any) -> Any:
 def words(expression: str) -> set[str]:
     """Return the identifiers in a SQL expression, string literals left out."""
     return {word for word in _WORD.findall(expression) if not word.startswith("'")}
-
-
-def _check(definition: Definition) -> None:
-    """Raise DefinitionError for the first broken rule, naming its field."""
-
-    def fail(field: str, value: object, rule: str) -> None:
-        raise DefinitionError(definition.name, field, value, rule)
-
-    if not _NAME.match(definition.name):
-        fail("name", definition.name, "must be lower case letters, digits and _")
-    groups = {group.name: group for group in definition.knowns}
-    columns = {column.name: column for column in definition.columns}
-    if len(columns) != len(definition.columns):
-        fail("columns", [c.name for c in definition.columns], "names must be unique")
-    for column in definition.columns:
-        if not _NAME.match(column.name) or column.name == "ds":
-            fail("columns", column.name, "must be lower case letters, digits and _, and not ds")
-        if column.known not in groups:
-            fail(f"columns.{column.name}.known", column.known, f"must be one of {sorted(groups)}")
-    for group in definition.knowns:
-        if group.at not in columns or columns[group.at].dtype != "timestamp":
-            fail(f"knowns.{group.name}.at", group.at, "must be a declared timestamp column")
-    for name in (*definition.keys, definition.event_time):
-        if name not in columns:
-            fail("keys/event_time", name, f"must be a declared column, one of {sorted(columns)}")
-    if not definition.keys:
-        fail("keys", (), "must name at least one column")
-    _check_features(definition, columns, groups, fail)
-    _check_expressions(definition, columns, groups, fail)
-    if not 0.0 <= definition.max_bad_share <= 1.0:
-        fail("max_bad_share", definition.max_bad_share, "must be in 0..1")
-    _check_checks(definition, fail)
-
-
-def _check_features(
-    definition: Definition, columns: dict[str, Column], groups: dict[str, Known], fail: Any
-) -> None:
-    lookups = {f"{lk.name}.{c.name}" for lk in definition.lookups for c in lk.columns}
-    names = [*definition.categorical_names(), *definition.numeric_names()]
-    for name in names:
-        if names.count(name) > 1:
-            fail("features", name, "is defined twice")
-        if not _NAME.match(name) or (name in ("ds", *definition.keys) and name not in columns):
-            fail("features", name, "must be lower case letters, digits and _")
-    label_words = words(definition.label.expression)
-    for feature in definition.features:
-        used = feature.of if isinstance(feature, Cross) else (feature.column,)
-        for column in used:
-            field = f"features.{feature.name}"
-            if column in lookups:
-                continue
-            if column not in columns:
-                fail(field, column, f"is not a column; there are {sorted({*columns, *lookups})}")
-            if column in label_words:
-                fail(field, column, "is what the label is made of: it may only be in a history")
-            group = groups[columns[column].known]
-            if group.after_event:
-                fail(
-                    field,
-                    column,
-                    f"is known only after the event (group {group.name!r}): it may only be in a "
-                    "history or in the label",
-                )
-
-
-def _check_expressions(
-    definition: Definition, columns: dict[str, Column], groups: dict[str, Known], fail: Any
-) -> None:
-    label = definition.label
-    for field, expression, known in [
-        (f"label.{label.name}", label.expression, label.known),
-        *((f"histories.{h.name}", h.value, h.known) for h in definition.histories),
-    ]:
-        if known not in groups:
-            fail(f"{field}.known", known, f"must be one of {sorted(groups)}")
-        for word in words(expression) & set(columns):
-            group = groups[columns[word].known]
-            if group.after_event and group.name != known:
-                fail(field, word, f"is known by {group.name!r}, later than the stated {known!r}")
-    for history in definition.histories:
-        if not history.windows or min(history.windows) < 1:
-            fail(f"histories.{history.name}.windows", history.windows, "must be 1 day or more")
-        for key in history.keys:
-            if key not in columns or groups[columns[key].known].after_event:
-                fail(f"histories.{history.name}.keys", key, "must be a column known beforehand")
-    for lookup in definition.lookups:
-        if lookup.snapshot == (lookup.at is not None):
-            fail(
-                f"lookups.{lookup.name}.at", lookup.at, "is needed unless the lookup is a snapshot"
-            )
-        if not lookup.snapshot and lookup.max_age_hours is None:
-            fail(f"lookups.{lookup.name}.max_age_hours", None, "is needed unless a snapshot")
-        for key in lookup.keys:
-            if key not in columns or groups[columns[key].known].after_event:
-                fail(f"lookups.{lookup.name}.keys", key, "must be a column known beforehand")
-
-
-def _check_checks(definition: Definition, fail: Any) -> None:
-    known = {
-        "features": {
-            *definition.keys,
-            *definition.categorical_names(),
-            *definition.numeric_names(),
-        },
-        "scores": {*definition.keys, "score"},
-    }
-    for check in definition.checks:
-        for column in check.columns:
-            if column not in known[check.stage]:
-                fail(f"checks.{check.title}", column, f"is not a column of {check.stage}")
-        if not 0.0 < check.mostly <= 1.0:
-            fail(f"checks.{check.title}.mostly", check.mostly, "must be in (0, 1]")

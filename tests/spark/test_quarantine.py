@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_store.definition import Column, Definition, Known, Label, Numeric
+from feature_store.definition import Categorical, Column, Definition, Known, Label, Numeric
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.quarantine import check_ceiling, split_bad_rows
 from tests.toy import Rows
@@ -37,7 +37,7 @@ DEFINITION = Definition(
         Column(name="sold_at", dtype="timestamp", known="sale"),
     ),
     label=Label(name="sold", expression="sold", known="sale"),
-    features=(Numeric(name="age", column="age"),),
+    features=(Categorical(name="user", column="user"), Numeric(name="age", column="age")),
     first_day=DAY,
 )
 NAMES = ("user", "age", "price", "planned_at", "sold", "sold_at")

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from feature_store.definition import Definition
+from feature_store import definitions
+from feature_store.definition import (
+    Check,
+    Column,
+    Cross,
+    Definition,
+    Gate,
+    History,
+    Label,
+    Lookup,
+    Numeric,
+    Training,
+    plain,
+)
+from feature_store.definition_checks import wrong_types
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError, SourceDayMissing
 from feature_store.sources.clicks import Clicks
+from feature_store.sources.files import DailyFiles
 from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+from tests.toy import COLUMNS, Prices, toy_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_flights = pytest.mark.skipif(
@@ -106,3 +126,195 @@ def test_a_change_to_one_day_leaves_the_fingerprints_of_others(tmp_path: Path) -
 def test_cutoff_of_flights_is_midnight_utc() -> None:
     cutoff = flights.DEFINITION.cutoff(date(2013, 7, 1))
     assert cutoff == datetime(2013, 7, 1, tzinfo=UTC)
+
+
+def _history(**changes: Any) -> tuple[History, ...]:
+    (history,) = toy_definition(()).histories
+    return (replace(history, **changes),)
+
+
+def _lookup(**changes: Any) -> tuple[Lookup, ...]:
+    (lookup,) = toy_definition((), Prices(())).lookups
+    return (replace(lookup, **changes),)
+
+
+def _check(kind: Any, *columns: str, stage: Any = "features", **rest: Any) -> tuple[Check, ...]:
+    return (Check(stage=stage, kind=kind, columns=columns, **rest),)
+
+
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"name": "Toy"}, "name='Toy': must be lower case"),
+    ({"name": "t" * 81}, "80 at most"),
+    ({"source": "file.csv"}, "source='file.csv': must be a frozen dataclass with fingerprint"),
+    ({"source": DailyFiles(folder=Path("x"))}, "fields must be text, numbers, dates"),  # type: ignore[arg-type]
+    ({"keys": "user"}, "keys='user': must be a tuple"),
+    ({"keys": ()}, "keys=(): must name at least one"),
+    ({"keys": ("nope",)}, "'nope': must be a declared column"),
+    ({"columns": COLUMNS[:-1]}, "knowns.click.at='click_known_at': must be a declared timestamp"),
+    ({"columns": (*COLUMNS, COLUMNS[0])}, "names must be unique"),
+    (
+        {"columns": (*COLUMNS, replace(COLUMNS[0], name="x", dtype="strng"))},
+        "columns.x.dtype='strng': must be one of 'string', 'int'",
+    ),
+    (
+        {"columns": (*COLUMNS, replace(COLUMNS[0], name="x", minimum="0"))},
+        "columns.x.minimum='0': must be a number or None",
+    ),
+    ({"columns": (*COLUMNS, replace(COLUMNS[0], name="x", maximum=float("nan")))}, "maximum=nan"),
+    ({"features": ()}, "must hold a Categorical or a Cross"),
+    ({"features": (Numeric(name="price", column="price"),)}, "must hold a Categorical or a Cross"),
+    ({"features": (Cross(name="none", of=()),)}, "features.none.of=(): must name at least one"),
+    (
+        {"features": (Numeric(name="price", column="price", transform="log"),)},  # type: ignore[arg-type]
+        "features.price.transform='log': must be one of 'identity', 'log1p'",
+    ),
+    (
+        {"histories": _history(aggregates=("mean", "max"))},
+        "histories.item_ctr.aggregates[1]='max': must be one of 'mean', 'sum', 'count'",
+    ),
+    ({"histories": _history(aggregates=())}, "histories.item_ctr.aggregates"),
+    ({"histories": _history(keys=())}, "histories.item_ctr.keys"),
+    ({"histories": _history(windows=(0,))}, "histories.item_ctr.windows=(0,): must be days in 1"),
+    ({"histories": _history(windows=[2, 4])}, "must be a tuple"),
+    ({"lookups": _lookup(at="price")}, "lookups.prices.at='price': must be a declared timestamp"),
+    ({"lookups": _lookup(max_age_hours=0)}, "max_age_hours=0: must be 1 or more"),
+    (
+        {"checks": _check("row_count", stage="feature")},
+        "checks[0].stage='feature': must be one of 'features', 'scores'",
+    ),
+    ({"checks": _check("betwen", "price", maximum=1)}, "checks[0].kind='betwen': must be one of"),
+    ({"checks": _check("between", "cost", maximum=1)}, "'cost': is not a column of features"),
+    ({"checks": _check("between", "price", minimum=2, maximum=1)}, "minimum=2: must not be above"),
+    ({"checks": _check("not_null")}, "columns=(): must name one column"),
+    ({"checks": _check("not_null", "user", "item")}, "must name one column"),
+    ({"checks": _check("unique")}, "must name at least one column"),
+    ({"checks": _check("row_count", "user")}, "a row_count has none"),
+    ({"checks": _check("in_set", "user")}, "values=(): must hold at least one"),
+    ({"checks": _check("mean_between", "price")}, "needs a minimum or a maximum"),
+    ({"checks": _check("not_null", "user", mostly=0)}, "mostly=0: must be in (0, 1]"),
+    ({"checks": _check("unique", "user", mostly=0.5)}, "it has no share of rows"),
+    ({"training": Training(learning_rate=5)}, "training.learning_rate=5: must be in 1e-08..0.5"),
+    ({"training": Training(learning_rate=float("nan"))}, "training.learning_rate=nan"),
+    ({"training": Training(epochs=0)}, "training.epochs=0: must be in 1.."),
+    ({"training": Training(epochs=True)}, "training.epochs=True: must be a whole number"),
+    ({"training": Training(batch_size=0)}, "training.batch_size=0"),
+    ({"training": Training(patience=-1)}, "training.patience=-1"),
+    ({"training": Training(min_count=0)}, "training.min_count=0"),
+    ({"training": Training(validation_days=0)}, "training.validation_days=0"),
+    ({"training": Training(embedding_l2=-0.1)}, "training.embedding_l2=-0.1: must be in 0..10"),
+    ({"training": Training(seed=-1)}, "training.seed=-1"),
+    (
+        {"gate": Gate(segments=("carier",))},
+        "gate.segments='carier': must be a categorical feature, one of ['item', 'user'",
+    ),
+    ({"gate": Gate(segments=("price",))}, "gate.segments='price'"),
+    ({"gate": Gate(min_auc=60)}, "gate.min_auc=60: must be in 0..1"),
+    ({"gate": Gate(max_ece=-0.1)}, "gate.max_ece=-0.1"),
+    ({"gate": Gate(max_auc_drop=2)}, "gate.max_auc_drop=2"),
+    ({"gate": Gate(max_segment_auc_drop=2)}, "gate.max_segment_auc_drop=2"),
+    ({"gate": Gate(min_segment_rows=0)}, "gate.min_segment_rows=0"),
+    ({"max_bad_share": 1.1}, "max_bad_share=1.1: must be in 0..1"),
+    ({"deadline_hours": 0}, "deadline_hours=0: must be in 1..720"),
+    ({"deadline_hours": 1.5}, "deadline_hours=1.5: must be a whole number"),
+    ({"cutoff_hours": 1000}, "cutoff_hours=1000"),
+    ({"first_day": "2026-01-01"}, "first_day='2026-01-01': must be a date"),
+    ({"first_day": datetime(2026, 1, 1, tzinfo=UTC)}, "must be a date"),
+    ({"last_day": date(2025, 1, 1)}, "must not be before first_day=2026-01-01"),
+]
+
+
+@pytest.mark.parametrize(("changes", "text"), BROKEN, ids=[text for _, text in BROKEN])
+def test_what_breaks_a_rule_is_refused_by_field_value_and_rule(
+    changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(DefinitionError, match=f"^definition .*{re.escape(text)}"):
+        toy_definition((), Prices(()), **changes)
+
+
+def test_every_choice_is_checked_by_its_declaration() -> None:
+    """Whoever adds a field of a few choices need not remember to check it."""
+    toy = toy_definition(())
+    numeric = next(f for f in toy.features if isinstance(f, Numeric))
+    refused = set()
+    for part in (toy.columns[0], numeric, toy.checks[0], toy.training):
+        hints = get_type_hints(type(part))
+        for name in (f.name for f in fields(part) if get_origin(hints[f.name]) is Literal):
+            changed = replace(part, **{name: "nonsense"})
+            ((where, value, rule),) = wrong_types("part", changed, type(part))
+            assert (where, value) == (f"part.{name}", "nonsense")
+            assert all(repr(choice) in rule for choice in get_args(hints[name]))
+            refused.add(name)
+    assert {"dtype", "transform", "stage", "kind"} <= refused
+
+
+def _typed(dtype: Any, lookup_dtype: Any = "double") -> Definition:
+    columns = tuple(replace(c, dtype=dtype) if c.name == "item" else c for c in COLUMNS)
+    lookup = Column(name="list_price", dtype=lookup_dtype, known="plan")
+    return toy_definition((), Prices(()), columns=columns, lookups=_lookup(columns=(lookup,)))
+
+
+def test_another_type_of_a_feature_is_another_encoding() -> None:
+    """1 as a double is hashed as `1.0`: to the model every key would be unknown."""
+    assert _typed("int").digest("encoding") == _typed("int").digest("encoding")
+    digests = {
+        _typed("int").digest("encoding"),
+        _typed("double").digest("encoding"),
+        _typed("int", "int").digest("encoding"),
+    }
+    assert len(digests) == 3
+
+
+def test_a_column_that_no_feature_takes_is_no_part_of_the_encoding() -> None:
+    more = (*COLUMNS, Column(name="unused", dtype="int", known="plan"))
+    assert toy_definition((), columns=more).digest("encoding") == (
+        toy_definition(()).digest("encoding")
+    )
+
+
+def test_a_label_agrees_with_a_record_of_itself_and_with_none() -> None:
+    label = Label(name="late", expression="delay > 15", known="arrival")
+    assert label.agrees_with(json.loads(json.dumps(plain(label))))
+    assert label.agrees_with(None)
+    for other in ({"expression": "delay > 30"}, {"known": "plan"}, {"name": "later"}):
+        assert not label.agrees_with(plain(replace(label, **other)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of definitions beside the shipped ones."""
+    monkeypatch.delitem(sys.modules, "feature_store.definitions.broken", raising=False)
+    monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(tmp_path)])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            "from feature_store.sources.files import DailyFiles\n\n"
+            "SOURCE = DailyFiles(folder='in', pattern='{day}')\n",
+            r"broken.py:3': DailyFiles.pattern='{day}': must hold {ds} once",
+        ),
+        ("import nothing_of_that_name\n", "broken.py:1': ModuleNotFoundError: No module named"),
+        ("x = 1 +\n", "SyntaxError"),
+        ("helper = 1\n", "DEFINITION=None: must hold a DEFINITION"),
+        (
+            "from feature_store.definitions.flights import DEFINITION\n",
+            "name='flights': must be that of its file, 'broken'",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_that_pipelines_error_alone(
+    folder: Path, code: str, text: str
+) -> None:
+    (folder / "broken.py").write_text(code)
+    with pytest.raises(DefinitionError, match=re.escape(text)) as refused:
+        definitions.load("broken")
+    assert refused.value.exit_code == 2
+    sound, broken = definitions.load_all()
+    assert (set(sound), set(broken)) == ({"clicks", "flights"}, {"broken"})
+
+
+def test_a_file_of_what_definitions_share_is_no_pipeline(folder: Path) -> None:
+    (folder / "_shared.py").write_text("raise RuntimeError\n")
+    assert definitions.names() == ["clicks", "flights"]
