@@ -141,6 +141,15 @@ def _require_encoding(definition: Definition, model: ModelRef) -> None:
             f"nightscore train --pipeline {definition.name} --from … --to … --eval-to …; or go "
             "back to the definition that it was trained with"
         )
+    told = manifest.get("data", {}).get("label")
+    if not definition.label.agrees_with(told):
+        raise BundleInvalid(
+            f"{definition.name}: {model.title} predicts the label {told['expression']!r} (known by "
+            f"{told['known']!r}), and the definition's is now {definition.label.expression!r} "
+            f"(known by {definition.label.known!r}). Train a model for the new label: nightscore "
+            f"train --pipeline {definition.name} --from … --to … --eval-to …; or restore the "
+            "definition's label"
+        )
 
 
 def _as_the_worker_said(error: WriteFailed) -> Exception:

@@ -319,8 +319,10 @@ def _compare(context: Context, frozen: TrainingSet, held_out: EvalRows) -> _Comp
         sentence = f"The champion cannot be loaded to compare with: {error}."
         return _Comparison(champion=None, evaluation=None, sentence=sentence, is_broken=True)
     title = f"The champion ({champion.title})"
-    if loaded.encoding_digest != definition.digest("encoding") or loaded.signature != signature_of(
-        definition
+    if (
+        loaded.encoding_digest != definition.digest("encoding")
+        or loaded.signature != signature_of(definition)
+        or not definition.label.agrees_with(loaded.data.get("label"))
     ):
         sentence = f"{title} takes other features or another label: it was not compared."
         return _Comparison(champion=champion, evaluation=None, sentence=sentence)

@@ -283,6 +283,16 @@ def test_a_model_of_other_features_is_refused(made: Made) -> None:
     assert TONIGHT not in current(context)
 
 
+def test_a_model_of_another_label_is_refused(made: Made) -> None:
+    sound = made()
+    other = replace(sound.definition.label, expression="NOT clicked")
+    context = made(replace(sound.definition, label=other))
+    said = r"predicts the label 'clicked' .* is now 'NOT clicked' .*nightscore train"
+    with pytest.raises(BundleInvalid, match=said):
+        night(context)
+    assert TONIGHT not in current(context)
+
+
 def test_bad_and_duplicate_rows_are_set_aside_with_the_reason(made: Made) -> None:
     context = made(definition_of([*toy_rows(), *dirty_rows()]))
     result = night(context)

@@ -205,6 +205,14 @@ def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
     assert result.promoted
 
 
+def test_a_champion_of_another_label_is_not_compared(again: Made) -> None:
+    definition = lenient()
+    other = replace(definition.label, expression="NOT clicked")
+    result = run(again(replace(definition, label=other)))
+    assert result.champion is None
+    assert any("takes other features or another label" in note for note in result.decision.notes)
+
+
 def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
     context = again(lenient())
     result = train(context, FIRST, DAYS[3], DAYS[5], on_progress=lambda _: None, compiled=False,
