@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-DAY = r"^\d{4}-\d{2}-\d{2}$"
-MODEL_VERSION = r"^(champion|challenger|[1-9][0-9]{0,8})$"
-ZOO_MODEL = r"^[a-z][a-z0-9_]{0,40}$"
-TEXT = r"^[^\x00-\x1f\x7f]{1,200}$"
+# `$` also matches before a last line break; what this says holds in Python and in a browser alike.
+_END = r"(?![\s\S])"
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}" + _END
+MODEL_VERSION = r"^(champion|challenger|[1-9][0-9]{0,8})" + _END
+ZOO_MODEL = r"^[a-z][a-z0-9_]{0,40}" + _END
+# No control character, and none of those that somewhere count as a line break.
+TEXT = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}" + _END
 
 
 def day(description: str, *, optional: bool = False) -> Param:
@@ -38,7 +41,7 @@ def flag(description: str, *, default: bool = False) -> Param:
 
 
 def text(default: str, description: str) -> Param:
-    """One line of text for the record."""
+    """One line of text for the record, whichever way lines are told apart."""
     return Param(default, description, type="string", pattern=TEXT)
 
 

@@ -1,16 +1,19 @@
 """What a scheduler needs to know of each pipeline, read from its definition.
 
+A definition that cannot be loaded is its own pipeline's trouble: the others have their DAGs.
+
 `feature_store.definition` and `feature_store.definitions` import only the standard library, so
 that this costs milliseconds in an environment without Spark and torch.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from feature_store.definitions import load, names
+from feature_store.definitions import load_all
 
 START_DELAY = timedelta(minutes=30)
 """A night starts this long after its cut-off, when what was known by then has arrived."""
@@ -61,9 +64,9 @@ class Pipeline:
 
 
 def pipelines() -> Iterator[Pipeline]:
-    """Yield every pipeline that has a definition, by name."""
-    for name in names():
-        definition = load(name)
+    """Yield every pipeline whose definition can be loaded, by name."""
+    sound, _ = load_all()
+    for name, definition in sound.items():
         yield Pipeline(
             name=name,
             description=definition.description,
@@ -72,6 +75,30 @@ def pipelines() -> Iterator[Pipeline]:
             last_day=definition.last_day,
             cutoff_hours=definition.cutoff_hours,
             deadline_hours=definition.deadline_hours,
+        )
+
+
+def broken_pipelines() -> Iterator[tuple[Pipeline, str]]:
+    """Yield every pipeline whose definition cannot be loaded, and why, by name.
+
+    All that is known of it is its name; the rest is what a definition says by default.
+    """
+    _, broken = load_all()
+    for name, error in broken.items():
+        # The address of an object differs at every parse, and would make a new version of the DAG.
+        why = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+        yield (
+            Pipeline(
+                # Of the file, which nothing has checked: Airflow takes no other characters.
+                name=re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:80],
+                description="Its definition cannot be loaded",
+                owner="nightscore",
+                first_day=date(2013, 1, 1),
+                last_day=None,
+                cutoff_hours=0,
+                deadline_hours=6,
+            ),
+            why,
         )
 
 

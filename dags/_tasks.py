@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -63,30 +63,45 @@ class ScoresLink(NightLink):
 class Job(BaseOperator):
     """One nightscore command, run by spark-submit where the connection says.
 
-    A line of an argument is an argument of the command; an empty line is none. Nothing goes
-    through a shell.
+    Each template in `arguments` is one argument, whatever a form put into it; one that comes to
+    nothing is none. `repeated` gives an option once for each word of its template. Nothing is
+    split into arguments, and nothing goes through a shell.
     """
 
-    template_fields: Sequence[str] = ("arguments",)
+    template_fields: Sequence[str] = ("arguments", "repeated")
     ui_color = "#dbe7f5"
 
-    def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        arguments: Sequence[str],
+        repeated: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(pool=POOL, **kwargs)
         self.arguments = arguments
+        self.repeated = dict(repeated or {})
         self._application: Application | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the command; its receipt is what the task returns."""
-        receipt = self.submit(self.arguments)
+        receipt = self.submit()
         if "failure" in receipt:
             raise_failure(receipt["failure"])
         return receipt
 
-    def submit(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Run an application to its end and return its receipt."""
-        lines = [line for text in arguments for line in text.splitlines() if line]
-        self._application = Application(f"nightscore {self.dag_id} {self.task_id}", lines)
+    def submit(self, *more: str) -> dict[str, Any]:
+        """Run an application, perhaps with more arguments, to its end and return its receipt."""
+        name = f"nightscore {self.dag_id} {self.task_id}"
+        self._application = Application(name, [*self.command(), *more])
         return self._application.run()
+
+    def command(self) -> list[str]:
+        """Return the command and its arguments, once the templates are rendered."""
+        given = [argument for argument in self.arguments if argument]
+        return given + [
+            f"{option}={word}" for option, words in self.repeated.items() for word in words.split()
+        ]
 
     def on_kill(self) -> None:
         """Stop the application with the task."""
@@ -97,7 +112,7 @@ class Job(BaseOperator):
 class _OfNight(Job):
     """A task of a night: it has a day, and links to the night's page."""
 
-    template_fields: Sequence[str] = ("arguments", "ds")
+    template_fields: Sequence[str] = (*Job.template_fields, "ds")
     operator_extra_links = (NightLink(), ScoresLink())
 
     def __init__(self, *, pipeline: str, ds: str = "{{ ds }}", **kwargs: Any) -> None:
@@ -125,7 +140,7 @@ class Night(_OfNight):
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the night; the receipt it returns is good once for each step."""
         self.require_day()
-        receipt = self.submit(self.arguments)
+        receipt = self.submit()
         failure = receipt.get("failure")
         if failure is None:
             done = {name: {"seconds": None, "note": "done elsewhere"} for name in STEPS}
@@ -161,7 +176,7 @@ class Step(_OfNight):
         receipt = self._take_receipt(context)
         if receipt is None:
             self.log.info("step=%s runs in a Spark application of its own", self.step)
-            receipt = self.submit([*self.arguments, f"--step={self.step}"])
+            receipt = self.submit(f"--step={self.step}")
         failure = receipt.get("failure")
         if failure is not None and failure["step"] in ("", self.step):
             raise_failure(failure)
@@ -218,6 +233,20 @@ class AskForTraining(BaseOperator):
             context["outlet_events"][asset].extra = {"ds": self.ds, "reason": reason}
 
 
+class BrokenDefinition(BaseOperator):
+    """Fails, at once and for good, with what is wrong with a pipeline's definition."""
+
+    ui_color = "#f5dbdb"
+
+    def __init__(self, *, error: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.error = error
+
+    def execute(self, context: Context) -> None:
+        """Raise the error."""
+        raise AirflowFailException(self.error)
+
+
 def night(pipeline: Pipeline) -> Night:
     """Return the task that runs a night in one Spark application."""
     return Night(task_id="night", pipeline=pipeline.name, priority_weight=10)
@@ -240,10 +269,15 @@ def ask_for_training(pipeline: Pipeline) -> AskForTraining:
     return AskForTraining(task_id="ask_for_training", night="night", outlets=[wanted])
 
 
+def broken_definition(error: str) -> BrokenDefinition:
+    """Return the one task of a pipeline that cannot be run."""
+    return BrokenDefinition(task_id="definition", error=error)
+
+
 def job(
     task_id: str, command: str, *arguments: str, outlets: Sequence[Asset] = (), **kwargs: Any
 ) -> Job:
-    """Return a task that runs a nightscore command with `arguments`, which are templates."""
+    """Return a task that runs a nightscore command; each of `arguments` is a template of one."""
     return Job(task_id=task_id, arguments=[command, *arguments], outlets=list(outlets), **kwargs)
 
 

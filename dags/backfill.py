@@ -13,7 +13,7 @@ DOC = """
 `plan` says for each day whether it is fresh, missing, stale (and why) or blocked, and what the
 rest would cost. `backfill` carries that plan out in one Spark application and one model load for
 all days. Killed or cleared, it goes on where it stopped; days that are done stay as they are.
-With **dry_run** nothing is written.
+With **dry_run** no day is computed, scored or published; the plan itself is recorded all the same.
 
 Days that another backfill holds are waited for, and an older model does not overtake a newer
 publication. The same by hand: `nightscore backfill --pipeline {name} --from … --to …`.
@@ -38,7 +38,7 @@ def backfill(pipeline: Pipeline) -> DAG:
             "exclude": _forms.days("Days to leave out, one a line, YYYY-MM-DD."),
             "model": _forms.model_version("Which model scores the days."),
             "force": _forms.flag("Do days again although they are fresh."),
-            "dry_run": _forms.flag("Plan only: write nothing."),
+            "dry_run": _forms.flag("Plan only: record the plan, and do none of it."),
             "reason": _forms.text("backfill", "Why, for the plan and the ledger."),
         },
     ) as dag:
@@ -46,15 +46,17 @@ def backfill(pipeline: Pipeline) -> DAG:
             f"--pipeline={pipeline.name}",
             "--from={{ params['from'] }}",
             "--to={{ params['to'] }}",
-            "{% for day in params.exclude %}--exclude={{ day }}\n{% endfor %}",
             "--model={{ params.model }}",
             "--reason={{ params.reason }} (Airflow {{ run_id }})",
             "{{ '--force' if params.force else '' }}",
         )
+        exclude = {"--exclude": "{{ params.exclude | join(' ') }}"}
         dry_run = "{{ '--dry-run' if params.dry_run else '' }}"
         chain(
-            _tasks.job("plan", "plan", *arguments, priority_weight=2),
-            _tasks.job("backfill", "backfill", *arguments, dry_run, priority_weight=1),
+            _tasks.job("plan", "plan", *arguments, repeated=exclude, priority_weight=2),
+            _tasks.job(
+                "backfill", "backfill", *arguments, dry_run, repeated=exclude, priority_weight=1
+            ),
         )
     return dag
 

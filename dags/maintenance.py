@@ -13,14 +13,15 @@ DOC = """
 ### Maintenance
 
 For each pipeline: small files are compacted, runs that were scored and never published are
-removed, and old files are deleted, except those of a version that a model or a publication pins.
-Runs at noon, when nights are over; days that a night or backfill is writing are left alone.
-With **dry_run** it says what it would do.
+removed, and files that no table needs any more are deleted once the retention (7 days) is over:
+until then an older version of a table can still be read, and no longer. What a model was trained on
+is a copy of its own, which is kept. Runs of days that a claim holds, as a backfill's do, are left
+alone. Runs at noon, when nights are over. With **dry_run** it says what it would do.
 """
 
 with DAG(
     dag_id="maintenance",
-    description="Compaction, retention that respects pinned versions, clean-up of unpublished runs",
+    description="Compaction, clean-up of unpublished runs and of files past their retention",
     doc_md=DOC,
     schedule="0 12 * * *",
     start_date=datetime(2013, 1, 1, tzinfo=UTC),

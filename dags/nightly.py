@@ -8,7 +8,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from dags import _forms, _tasks
 from dags._alerts import name_the_delay
-from dags._pipelines import Pipeline, pipelines
+from dags._pipelines import Pipeline, broken_pipelines, pipelines
 
 DOC = """
 ### Nightly scores of `{name}`
@@ -26,8 +26,24 @@ own, or clear `night` and everything after it to repeat the night; what is up to
 alone. What was published before stays published in the meantime.
 
 **A day again, or many days?** Not here: trigger `backfill_{name}`, or run
-`infra/airflow.sh backfill nightly_{name} --from … --to …`. Every run is about its logical date
+`infra/airflow.sh backfill {name} --from … --to …`. Every run is about its logical date
 (`ds`), whatever its run id says. Scores are due {deadline_hours} hours after the cut-off.
+"""
+
+BROKEN = """
+### The definition of `{name}` cannot be loaded
+
+    {error}
+
+Until `feature_store/definitions/{name}.py` is mended nothing of this pipeline can run, and
+`train_{name}` and `backfill_{name}` are gone; other pipelines are not touched. This DAG stands in
+for its nights, and fails, so that somebody hears of it.
+
+`nightscore pipelines` shows the same error, or only Airflow's environment has it: there a source
+finds neither pandas nor pyspark, so it imports them inside its methods. What the definition reads
+from the environment (`NIGHTSCORE_CLICKS_ROWS`) must be right for the DAG processor too.
+
+After mending it, trigger `backfill_{name}` for the nights that were missed.
 """
 
 
@@ -86,5 +102,24 @@ def nightly(pipeline: Pipeline) -> DAG:
     return dag
 
 
+def broken_nightly(pipeline: Pipeline, error: str) -> DAG:
+    """Return the DAG that stands in, at a night's usual time, for one that cannot be made."""
+    with DAG(
+        dag_id=f"nightly_{pipeline.name}",
+        description=pipeline.description,
+        doc_md=BROKEN.format(name=pipeline.name, error=error.replace("\n", "\n    ")),
+        schedule=schedule(pipeline),
+        start_date=pipeline.start_date,
+        catchup=False,
+        max_active_runs=1,
+        default_args=_tasks.default_args(pipeline),
+        tags=["nightscore", "nightly", "broken", pipeline.name],
+    ) as dag:
+        _tasks.broken_definition(error)
+    return dag
+
+
 for each in pipelines():
     nightly(each)
+for each, error in broken_pipelines():
+    broken_nightly(each, error)

@@ -20,22 +20,27 @@ champion stays, and the log says what was wrong with the new one.
 
 Runs weekly; whenever `nightscore://training-wanted/{name}` is published (by a night that finds
 drift, or by a person under *Assets*); and by hand. Unless the form says otherwise it is judged on
-the last `judge_days` days before the run's day, and trained on the `train_days` before these.
+the last `judge_days` days before the run's day, and trained on the `train_days` before these;
+each day that the form leaves out follows from the later one that it names.
 """
+
+
+SPAN = ("first", "last", "judged")
 
 
 def span(pipeline: Pipeline, params: Any, logical_date: Any, events: Any) -> dict[str, str]:
     """Return the days to train and to judge on: `first`, `last` and `judged`, as YYYY-MM-DD.
 
     The day of the run is its logical date; a run that an asset started has none, and takes the
-    day that the newest event tells.
+    day that the newest event tells. A day that the form names moves those before it along.
     """
     today = _day_of_run(pipeline, logical_date, events)
-    judged = today - timedelta(days=1)
-    last = judged - timedelta(days=params["judge_days"])
-    first = max(last - timedelta(days=params["train_days"] - 1), pipeline.start_date)
-    found = {"first": first, "last": last, "judged": judged}
-    return {name: params[name] or f"{found[name]:%Y-%m-%d}" for name in ("first", "last", "judged")}
+    named = {name: _midnight(params[name]) for name in SPAN if params[name]}
+    judged = named.get("judged", today - timedelta(days=1))
+    last = named.get("last", judged - timedelta(days=params["judge_days"]))
+    earliest = last - timedelta(days=params["train_days"] - 1)
+    first = named.get("first", max(earliest, pipeline.start_date))
+    return {name: f"{day:%Y-%m-%d}" for name, day in zip(SPAN, (first, last, judged), strict=True)}
 
 
 def _day_of_run(pipeline: Pipeline, logical_date: Any, events: Any) -> datetime:
@@ -48,11 +53,15 @@ def _day_of_run(pipeline: Pipeline, logical_date: Any, events: Any) -> datetime:
     if logical_date:
         day = logical_date
     elif told:
-        day = datetime.strptime(max(told), "%Y-%m-%d").replace(tzinfo=UTC)
+        day = _midnight(max(told))
     else:
         day = datetime.now(UTC)
     after_last = (pipeline.end_date or day) + timedelta(microseconds=1)
     return min(day, after_last)
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
 
 
 def train(pipeline: Pipeline) -> DAG:

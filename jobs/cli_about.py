@@ -22,9 +22,12 @@ def doctor(as_json: Json = False) -> None:
 
 
 def pipelines(as_json: Json = False) -> None:
-    """List the pipelines: one file each in feature_store/definitions."""
-    for name in definitions.names():
-        definition = definitions.load(name)
+    """List the pipelines: one file each in feature_store/definitions.
+
+    Exits with 1 where a definition is broken; it is listed with what is wrong.
+    """
+    sound, broken = definitions.load_all()
+    for name, definition in sound.items():
         days = f"{definition.first_day} to {definition.last_day or 'today'}"
         if as_json:
             print(
@@ -42,6 +45,14 @@ def pipelines(as_json: Json = False) -> None:
             )
         else:
             print(f"{name:<12} {days:<26} {definition.description}")
+    for name, error in broken.items():
+        print(
+            json.dumps({"pipeline": name, "error": str(error)})
+            if as_json
+            else f"{name:<12} {'broken':<26} {error}"
+        )
+    if broken:
+        raise typer.Exit(1)
 
 
 def print_version(wanted: bool) -> None:

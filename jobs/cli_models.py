@@ -10,6 +10,7 @@ import typer
 from feature_store import definitions
 from feature_store.home import Home
 from jobs.cli_command import Command, examples_text, group
+from jobs.cli_errors import say
 from jobs.cli_options import Json, Pipeline
 from jobs.cli_progress import Progress
 from jobs.cli_session import who
@@ -24,8 +25,12 @@ _SHOWN_METRICS = ("auc", "logloss", "ece")
 
 
 def list_models(pipeline: SomePipeline = "", as_json: Json = False) -> None:
-    """List every registered version, newest first, with its aliases and metrics."""
-    names = [definitions.load(pipeline).name] if pipeline else definitions.names()
+    """List every registered version, newest first, with its aliases and metrics.
+
+    Exits with 1 where a definition is broken; the models of its pipeline are listed all the same.
+    """
+    sound, broken = definitions.load_all()
+    names = [definitions.load(pipeline).name] if pipeline else [*sound, *broken]
     with Progress() as progress, progress.step("open registry"):
         from jobs import model_registry
 
@@ -35,6 +40,10 @@ def list_models(pipeline: SomePipeline = "", as_json: Json = False) -> None:
         print(json.dumps(_as_dict(ref)) if as_json else _line(ref))
     if not found and not as_json:
         print("no model is registered yet")
+    if broken and not pipeline:
+        for error in broken.values():
+            say(str(error))
+        raise typer.Exit(1)
 
 
 def promote(

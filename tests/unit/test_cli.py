@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from feature_store import definitions
 from feature_store.errors import CheckFailed, NightscoreError
 from jobs import cli, cli_night, cli_train
 from jobs.cli_progress import Progress
@@ -155,6 +156,51 @@ def test_pipelines_are_listed_for_people_and_for_scripts(run) -> None:
     flights = next(one for one in listed if one["pipeline"] == "flights")
     assert flights["keys"] == ["carrier", "flight", "origin"]
     assert (flights["first_day"], flights["last_day"]) == ("2013-01-01", "2013-12-31")
+
+
+@pytest.fixture
+def broken_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A definition that cannot be loaded, beside the shipped ones and a file that is none."""
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    (folder / "orders.py").write_text("import nothing_of_that_name\n")
+    (folder / "_shared.py").write_text("raise RuntimeError\n")
+    monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(folder)])
+    return str(folder / "orders.py")
+
+
+def test_pipelines_are_listed_beside_a_broken_one(run, broken_definition: str) -> None:
+    shown = run("pipelines")
+    assert shown.code == 1
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["clicks", "flights", "orders"]
+    assert f"{broken_definition}:1" in shown.out
+    shown = run("pipelines", "--json")
+    assert shown.code == 1
+    listed = {one["pipeline"]: one for one in map(json.loads, shown.out.splitlines())}
+    assert "No module named 'nothing_of_that_name'" in listed["orders"]["error"]
+    assert "error" not in listed["flights"]
+
+
+def test_models_are_listed_beside_a_broken_definition(
+    run, broken_definition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import model_registry
+
+    asked: list[str] = []
+    monkeypatch.setattr(model_registry, "list_models", lambda _, name: asked.append(name) or [])
+    shown = run("models")
+    assert (shown.code, asked) == (1, ["clicks", "flights", "orders"])
+    assert "definition orders: file=" in shown.err
+    assert run("models", "--pipeline", "flights").code == 0
+
+
+def test_a_broken_definition_is_a_wrong_request_with_one_message(
+    run, broken_definition: str
+) -> None:
+    refused = run("run", "--pipeline", "orders", "--ds", "2013-12-10")
+    assert refused.code == 2
+    assert broken_definition in refused.err
+    assert "unexpected" not in refused.err
 
 
 def test_a_log_level_that_is_none_is_refused(run, monkeypatch: pytest.MonkeyPatch) -> None:

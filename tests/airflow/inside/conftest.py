@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tempfile
@@ -119,13 +120,16 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture
 def render(parsed: Parsed) -> Callable[..., list[str]]:
-    """Return a task's arguments as they would be for a context."""
+    """Return a task's command as it would be for a context."""
 
     def of(dag_id: str, task_id: str, **context: Any) -> list[str]:
         task = parsed.dags[dag_id].get_task(task_id)
         env = parsed.dags[dag_id].get_template_env()
         defaults = {"run_id": "r", **(parsed.dags[dag_id].user_defined_macros or {})}
-        rendered = task.render_template(task.arguments, {**defaults, **context}, env)
-        return [line for text in rendered for line in text.splitlines() if line]
+        rendered = copy.copy(task)
+        for field in ("arguments", "repeated"):
+            value = task.render_template(getattr(task, field), {**defaults, **context}, env)
+            setattr(rendered, field, value)
+        return rendered.command()
 
     return of

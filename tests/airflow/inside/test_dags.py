@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -231,12 +232,41 @@ def test_a_form_becomes_arguments_one_by_one_and_never_passes_a_shell(
         "--pipeline=flights",
         "--from=2013-12-01",
         "--to=2013-12-03",
-        "--exclude=2013-12-02",
         "--model=3",
         "--reason=late rows; $(reboot) --dry-run (Airflow r)",
         "--force",
         "--dry-run",
+        "--exclude=2013-12-02",
     ]
+
+
+def test_every_excluded_day_is_an_argument_of_its_own(render: Callable[..., list[str]]) -> None:
+    days = ["2013-12-02", "2013-12-01"]
+    arguments = render("backfill_flights", "plan", params={**BACKFILL, "exclude": days})
+    assert arguments[-2:] == ["--exclude=2013-12-02", "--exclude=2013-12-01"]
+
+
+LINE_BREAKS = [*"\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"]
+
+
+@pytest.mark.parametrize("end_of_line", LINE_BREAKS, ids=ascii)
+def test_no_text_of_a_form_becomes_an_argument_of_its_own(
+    parsed: Parsed, render: Callable[..., list[str]], end_of_line: str
+) -> None:
+    reason = f"x{end_of_line}--receipt=/tmp/x"
+    night = {"model": "champion", "force": False, "reason": reason}
+    for text in (reason, f"x{end_of_line}"):
+        assert _refusal(parsed.dags["nightly_flights"], {"reason": text}) != ""
+        assert _refusal(parsed.dags["backfill_flights"], {**BACKFILL, "reason": text}) != ""
+    # Nor would it if the form had let it through.
+    assert render("nightly_flights", "night", ds="2013-12-10", params=night)[-1] == (
+        f"--reason={reason} (Airflow r)"
+    )
+    arguments = render("backfill_flights", "plan", params={**BACKFILL, "reason": reason})
+    assert [a for a in arguments if a.startswith("--receipt")] == []
+    days = {**BACKFILL, "exclude": [f"2013-12-02{end_of_line}--receipt=/tmp/x"]}
+    arguments = render("backfill_flights", "plan", params=days)
+    assert [a for a in arguments if a.startswith("--receipt")] == []
 
 
 def test_an_empty_form_adds_no_flags(render: Callable[..., list[str]]) -> None:
@@ -346,6 +376,30 @@ def test_the_form_of_training_wins_over_its_schedule(render: Callable[..., list[
     ]
 
 
+@pytest.mark.parametrize(
+    ("named", "wanted"),
+    [
+        ({"judged": "2013-10-31"}, ("2013-09-04", "2013-10-03", "2013-10-31")),
+        ({"last": "2013-06-30"}, ("2013-06-01", "2013-06-30", "2013-12-31")),
+        (
+            {"judged": "2013-10-31", "last": "2013-06-30"},
+            ("2013-06-01", "2013-06-30", "2013-10-31"),
+        ),
+        ({"first": "2013-03-01"}, ("2013-03-01", "2013-12-03", "2013-12-31")),
+    ],
+)
+def test_a_day_that_the_form_names_moves_those_before_it_along(
+    render: Callable[..., list[str]], named: dict[str, str], wanted: tuple[str, str, str]
+) -> None:
+    params = {
+        **dict.fromkeys(("model", "first", "last", "judged")),
+        "train_days": 30, "judge_days": 28, "promote": True, **named,
+    }  # fmt: skip
+    arguments = render("train_flights", "train", params=params)
+    first, last, judged = wanted
+    assert arguments[2:5] == [f"--from={first}", f"--to={last}", f"--eval-to={judged}"]
+
+
 def _next_run(dag: Any) -> Any:
     from airflow.timetables.base import TimeRestriction
 
@@ -369,3 +423,75 @@ def test_files_with_helpers_make_no_dags() -> None:
     ignored = (Path(ROOT) / "dags" / ".airflowignore").read_text().split()
     assert "_*.py" in ignored
     assert {p.stem for p in (ROOT / "dags").glob("[a-z]*.py")} == set(FILES)
+
+
+BROKEN = {
+    "typo": ("from feature_store.definition import Definiton\n", "Definiton"),
+    "heavy": ("import pandas_is_not_here\n", "No module named 'pandas_is_not_here'"),
+    "empty": ("def helper(): ...\n", "must hold a DEFINITION"),
+    "syntax": ("DEFINITION = (\n", "SyntaxError"),
+    "bounds": (
+        "from dataclasses import replace\n"
+        "from feature_store.definitions import flights\n"
+        "DEFINITION = replace(flights.DEFINITION, name='bounds', deadline_hours=0)\n",
+        "deadline_hours=0: must be in 1..720",
+    ),
+}
+
+
+@pytest.fixture
+def beside_broken_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parsed:
+    """The DAGs where definitions are broken in every way, and one by its environment."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    from feature_store import definitions
+
+    for name, (code, _) in BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    (tmp_path / "_shared.py").write_text("raise RuntimeError('nobody imports me')\n")
+    monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "feature_store.definitions.clicks", raising=False)
+    monkeypatch.setenv("NIGHTSCORE_CLICKS_ROWS", "many")
+    bag = DagBag(str(ROOT / "dags"), collect_dags=False)
+    for name in FILES:
+        bag.process_file(str(ROOT / "dags" / f"{name}.py"))
+    return Parsed(dict(bag.dags), dict(bag.import_errors), {}, set())
+
+
+def test_a_broken_definition_stops_no_other_pipeline(
+    beside_broken_ones: Parsed, parsed: Parsed
+) -> None:
+    assert beside_broken_ones.errors == {}
+    dags = beside_broken_ones.dags
+    stand_ins = {f"nightly_{name}" for name in (*BROKEN, "clicks")}
+    sound = {name for name in parsed.dags if "clicks" not in name}
+    assert set(dags) == sound | stand_ins
+    assert list(dags["maintenance"].task_dict) == ["maintain_flights"]
+    for name in sound - {"maintenance"}:
+        assert list(dags[name].task_dict) == list(parsed.dags[name].task_dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, text) for name, (_, text) in BROKEN.items()] + [("clicks", "NIGHTSCORE_CLICKS_ROWS")],
+)
+def test_a_broken_definition_shows_and_fails_with_its_error(
+    beside_broken_ones: Parsed, name: str, text: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags._alerts import name_the_failure
+
+    dag = beside_broken_ones.dags[f"nightly_{name}"]
+    assert text in dag.doc_md
+    (task,) = dag.tasks
+    assert list(task.on_failure_callback) == [name_the_failure]
+    with pytest.raises(AirflowFailException, match=re.escape(text)):
+        task.execute({})
+    assert _next_run(dag).logical_date.hour == 0, "it fails when its night would have run"
+
+
+def test_what_the_documentation_of_a_dag_tells_to_type_is_right(parsed: Parsed) -> None:
+    doc = parsed.dags["nightly_flights"].doc_md
+    assert "infra/airflow.sh backfill flights --from" in doc
+    assert "plan itself is recorded" in parsed.dags["backfill_flights"].doc_md

@@ -86,8 +86,8 @@ def _step(parsed: Parsed, name: str, alone: dict[str, Any]) -> tuple[Step, list[
     task = copy.copy(parsed.dags["nightly_flights"].get_task(task_id))
     task.ds, submitted = "2013-12-10", []
 
-    def submit(arguments: list[str]) -> dict[str, Any]:
-        submitted.append(list(arguments))
+    def submit(*more: str) -> dict[str, Any]:
+        submitted.append(list(more))
         return alone
 
     task.submit = submit
@@ -140,7 +140,7 @@ def _night(parsed: Parsed, receipt: dict[str, Any]) -> Night:
 
     task = copy.copy(parsed.dags["nightly_flights"].get_task("night"))
     task.ds = "2013-12-10"
-    task.submit = lambda arguments: receipt
+    task.submit = lambda *_: receipt
     return task
 
 
