@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what was submitted and return its exit code; an error is one message on stderr."""
     from jobs.cli_logging import configure
 
-    parser = argparse.ArgumentParser(prog="submit.py", add_help=False)
+    parser = argparse.ArgumentParser(prog="submit.py", add_help=False, allow_abbrev=False)
     parser.add_argument("--receipt", type=Path)
     options, command = parser.parse_known_args(arguments)
     receipt = Receipt(options.receipt)
@@ -112,7 +112,7 @@ def _command(arguments: Sequence[str]) -> int:
 
 
 def _night_options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="submit.py night")
+    parser = argparse.ArgumentParser(prog="submit.py night", allow_abbrev=False)
     parser.add_argument("--pipeline", required=True)
     parser.add_argument("--ds", required=True)
     parser.add_argument("--model", default="champion")

@@ -129,6 +129,14 @@ def test_a_malformed_request_is_final_and_exits_with_2(command: list[str], recei
     assert json.loads(receipt.read_text())["failure"]["final"] is True
 
 
+def test_an_option_is_written_out_in_full(fake_night: dict[str, Any], receipt: Path) -> None:
+    command = ["plan", "--pipeline=nope", "--from=2013-12-10", "--to=2013-12-10"]
+    assert submit.main([f"--rec={receipt}", *command]) == 2
+    assert not receipt.exists()
+    with pytest.raises(SystemExit):
+        submit.main([*NIGHT, "--forc"])
+
+
 def test_as_a_script_it_finds_our_packages_and_hides_our_modules(
     receipt: Path, tmp_path: Path
 ) -> None:
