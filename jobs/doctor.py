@@ -26,6 +26,7 @@ from rich.text import Text
 
 from feature_store.home import Home
 from jobs import jars, java
+from models.compiler import COST_WITHOUT, find_compiler
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -167,19 +168,18 @@ def check_jars(lock: Path = jars.LOCK, target: Path | None = None) -> CheckResul
 
 def check_compiler() -> CheckResult:
     """AOTInductor compiles with a C++ compiler; without one the portable export is scored."""
-    wanted = os.environ.get("CXX") or "g++"
-    path = next((p for p in map(shutil.which, (wanted, "g++", "clang++")) if p), None)
-    if path is None:
+    compiler = find_compiler()
+    if compiler.path is None:
         return CheckResult(
             name="c++ compiler",
             status="warn",
-            found="none: the portable export will be scored, several times slower",
-            remedy="apt-get install g++, or set CXX",
+            found=f"{compiler.why}: the portable export will be scored, {COST_WITHOUT}",
+            remedy=compiler.remedy,
         )
-    version = subprocess.run(
-        [path, "-dumpfullversion"], capture_output=True, text=True, check=False, timeout=10
-    ).stdout.strip()
-    return CheckResult(name="c++ compiler", status="ok", found=f"{path} {version}".strip())
+    asked = [compiler.path, "-dumpfullversion"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10)
+    found = f"{compiler.path} {done.stdout.strip()}".strip()
+    return CheckResult(name="c++ compiler", status="ok", found=found)
 
 
 def check_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> CheckResult:
@@ -192,7 +192,7 @@ def check_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> CheckResult:
     found = f"{cores} cores, {' '.join(f for f in known if f in flags) or 'no known vector flags'}"
     if flags & {"avx512_bf16", "amx_bf16"}:
         return CheckResult(name="cpu", status="ok", found=found)
-    remedy = "score in float32 here: bf16 would be emulated"
+    remedy = "leave training's precision at f32, the default: this CPU has no bf16 of its own"
     return CheckResult(
         name="cpu", status="ok" if "avx512f" in flags else "warn", found=found, remedy=remedy
     )

@@ -16,7 +16,6 @@ import json
 import logging
 import platform
 import re
-import shutil
 import time
 import warnings
 import zipfile
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from models.compiler import COST_WITHOUT, find_compiler
 from models.errors import BundleInvalid, CompilerMissing
 from models.precision import Precision
 from models.ranker import Ranker
@@ -123,14 +123,19 @@ def package(
     under load. On machines other than x86-64 the compiler's native target is used. `precision` is
     recorded; the program has it already.
     """
-    compiler = _compiler()
-    if not shutil.which(compiler):
-        warnings.warn(CompilerMissing(compiler), stacklevel=2)
+    compiler = find_compiler()
+    if compiler.path is None:
+        warning = CompilerMissing(compiler.why, compiler.remedy, COST_WITHOUT)
+        warnings.warn(warning, stacklevel=2)
         return None
     from torch._inductor import aoti_compile_and_package
 
     started = time.monotonic()
-    options: dict[str, object] = {"freezing": True, "cpp.threads": 1}
+    options: dict[str, object] = {
+        "freezing": True,
+        "cpp.threads": 1,
+        "cpp.cxx": (None, compiler.path),
+    }
     is_portable = isa == X86_64_V3 and is_x86()
     if is_portable:
         options |= {"cpp.march": X86_64_V3, "cpp.simdlen": 256}
@@ -172,9 +177,14 @@ def why_not_here(info: CompiledInfo) -> str | None:
         return (
             f"compiled for {info.isa}, this CPU lacks {', '.join(sorted(V3_FLAGS - cpu_flags()))}"
         )
-    if info.precision == "bf16" and is_x86() and not cpu_flags() >= BF16_FLAGS:
-        return f"compiled in bf16, this CPU lacks {', '.join(sorted(BF16_FLAGS - cpu_flags()))}"
+    if info.precision == "bf16" and (missing := missing_for_bf16()):
+        return f"compiled in bf16, this CPU lacks {', '.join(missing)}"
     return None
+
+
+def missing_for_bf16() -> list[str]:
+    """Return what this machine's CPU lacks to compute in bf16 itself; none on other than x86."""
+    return sorted(BF16_FLAGS - cpu_flags()) if is_x86() else []
 
 
 def is_x86() -> bool:
@@ -190,10 +200,3 @@ def cpu_flags() -> frozenset[str]:
         return frozenset()
     flags = next((line for line in lines if line.startswith("flags")), ":")
     return frozenset(flags.partition(":")[2].split())
-
-
-def _compiler() -> str:
-    from torch._inductor import config
-
-    named = config.cpp.cxx[1]
-    return named if isinstance(named, str) else "g++"

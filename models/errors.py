@@ -82,9 +82,9 @@ class PrecisionRefused(ModelError):
 class CompilerMissing(UserWarning):
     """No C++ compiler: the portable export is saved and scored, more slowly than a compiled one."""
 
-    def __init__(self, compiler: str) -> None:
+    def __init__(self, why: str, remedy: str, cost: str) -> None:
         super().__init__(
-            f"no C++ compiler ({compiler!r} not found): the model is saved without compiled code "
-            "and scored from its portable export, at about half the speed. Install g++ 12 or newer "
-            "where models are trained, or set CXX; it is not needed where they are scored"
+            f"no C++ compiler ({why}): the model is saved without compiled code and scored from "
+            f"its portable export, {cost}. Where models are trained: {remedy}. None is needed "
+            "where they are scored"
         )

@@ -100,16 +100,6 @@ def test_a_jar_that_is_not_the_locked_one_fails(tmp_path: Path) -> None:
     assert "setup_jars" in found.remedy
 
 
-def test_without_a_compiler_the_portable_export_will_be_scored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CXX", raising=False)
-    found = doctor.check_compiler()
-    assert found.status == "warn"
-    assert "portable export will be scored" in found.found
-
-
 @pytest.mark.parametrize(
     ("flags", "status", "remedy"),
     [
@@ -125,6 +115,7 @@ def test_bf16_is_advised_against_where_the_cpu_lacks_it(
     cpuinfo.write_text(f"processor : 0\nflags\t\t: {flags}\n")
     found = doctor.check_cpu(cpuinfo)
     assert (found.status, bool(found.remedy)) == (status, remedy)
+    assert "leave training's precision at f32" in found.remedy or not remedy
 
 
 @pytest.mark.parametrize(("gib", "status"), [(16.0, "ok"), (2.0, "warn"), (1.0, "fail")])

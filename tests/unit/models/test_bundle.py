@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from models import bundle as bundles
 from models import compile as compiling
 from models.bundle import BundleRef, sha256
-from models.errors import BundleInvalid, BundleTampered, CompilerMissing, InputInvalid
+from models.errors import BundleInvalid, BundleTampered, InputInvalid
 from models.predict import Predictor
 from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Saved, Zoo, sample, save
 
@@ -176,17 +176,6 @@ def test_an_archive_with_a_pickle_is_refused(copy: BundleRef) -> None:
     torch.save([1], copy.path / "model.pt2")
     with pytest.raises(BundleInvalid, match=r"model\.pt2"):
         compiling.load_portable(copy.path / "model.pt2")
-
-
-def test_without_a_compiler_it_is_said_and_the_export_scores(
-    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = zoo["lr"].trained  # made with the compiler
-    monkeypatch.setattr(compiling, "_compiler", lambda: "no-such-compiler")
-    with pytest.warns(CompilerMissing, match=r"no-such-compiler.*Install"):
-        ref = save(trained, tmp_path / "bundle", compiled=True)
-    loaded = bundles.load(ref.path, ref.digest)
-    assert (loaded.engine, loaded.manifest["compiled"]) == ("export", None)
 
 
 def test_a_bundle_is_never_overwritten_and_never_left_half(
