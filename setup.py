@@ -31,8 +31,16 @@ setup(
             "pyarrow>=14,<15",
             "pyspark>=4.0.5,<4.1",
         ],
-        # Enough for a GPU node: no Spark, no Delta, no Petastorm.
+        # Enough to load a bundle and score with it: no Spark, no Delta, no Petastorm.
         "models": ["safetensors>=0.4", "torch>=2.11,<2.16"],
+        # With these also enough to train from the files of a frozen set, say on a GPU node.
+        # Petastorm wants Spark installed; nothing here starts it.
+        "training": [
+            "petastorm>=0.13.1,<0.14",
+            "pyarrow>=14,<15",
+            "safetensors>=0.4",
+            "torch>=2.11,<2.16",
+        ],
     },
     entry_points={"console_scripts": ["nightscore = jobs.cli:main"]},
 )

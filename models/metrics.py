@@ -53,21 +53,6 @@ def ece(y: ArrayLike, p: ArrayLike, bins: int = 15) -> float:
     return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / len(labels))
 
 
-def gauc(y: ArrayLike, p: ArrayLike, group: ArrayLike) -> float:
-    """Return the mean AUC over groups with both classes, weighted by rows (Zhu et al. 2017).
-
-    NaN where no group has both classes.
-    """
-    labels, scores = _checked(y, p)
-    order = np.argsort(np.asarray(group), kind="stable")
-    starts = (
-        np.flatnonzero(np.diff(np.unique(np.asarray(group), return_inverse=True)[1][order])) + 1
-    )
-    parts = [(part, auc(labels[part], scores[part])) for part in np.split(order, starts)]
-    used = [(len(part), value) for part, value in parts if not np.isnan(value)]
-    return sum(n * v for n, v in used) / sum(n for n, _ in used) if used else float("nan")
-
-
 def auc_confidence(y: ArrayLike, p: ArrayLike) -> tuple[float, float, float]:
     """Return (AUC, low, high): the 95 % interval of DeLong et al. 1988.
 

@@ -67,13 +67,6 @@ def test_perfectly_calibrated_scores_have_no_calibration_error() -> None:
     assert metrics.ece(y, np.full(100, 0.5)) == pytest.approx(0)
 
 
-def test_gauc_weights_groups_by_rows_and_passes_over_one_class() -> None:
-    y = [1, 0, 1, 0, 0, 1]
-    p = [0.9, 0.1, 0.2, 0.3, 0.1, 0.5]
-    group = ["a", "a", "b", "b", "b", "c"]
-    assert metrics.gauc(y, p, group) == pytest.approx((2 * 1.0 + 3 * 0.5) / 5)
-
-
 def test_delong_variance_by_hand() -> None:
     # positives .9 .6 .3, negatives .5 .2: shares won by positives 1, 1, .5; by negatives 2/3, 1.
     # S10 = 1/12, S01 = 1/18: var = (1/12)/3 + (1/18)/2 = 1/18
