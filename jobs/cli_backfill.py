@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -124,24 +125,37 @@ def maintain(
         float,
         typer.Option("--file-hours", min=168.0, help="Keep files that versions so old need."),
     ] = 168.0,
+    keep_models: Annotated[
+        int,
+        typer.Option("--keep-models", min=1, help="Keep models that scored in so many last days."),
+    ] = 30,
     as_json: Json = False,
 ) -> None:
-    """Compact tables, remove scores nobody reads, delete files no version needs."""
+    """Compact tables, remove scores nobody reads, delete files no version needs.
+
+    Of models it keeps champion, challenger, the five newest, and those of --keep-models; the
+    bundles of the others go, and the training sets that only these learned from.
+    """
     definition = definitions.load(pipeline)
     with Progress() as progress, open_context(definition, progress, "maintain") as context:
         from jobs.maintain import Retention
         from jobs.maintain import maintain as run_maintenance
+        from jobs.maintain_models import ModelRetention, maintain_models
 
         retention = Retention(runs_per_day=runs_per_day, file_hours=file_hours)
         done = run_maintenance(context, retention, progress.note, dry_run=dry_run)
+        kept = ModelRetention(used_days=keep_models)
+        models = maintain_models(context, kept, progress.note, dry_run=dry_run)
     if as_json:
-        found = {"dry_run": dry_run, "runs_removed": done.runs_removed, "tables": done.tables}
-        print(json.dumps(found))
+        print(json.dumps({"dry_run": dry_run, **asdict(done), **asdict(models)}))
         return
     verb = "would remove" if dry_run else "removed"
-    print(f"{pipeline}: {verb} {len(done.runs_removed)} runs; {len(done.tables)} tables")
-    for run in done.runs_removed:
-        print(f"  {run}")
+    print(
+        f"{pipeline}: {verb} {len(done.runs_removed)} runs, {len(models.bundles_removed)} bundles, "
+        f"{len(models.training_sets_removed)} training sets; {len(done.tables)} tables"
+    )
+    for thing in (*done.runs_removed, *models.bundles_removed, *models.training_sets_removed):
+        print(f"  {thing}")
 
 
 def _days(
@@ -273,7 +287,7 @@ COMMANDS = (
         maintain,
         (
             "nightscore maintain --pipeline flights --dry-run",
-            "nightscore maintain --pipeline flights --runs-per-day 3",
+            "nightscore maintain --pipeline flights --runs-per-day 3 --keep-models 90",
         ),
     ),
 )

@@ -77,6 +77,7 @@ def _as_dict(ref: ModelRef) -> dict[str, object]:
         "digest": ref.digest,
         "path": ref.path,
         "metrics": dict(ref.metrics),
+        "bundle_removed": ref.removed_at or None,
     }
 
 
@@ -86,7 +87,7 @@ def _line(ref: ModelRef) -> str:
         for name, value in ref.metrics.items()
         if name.removeprefix("eval_").removeprefix("valid_") in _SHOWN_METRICS
     )
-    aliases = ",".join(ref.aliases) or "-"
+    aliases = ",".join(ref.aliases) or ("removed" if ref.removed_at else "-")
     return (
         f"{ref.pipeline:<12} {ref.version:>4}  {ref.model:<10} {aliases:<11} "
         f"{ref.digest[:12]}  {metrics}"

@@ -36,6 +36,10 @@ CHALLENGER = "challenger"
 BUNDLES = "bundles"
 MANIFEST = "manifest.json"
 _OUR_TAGS = ("model", "digest", "bundle", "metrics")
+RECIPE = "recipe"
+TRAINING_SET = "training_set"
+REMOVED = "bundle_removed"
+_MORE_TAGS = (RECIPE, TRAINING_SET, REMOVED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +58,12 @@ class ModelRef:
     """What it was registered with."""
     aliases: tuple[str, ...]
     """`champion`, `challenger`, both or none."""
+    recipe: str = ""
+    """`Recipe.key` of what it was made by; empty where it does not say."""
+    training_set: str = ""
+    """Id of the frozen rows it was trained on; empty where it does not say."""
+    removed_at: str = ""
+    """UTC time at which maintenance removed its bundle; empty while it has one."""
 
     @property
     def title(self) -> str:
@@ -89,9 +99,9 @@ def register(
     _move(bundle, place, digest)
     mlflow, name = client(home), _registered_name(pipeline)
     _ensure_registered(mlflow, name)
-    known = [ref for ref in list_models(home, pipeline) if ref.digest == digest]
-    if known:
-        return known[0]
+    for ref in list_models(home, pipeline):
+        if ref.digest == digest and not ref.removed_at:
+            return ref
     created = mlflow.create_model_version(
         name,
         f"nightscore://{BUNDLES}/{pipeline}/{place.name}",
@@ -129,12 +139,13 @@ def get(home: Home, pipeline: str, which: str | int) -> ModelRef:
         NoChampion: the champion was asked for and there is none.
         UsageError: there is no such version.
         BundleTampered: the manifest is not the one that was registered.
-        BundleInvalid: the bundle is not there.
+        BundleInvalid: the bundle is not there; maintenance may have removed it.
     """
     known = list_models(home, pipeline)
     version = _number(pipeline, which, known)
     for ref in known:
         if ref.version == version:
+            _check_not_removed(ref)
             _check_manifest(ref)
             return ref
     listed = ", ".join(str(ref.version) for ref in reversed(known)) or "none"
@@ -188,6 +199,12 @@ def challenge(home: Home, pipeline: str, version: int) -> ModelRef:
     return get(home, pipeline, version)
 
 
+def mark_removed(home: Home, pipeline: str, version: int, at: datetime) -> None:
+    """Say of a version that its bundle is not kept any more; the version itself stays."""
+    name = _registered_name(pipeline)
+    client(home).set_model_version_tag(name, str(version), REMOVED, at.isoformat(" ", "seconds"))
+
+
 def _registered_name(pipeline: str) -> str:
     return f"nightscore-{pipeline}"
 
@@ -205,7 +222,11 @@ def _ensure_registered(mlflow: MlflowClient, name: str) -> None:
 def _ask(mlflow: MlflowClient, name: str) -> dict[str, Any]:
     """Return aliases and versions, newest first, as JSON-ready data."""
     versions = [
-        {"version": int(version.version), **{tag: version.tags[tag] for tag in _OUR_TAGS}}
+        {
+            "version": int(version.version),
+            **{tag: version.tags[tag] for tag in _OUR_TAGS},
+            **{tag: version.tags.get(tag, "") for tag in _MORE_TAGS},
+        }
         for version in _versions(mlflow, name)
         if all(tag in version.tags for tag in _OUR_TAGS)
     ]
@@ -260,19 +281,31 @@ def _ref(
         digest=found["digest"],
         metrics=json.loads(found["metrics"]),
         aliases=tuple(sorted(a for a, number in aliases.items() if number == found["version"])),
+        # An answer that was kept by an earlier release has none of these.
+        recipe=found.get(RECIPE, ""),
+        training_set=found.get(TRAINING_SET, ""),
+        removed_at=found.get(REMOVED, ""),
     )
 
 
 def _move(bundle: Path, place: Path, digest: str) -> None:
-    """Bring a bundle to its place; the same bundle already there wins."""
+    """Bring a bundle to its place; the same bundle already there wins, if it is still whole."""
+    from models.bundle import verify
+
     if bundle == place:
         return
-    if not place.exists():
-        bundle.rename(place)
-        return
-    if (found := _digest(place)) != digest:
-        raise BundleTampered(place / MANIFEST, found, digest)
-    shutil.rmtree(bundle)
+    if place.exists():
+        if (found := _digest(place)) != digest:
+            raise BundleTampered(place / MANIFEST, found, digest)
+        try:
+            verify(place, digest)
+        except BundleInvalid as error:
+            log.warning("bundle=%s mended by the same one made again: %s", place, error)
+            shutil.rmtree(place)
+        else:
+            shutil.rmtree(bundle)
+            return
+    bundle.rename(place)
 
 
 def _digest(bundle: Path) -> str:
@@ -290,6 +323,15 @@ def _model_name(bundle: Path) -> str:
         return str(json.loads((bundle / MANIFEST).read_text())["model"])
     except (ValueError, KeyError) as error:
         raise NightscoreError(f"{bundle / MANIFEST}: names no model: {error!r}") from error
+
+
+def _check_not_removed(ref: ModelRef) -> None:
+    if ref.removed_at:
+        raise BundleInvalid(
+            f"{ref.pipeline}: {ref.title}: its bundle was removed by nightscore maintain at "
+            f"{ref.removed_at}, as nothing had used it for long. Choose another version "
+            f"(nightscore models --pipeline {ref.pipeline}), or train it again"
+        )
 
 
 def _check_manifest(ref: ModelRef) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,46 +14,9 @@ from feature_store.errors import NoChampion, UsageError
 from feature_store.home import Home
 from jobs import mlflow_client, registry_cache
 from jobs import model_registry as registry
+from models.bundle import verify
 from models.errors import BundleInvalid, BundleTampered
-
-FILES = (
-    "weights.safetensors",
-    "tables.safetensors",
-    "model.pt2",
-    "signature.json",
-    "metrics.json",
-    "golden.safetensors",
-)
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database, made once: its migrations take seconds."""
-    home = Home.of(tmp_path_factory.mktemp("registry"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        registry.register(home, "other", save_bundle(home, "z", "other"), {}, {}, {})
-    return home.local_path("mlflow.db")
-
-
-@pytest.fixture
-def ready(home: Home, database: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home whose database is there."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    home.local_path("mlflow.db").parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(database, home.local_path("mlflow.db"))
-    return home
-
-
-def save_bundle(home: Home, weights: str, pipeline: str = "toy") -> Path:
-    """A folder that passes for a bundle until it is loaded."""
-    place = registry.new_bundle_path(home, pipeline)
-    place.mkdir(parents=True)
-    for name in FILES:
-        (place / name).write_text(weights)
-    sums = {name: hashlib.sha256(weights.encode()).hexdigest() for name in FILES}
-    (place / "manifest.json").write_text(json.dumps({"format": 1, "model": "lr", "files": sums}))
-    return place
+from tests.unit.conftest import save_bundle
 
 
 def register(home: Home, weights: str) -> registry.ModelRef:
@@ -214,3 +176,37 @@ def test_a_kept_answer_counts_only_while_the_database_is_unchanged(tmp_path: Pat
     kept.write_text("half")
     assert registry_cache.load(kept, before) is None
     assert registry_cache.stamp(tmp_path / "none.db") is None
+
+
+def test_a_broken_bundle_is_mended_by_the_same_one_made_again(ready: Home) -> None:
+    ref = register(ready, "a")
+    Path(ref.path, "weights.safetensors").write_text("b")
+    Path(ref.path, "model.pt2").unlink()
+    assert register(ready, "a") == ref
+    verify(Path(ref.path), ref.digest)
+
+
+def test_a_version_says_what_it_was_made_of(ready: Home) -> None:
+    tags = {registry.RECIPE: "r" * 16, registry.TRAINING_SET: "s" * 16}
+    registry.register(ready, "toy", save_bundle(ready, "a"), {}, {}, tags)
+    (ref,) = registry.list_models(ready, "toy")
+    assert (ref.recipe, ref.training_set, ref.removed_at) == ("r" * 16, "s" * 16, "")
+
+
+def test_a_version_whose_bundle_was_removed_says_when_and_is_not_promoted(ready: Home) -> None:
+    ref = register(ready, "a")
+    registry.mark_removed(ready, "toy", 1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    shutil.rmtree(ref.path)
+    for ask in (
+        lambda: registry.get(ready, "toy", 1),
+        lambda: registry.promote(ready, "toy", 1, "ann", "again"),
+    ):
+        with pytest.raises(BundleInvalid, match=r"removed by .* at 2026-01-02 03:04:05\+00:00"):
+            ask()
+
+
+def test_the_same_bundle_made_again_after_its_removal_is_a_new_version(ready: Home) -> None:
+    ref = register(ready, "a")
+    registry.mark_removed(ready, "toy", 1, datetime(2026, 1, 2, tzinfo=UTC))
+    shutil.rmtree(ref.path)
+    assert register(ready, "a").version == 2
