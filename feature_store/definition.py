@@ -24,6 +24,7 @@ Transform = Literal["identity", "log1p"]
 Stage = Literal["features", "scores"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["events", "tiles", "features", "encoding", "scores"]
+Setting = int | float | bool | tuple[int, ...] | tuple[str, ...]
 
 _WORD = re.compile(r"'(?:[^']|'')*'|[A-Za-z_]\w*")
 
@@ -188,6 +189,11 @@ class Training:
     """L2 weight on the embeddings; None takes the model's own."""
     validation_days: int = 14
     """The last days of the training range, held out for early stopping."""
+    config: tuple[tuple[str, Setting], ...] = ()
+    """Settings of the model, such as `(("embedding_dim", 16), ("hidden", (400, 400)))`; the model's
+    defaults hold for the others."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """What linear layers score in; bf16 only if a guard finds that it changes next to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from feature_store import definitions
 from jobs.cli_command import Command
-from jobs.cli_options import First, Json, Last, Pipeline
+from jobs.cli_options import First, Force, Json, Last, Pipeline
 from jobs.cli_progress import Progress
 from jobs.cli_session import open_context, who
 from jobs.config import check_day, parse_ds
@@ -19,6 +20,17 @@ from jobs.config import check_day, parse_ds
 if TYPE_CHECKING:
     from jobs.evaluate import Evaluation
     from jobs.train import TrainResult
+
+
+MODELS = "dcnv2, finalmlp, fm, lr"
+"""The zoo's names, for the help: to import the zoo for them would take seconds."""
+
+
+class Precision(StrEnum):
+    """What a model's linear layers score in."""
+
+    f32 = "f32"
+    bf16 = "bf16"
 
 
 def train(
@@ -29,17 +41,32 @@ def train(
         str, typer.Option("--eval-to", help="Last day to judge it on; the first is after --to.")
     ],
     model: Annotated[
-        str, typer.Option("--model", help="A model of the zoo; the definition's by default.")
+        str,
+        typer.Option("--model", help=f"One of {MODELS}; the definition's by default."),
     ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the model, such as hidden=400,400; may be repeated.",
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option("--precision", help="What it scores in; the definition's by default."),
+    ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Make it champion if the gate lets it.")
     ] = True,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Train a model, judge it on later days, promote what passes.
 
     The rows are frozen first and pinned in the model. A model that the gate refuses is registered
-    as challenger, and the command exits with 1.
+    as challenger, and the command exits with 1. A model that was made of the same rows in the same
+    way is judged again and not trained again, unless there is --force.
     """
     definition = definitions.load(pipeline)
     start = check_day(definition, parse_ds(first, "--from"), "--from")
@@ -47,14 +74,18 @@ def train(
     until = check_day(definition, parse_ds(eval_to, "--eval-to"), "--eval-to")
     with Progress() as progress:
         with progress.step("load torch"):
-            from jobs import train as training
+            from jobs.recipe import recipe_of
+            from jobs.train import train as run_training
 
-            training.check_model(model or definition.training.model)
+            name, given = model or None, tuple(settings or ())
+            # Refuse before Spark starts what cannot be trained.
+            recipe_of(definition, model=name, settings=given, precision=precision)
         with open_context(definition, progress, "train") as context:
             progress.expect("train")
-            result = training.train(
+            result = run_training(
                 context, start, end, until,
-                model=model or None, promote=promote, on_progress=progress.note, who=who(),
+                model=name, settings=given, precision=precision, force=force, promote=promote,
+                on_progress=progress.note, who=who(),
             )  # fmt: skip
     if as_json:
         print(json.dumps(_as_dict(pipeline, result)))
@@ -69,6 +100,7 @@ def _as_dict(pipeline: str, result: TrainResult) -> dict[str, Any]:
         "version": result.model.version,
         "digest": result.model.digest,
         "promoted": result.promoted,
+        "reused": result.is_reused,
         "passed": result.decision.passed,
         "reasons": list(result.decision.reasons),
         "notes": list(result.decision.notes),
@@ -97,10 +129,11 @@ def _print_text(pipeline: str, result: TrainResult) -> None:
 
 
 def _fate(result: TrainResult) -> str:
-    if result.promoted:
-        return "promoted to champion"
+    aliases = " and ".join(result.model.aliases) or "a version"
     verdict = "passed the gate" if result.decision.passed else "did not pass the gate"
-    return f"{verdict}; registered as {' and '.join(result.model.aliases) or 'a version'}"
+    if result.is_reused:
+        return f"{verdict}; made before, and now {aliases}"
+    return "promoted to champion" if result.promoted else f"{verdict}; registered as {aliases}"
 
 
 COMMANDS = (
@@ -112,6 +145,8 @@ COMMANDS = (
             "    --eval-to 2013-12-31",
             "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
             "    --eval-to 2013-12-31 --model dcnv2 --no-promote --json",
+            "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
+            "    --eval-to 2013-12-31 --set embedding_dim=16 --set first_hidden=400,400",
         ),
     ),
 )

@@ -5,31 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feature_store.errors import GateRefused, NoChampion, UsageError
 from jobs import model_registry
 from jobs.config import check_day, days_between, setting
-from jobs.doctor import check_compiler
 from jobs.evaluate import EvalRows, Evaluation, evaluate_bundle, read_eval_rows, training_files
 from jobs.gate import GateDecision, decide, refuse
+from jobs.maintain_models import mark_wanted
 from jobs.model_registry import CHAMPION, ModelRef
 from jobs.night import Stopwatch
 from jobs.prepare import OnProgress, prepare
+from jobs.recipe import Recipe, recipe_of, signature_of
 from jobs.training_set import EVAL, TRAIN, VALID, TrainingSet, freeze, split_days
+from jobs.version import code_version
+from models.compiler import COST_WITHOUT, find_compiler
 from models.errors import BundleInvalid
-from models.spec import Signature
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.context import Context
     from models.bundle import Bundle
-    from models.trainer import EpochReport, TrainConfig, TrainedModel
+    from models.precision import HeldOut
+    from models.trainer import EpochReport, TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,36 @@ class TrainResult:
     decision: GateDecision
     promoted: bool
     training_set: TrainingSet
+    is_reused: bool
+    """Whether the model was made by an earlier call from the same, and not trained again."""
     seconds: dict[str, float]
-    """Seconds of each stage."""
+    """Seconds of each stage that ran."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """One training: what was asked for, and the rows it got."""
+
+    context: Context
+    recipe: Recipe
+    frozen: TrainingSet
+    promote: bool
+    who: str
+    watch: Stopwatch
+    on_progress: OnProgress
+
+    @property
+    def key(self) -> str:
+        """What two trainings share that would give the same model."""
+        return self.recipe.key(self.frozen.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """A model that an earlier call made from the same, verified and loaded."""
+
+    ref: ModelRef
+    bundle: Bundle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +103,9 @@ def train(
     eval_to: date | None,
     *,
     model: str | None = None,
+    settings: Sequence[str] = (),
+    precision: str | None = None,
+    force: bool = False,
     promote: bool = True,
     on_progress: OnProgress,
     who: str = "train",
@@ -80,7 +114,8 @@ def train(
     """Train on `first` to `last`, judge on the days after it to `eval_to`, promote what passes.
 
     Without evaluation days nothing is promoted: the model becomes challenger. So it does with
-    `promote=False`. The same call with the same inputs reads the same frozen rows.
+    `promote=False`. The same call with the same inputs reads the same frozen rows, and takes the
+    version that was made of them before: a retry trains nothing twice and registers nothing twice.
 
     Args:
         context: the pipeline.
@@ -88,75 +123,45 @@ def train(
         last: last training day; the definition's validation days are the last of the range.
         eval_to: last evaluation day; the first is the day after `last`.
         model: a name in the zoo; the definition's by default.
+        settings: `name=value` texts, settings of the model.
+        precision: `f32` or `bf16`; the definition's by default.
+        force: train again although a version was made of the same.
         promote: whether to make it champion if it passes the gate.
         on_progress: called with a line for a person as work is done.
         who: the person or service that asked, for the record.
         compiled: False leaves out the compiled package: quick to make, slow to score.
 
     Raises:
-        UsageError: the model or the days are not there to be had.
+        UsageError: the model, its precision or the days are not there to be had.
+        ConfigInvalid: a setting is unknown, breaks its rule, or does not fit the features.
         GateRefused: it was to be promoted and did not pass; the champion is as it was.
         NightscoreError: a step failed; the champion is as it was.
     """
     definition = context.definition
-    name = check_model(model or definition.training.model)
+    # What can be refused is refused before hours of work, not after.
+    recipe = recipe_of(
+        definition, model=model, settings=settings, precision=precision, compiled=compiled
+    )
     train_days, eval_days = _days(definition, first, last, eval_to)
-    split_days(definition, train_days, eval_days)  # refuse before hours of work, not after
-    _warn_without_compiler(on_progress, compiled)
+    split_days(definition, train_days, eval_days)
+    _warn_of_slow_scoring(recipe, on_progress, compiled)
     watch = Stopwatch(lambda step, seconds: on_progress(f"{step}: {seconds:.1f} s"))
     with watch.step("prepare"):
         prepare(context, [*train_days, *eval_days], on_progress)
     with watch.step("freeze"):
         frozen = freeze(context, train_days, eval_days)
+    mark_wanted(context, frozen.id)
     on_progress(_describe(frozen))
     log.info(
         "step=train pipeline=%s model=%s training_set=%s pins=%s",
-        definition.name, name, frozen.id, frozen.manifest["pins"],
+        definition.name, recipe.model, frozen.id, frozen.manifest["pins"],
     )  # fmt: skip
-    with watch.step("train"):
-        trained = _fit(definition, frozen, name, on_progress)
-    return _judge(context, frozen, trained, watch, promote=promote, who=who, compiled=compiled)
-
-
-def check_model(name: str) -> str:
-    """Return the name of a model in the zoo.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    from models.registry import MODELS
-
-    if name not in MODELS:
-        raise UsageError(f"model={name!r} is unknown; there are: {', '.join(sorted(MODELS))}")
-    return name
-
-
-def signature_of(definition: Definition) -> Signature:
-    """Return which columns a model of the pipeline takes."""
-    return Signature(
-        categorical=definition.categorical_names(),
-        numeric=definition.numeric_names(),
-        labels=(definition.label.name,),
-    )
-
-
-def train_config(definition: Definition, model: str) -> TrainConfig:
-    """Return the definition's training settings for the trainer.
-
-    The weight on embeddings was chosen for the definition's own model: another takes its own.
-    """
-    from models.trainer import TrainConfig
-
-    wanted = definition.training
-    return TrainConfig(
-        epochs=wanted.epochs,
-        batch_size=wanted.batch_size,
-        learning_rate=wanted.learning_rate,
-        patience=wanted.patience,
-        seed=wanted.seed,
-        min_count=wanted.min_count,
-        embedding_l2=wanted.embedding_l2 if model == wanted.model else None,
-    )
+    job = _Job(
+        context=context, recipe=recipe, frozen=frozen, promote=promote, who=who, watch=watch,
+        on_progress=on_progress,
+    )  # fmt: skip
+    made = None if force else _made_before(job)
+    return _judge(job, made or _fit(job))
 
 
 def _days(
@@ -174,10 +179,20 @@ def _days(
     return days_between(first, last), days_between(last + timedelta(days=1), eval_to)
 
 
-def _warn_without_compiler(on_progress: OnProgress, compiled: bool) -> None:
-    found = check_compiler()
-    if compiled and found.status != "ok":
-        on_progress(f"{found.name}: {found.found}; {found.remedy}. Scoring will be slower without")
+def _warn_of_slow_scoring(recipe: Recipe, on_progress: OnProgress, compiled: bool) -> None:
+    from models.compile import missing_for_bf16
+
+    if compiled and not recipe.is_compiled:
+        found = find_compiler()
+        on_progress(
+            f"c++ compiler: {found.why}: the portable export will be scored, {COST_WITHOUT}. "
+            f"To compile: {found.remedy}"
+        )
+    if recipe.precision == "bf16" and (missing := missing_for_bf16()):
+        on_progress(
+            f"precision bf16: this CPU lacks {', '.join(missing)}; where they are missing the "
+            f"portable export is scored, in f32, {COST_WITHOUT}"
+        )
 
 
 def _describe(frozen: TrainingSet) -> str:
@@ -186,24 +201,45 @@ def _describe(frozen: TrainingSet) -> str:
     return f"training set {frozen.id} {state}: {', '.join(parts)}"
 
 
-def _fit(
-    definition: Definition, frozen: TrainingSet, name: str, on_progress: OnProgress
-) -> TrainedModel:
+def _made_before(job: _Job) -> _Made | None:
+    """Return the newest version that was made of the same, if its bundle is still good."""
+    from models import bundle
+
+    home, pipeline = job.context.home, job.context.definition.name
+    key = job.key
+    for ref in model_registry.list_models(home, pipeline):
+        if ref.recipe != key or ref.removed_at:
+            continue
+        try:
+            made = _Made(ref=ref, bundle=bundle.load(ref.path, ref.digest))
+        except BundleInvalid as error:
+            job.on_progress(f"{ref.title} was trained from the same but cannot be used: {error}")
+            continue
+        job.on_progress(
+            f"{ref.title} was trained from the same: it is used as it is; --force trains again"
+        )
+        return made
+    return None
+
+
+def _fit(job: _Job) -> TrainedModel:
     from models import trainer
+
+    recipe = job.recipe
 
     def on_epoch(report: EpochReport) -> None:
         best = ", best so far" if report.is_best else ""
-        on_progress(
+        job.on_progress(
             f"epoch {report.epoch}: train loss {report.train_loss:.4f}, validation AUC "
             f"{report.auc:.4f}, logloss {report.logloss:.4f}, {report.seconds:.1f} s{best}"
         )
 
-    files = [training_files(frozen.splits[split]) for split in (TRAIN, VALID)]
-    config = train_config(definition, name)
-    with _torch_threads():
+    files = [training_files(job.frozen.splits[split]) for split in (TRAIN, VALID)]
+    with job.watch.step("train"), _torch_threads():
         return trainer.train(
-            name, None, signature_of(definition), files[0], files[1], config, on_epoch
-        )
+            recipe.model, recipe.config, recipe.signature, files[0], files[1], recipe.train,
+            on_epoch,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -223,49 +259,37 @@ def _torch_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _judge(
-    context: Context,
-    frozen: TrainingSet,
-    trained: TrainedModel,
-    watch: Stopwatch,
-    *,
-    promote: bool,
-    who: str,
-    compiled: bool,
-) -> TrainResult:
-    definition, home = context.definition, context.home
+def _judge(job: _Job, model: TrainedModel | _Made) -> TrainResult:
+    """Register a model unless it was made before, and see what it may become."""
+    made = model if isinstance(model, _Made) else None
+    definition, frozen, watch = job.context.definition, job.frozen, job.watch
     split = EVAL if EVAL in frozen.splits else VALID
     segments = definition.gate.segments if split == EVAL else ()
-    held_out = read_eval_rows(frozen, split, trained.signature, segments)
-    with _new_bundle(context) as place:
-        with watch.step("bundle"):
-            bundle = _save(context, frozen, trained, held_out, place, compiled)
+    held_out = read_eval_rows(frozen, split, job.recipe.signature, segments)
+    with _new_bundle(job.context) as place:
+        bundle = model.bundle if isinstance(model, _Made) else _save(job, model, held_out, place)
         with watch.step("evaluate"):
             evaluation = evaluate_bundle(bundle, held_out, definition.gate.min_segment_rows)
-            compared = _compare(context, frozen, held_out) if split == EVAL else None
-        with watch.step("register"):
-            ref = model_registry.register(
-                home, definition.name, place,
-                _metrics(evaluation, split, frozen), _params(definition, frozen, trained),
-                _tags(frozen, who),
-            )  # fmt: skip
+            compared = _compare(job.context, frozen, held_out) if split == EVAL else None
+        ref = made.ref if made else _register(job, place, _metrics(evaluation, split, frozen))
     decision = _decide(definition, evaluation, compared)
     with watch.step("promote"):
-        ref, decision = _settle(context, ref, decision, compared, promote=promote, who=who)
+        ref, decision = _settle(job, ref, decision, compared)
     log.info(
         "step=train pipeline=%s model=%s version=%d digest=%s passed=%d rows=%d seconds=%.1f",
         definition.name, ref.model, ref.version, ref.digest[:12], decision.passed, frozen.rows,
         sum(watch.seconds.values()),
     )  # fmt: skip
-    if promote and compared is not None and not decision.passed:
+    if job.promote and compared is not None and not decision.passed:
         raise GateRefused(_refusal(ref, decision, compared))
     return TrainResult(
         model=ref,
         evaluation=evaluation,
         champion=compared.evaluation if compared else None,
         decision=decision,
-        promoted=promote and decision.passed,
+        promoted=job.promote and decision.passed,
         training_set=frozen,
+        is_reused=made is not None,
         seconds=dict(watch.seconds),
     )
 
@@ -280,29 +304,42 @@ def _new_bundle(context: Context) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _save(
-    context: Context,
-    frozen: TrainingSet,
-    trained: TrainedModel,
-    held_out: EvalRows,
-    place: Path,
-    compiled: bool,
-) -> Bundle:
+def _save(job: _Job, trained: TrainedModel, held_out: EvalRows, place: Path) -> Bundle:
     """Write the bundle and load it again, so that what is judged is what will score."""
     from models import bundle
 
-    saved = bundle.save(
-        place,
-        trained,
-        signature=trained.signature,
-        metrics=trained.metrics,
-        data={"training_set": frozen.id, **frozen.manifest},
-        encoding_digest=context.definition.digest("encoding"),
-        golden_keys=held_out.rows.keys[:GOLDEN_ROWS],
-        golden_values=held_out.rows.values[:GOLDEN_ROWS],
-        compiled=compiled,
-    )
-    return bundle.load(saved.path, saved.digest)
+    frozen, recipe = job.frozen, job.recipe
+    with job.watch.step("bundle"):
+        saved = bundle.save(
+            place,
+            trained,
+            signature=trained.signature,
+            metrics=trained.metrics,
+            data={"training_set": frozen.id, **frozen.manifest, "recipe": recipe.to_json()},
+            encoding_digest=job.context.definition.digest("encoding"),
+            golden_keys=held_out.rows.keys[:GOLDEN_ROWS],
+            golden_values=held_out.rows.values[:GOLDEN_ROWS],
+            compiled=recipe.is_compiled,
+            precision=recipe.precision,
+            held_out=_guard_rows(held_out) if recipe.precision != "f32" else None,
+        )
+        return bundle.load(saved.path, saved.digest)
+
+
+def _guard_rows(held_out: EvalRows) -> HeldOut:
+    from models.precision import HeldOut
+
+    rows = held_out.rows
+    return HeldOut(keys=rows.keys, values=rows.values, labels=rows.labels)
+
+
+def _register(job: _Job, place: Path, metrics: dict[str, float]) -> ModelRef:
+    context, frozen = job.context, job.frozen
+    params = {**job.recipe.params(), "training_set": frozen.id}
+    with job.watch.step("register"):
+        return model_registry.register(
+            context.home, context.definition.name, place, metrics, params, _tags(job)
+        )
 
 
 def _compare(context: Context, frozen: TrainingSet, held_out: EvalRows) -> _Comparison:
@@ -356,24 +393,18 @@ def _decide(
 
 
 def _settle(
-    context: Context,
-    ref: ModelRef,
-    decision: GateDecision,
-    compared: _Comparison | None,
-    *,
-    promote: bool,
-    who: str,
+    job: _Job, ref: ModelRef, decision: GateDecision, compared: _Comparison | None
 ) -> tuple[ModelRef, GateDecision]:
     """Give the model its alias; return it with the decision as it then stands."""
-    home, pipeline = context.home, context.definition.name
-    if promote and decision.passed and compared is not None:
-        before, now = compared.champion, _champion_version(context)
-        if now == (before.version if before else None):
-            why = "passed the gate: " + " ".join(decision.notes)
-            return model_registry.promote(home, pipeline, ref.version, who, why), decision
-        decision = refuse(f"Version {now} became champion meanwhile. Run the training again.")
+    home, pipeline = job.context.home, job.context.definition.name
     if CHAMPION in ref.aliases:
         return ref, decision
+    if job.promote and decision.passed and compared is not None:
+        before, now = compared.champion, _champion_version(job.context)
+        if now == (before.version if before else None):
+            why = "passed the gate: " + " ".join(decision.notes)
+            return model_registry.promote(home, pipeline, ref.version, job.who, why), decision
+        decision = refuse(f"Version {now} became champion meanwhile. Run the training again.")
     return model_registry.challenge(home, pipeline, ref.version), decision
 
 
@@ -385,6 +416,12 @@ def _champion_version(context: Context) -> int | None:
 
 
 def _refusal(ref: ModelRef, decision: GateDecision, compared: _Comparison) -> str:
+    if CHAMPION in ref.aliases:
+        return (
+            f"{ref.pipeline}: {ref.title} is champion, and stays it, but does not pass the gate "
+            f"now. {' '.join(decision.reasons)} Train on other days, or change gate in the "
+            "definition"
+        )
     stays = f"{compared.champion.title} stays champion" if compared.champion else "none is promoted"
     if compared.is_broken:
         stays = "the champion is as it was"
@@ -400,22 +437,17 @@ def _metrics(evaluation: Evaluation, split: str, frozen: TrainingSet) -> dict[st
     return {**found, "train_rows": float(frozen.splits[TRAIN].rows)}
 
 
-def _params(definition: Definition, frozen: TrainingSet, trained: TrainedModel) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    config = asdict(train_config(definition, trained.spec_name))
-    return {"model": trained.spec_name, **config, "training_set": frozen.id}
-
-
-def _tags(frozen: TrainingSet, who: str) -> dict[str, str]:
+def _tags(job: _Job) -> dict[str, str]:
+    manifest = job.frozen.manifest
     days = {
         f"{split}_days": f"{runs[0][0]} to {runs[-1][1]}"
-        for split, runs in frozen.manifest["days"].items()
+        for split, runs in manifest["days"].items()
     }
     return {
         **days,
-        "training_set": frozen.id,
-        "encoding": frozen.manifest["encoding"],
-        "code": frozen.manifest["code"],
-        "trained_by": who,
+        model_registry.TRAINING_SET: job.frozen.id,
+        model_registry.RECIPE: job.key,
+        "encoding": manifest["encoding"],
+        "code": code_version(),
+        "trained_by": job.who,
     }

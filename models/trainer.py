@@ -156,7 +156,8 @@ def train(
         signature=signature,
         module=ranker.cpu().eval(),
         vocabulary=fitted.vocabulary,
-        metrics={**final, "epochs": len(history), "seconds": round(seconds, 1)},
+        # No seconds: they would make another bundle of the same model.
+        metrics={**final, "epochs": len(history)},
         history=tuple(history),
         seconds=seconds,
     )

@@ -73,7 +73,7 @@ def train_model(context: Context, folder: Path) -> ModelRef:
     from feature_store.encode import widen
     from feature_store.schema import FEATURES
     from jobs.model_registry import ModelRef
-    from jobs.train import signature_of
+    from jobs.recipe import signature_of
     from jobs.training_set import local_path
     from models import bundle
     from models.data import TrainingFiles

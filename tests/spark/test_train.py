@@ -18,7 +18,8 @@ from feature_store.errors import GateRefused, UsageError
 from feature_store.home import Home
 from jobs import model_registry
 from jobs.context import Context
-from jobs.train import TrainResult, signature_of, train, train_config
+from jobs.recipe import signature_of
+from jobs.train import TrainResult, train
 from models import bundle
 from tests.toy import Row, toy_days, toy_definition
 
@@ -237,9 +238,3 @@ def test_a_request_that_cannot_work_is_refused_before_any_work(
     with pytest.raises(UsageError, match=message):
         train(context, on_progress=lambda _: None, **request)
     assert not Path(home.root).exists()
-
-
-def test_another_model_than_the_definitions_takes_its_own_regularisation() -> None:
-    definition = lenient()
-    assert train_config(definition, "lr").embedding_l2 == definition.training.embedding_l2
-    assert train_config(definition, "fm").embedding_l2 is None

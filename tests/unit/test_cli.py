@@ -282,7 +282,7 @@ def test_a_training_says_what_became_of_the_model(
     result: Any = SimpleNamespace(
         model=model, evaluation=Found(), champion=None, promoted=promoted, seconds={"train": 1.0},
         decision=SimpleNamespace(passed=passed, reasons=("why not",), notes=()),
-        training_set=SimpleNamespace(id="s"),
+        training_set=SimpleNamespace(id="s"), is_reused=False,
     )  # fmt: skip
     cli_train._print_text("toy", result)
     assert f"toy: lr version 3: {fate}\n" in capsys.readouterr().out

@@ -15,7 +15,7 @@ import torch
 from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid, NonFiniteLoss, UnknownModel
 from models.trainer import EpochReport, TrainConfig, TrainedModel, train
-from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, SMALL, Sets, sample, write
+from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, SMALL, Sets, sample, save, write
 
 pytest.importorskip("petastorm", reason="petastorm is not installed")
 QUICK = TrainConfig(epochs=2, batch_size=256, learning_rate=0.01, device="cpu")
@@ -143,3 +143,8 @@ def test_two_processes_train_one_model(sets: Sets, tmp_path: Path) -> None:
     assert len(results) == 2
     assert results[0] == pytest.approx(results[1])
     assert results[0][1] > 0.6
+
+
+def test_the_same_training_gives_the_same_bundle_byte_for_byte(sets: Sets, tmp_path: Path) -> None:
+    refs = [save(run(sets, "fm"), tmp_path / name) for name in ("first", "second")]
+    assert refs[0].digest == refs[1].digest
