@@ -1,0 +1,52 @@
+"""docs/models.md names every setting there is, with its default, and none that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_store.definition import Training
+from jobs.maintain_models import ModelRetention
+from models.precision import PrecisionBounds
+from models.registry import MODELS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = (DOCS / "models.md").read_text()
+CONFIGS: dict[str, Any] = {f"### `{name}`": spec.config_class for name, spec in MODELS.items()}
+
+
+def settings_below(heading: str) -> dict[str, str]:
+    """Setting -> default, as the table below a heading says."""
+    section = re.split(r"^##+ ", TEXT.partition(f"{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)
+    return dict(re.findall(r"^\| `(\w+)` \| `([^|]*)` \|", section[0], flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("heading", "config"), [*CONFIGS.items(), ("## Settings of a training", Training)]
+)
+def test_every_setting_is_told_with_its_default(heading: str, config: Any) -> None:
+    assert f"{heading}\n" in TEXT
+    expected = {field.name: repr(field.default) for field in dataclasses.fields(config)}
+    assert settings_below(heading) == expected
+
+
+def test_every_model_is_told_with_its_paper_and_no_other() -> None:
+    assert set(re.findall(r"^### `(\w+)`$", TEXT, flags=re.MULTILINE)) == set(MODELS)
+    for name, spec in MODELS.items():
+        assert f"| `{name}` | {spec.paper} |" in TEXT
+
+
+def test_the_numbers_told_are_those_in_the_code() -> None:
+    flat, bounds, kept = " ".join(TEXT.split()), PrecisionBounds(), ModelRetention()
+    assert f"AUC beyond {bounds.auc}, of logloss beyond {bounds.logloss}" in flat
+    assert f"beyond {bounds.rank} or of any one score beyond {bounds.score}" in flat
+    assert f"in the last {kept.used_days} days" in flat
+    assert kept.newest == 5
+
+
+def test_the_readme_leads_there() -> None:
+    assert "docs/models.md" in (DOCS.parent / "README.md").read_text()
