@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from feature_store.content import content_hash
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -25,16 +26,18 @@ def join_lookup(
 ) -> DataFrame:
     """Return `rows_df` with a struct column named after the lookup; its fields null if no match.
 
-    For each row the match is the side row of the same keys with the greatest
-    (event_time, known_at) among those with `known_at` before the cut-off of the row's `ds`, and,
+    For each row the match is the side row of the same keys with the greatest (event_time, known_at,
+    hash of its columns) among those with `known_at` before the cut-off of the row's `ds`, and,
     unless the lookup is a snapshot, `event_time` in (at - max_age, at]. Rows are told apart by
     `ds` and the definition's keys, which must be unique.
     """
+    names = [c.name for c in lookup.columns]
     side = side_df.select(
         *[F.col(key).alias(f"_k_{key}") for key in lookup.keys],
         F.col("event_time").alias("_event_time"),
         F.col("known_at").alias("_known_at"),
-        F.struct(*[c.name for c in lookup.columns]).alias("_value"),
+        content_hash(names).alias("_hash"),
+        F.struct(*names).alias("_value"),
     )
     on = [F.col(key) == F.col(f"_k_{key}") for key in lookup.keys]
     on.append(F.col("_known_at") < cutoff_column(definition))
@@ -46,7 +49,7 @@ def join_lookup(
     best = (
         rows.join(side, on, "inner")
         .groupBy(*identity)
-        .agg(F.max_by("_value", F.struct("_event_time", "_known_at")).alias(lookup.name))
+        .agg(F.max_by("_value", F.struct("_event_time", "_known_at", "_hash")).alias(lookup.name))
     )
     return rows_df.join(best, identity, "left")
 

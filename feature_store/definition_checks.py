@@ -259,6 +259,8 @@ def _lookups(definition: Definition) -> Broken:
             yield f"{field}.at", lookup.at, "is needed unless the lookup is a snapshot"
         if lookup.at is not None and _dtype(columns, lookup.at) != "timestamp":
             yield f"{field}.at", lookup.at, "must be a declared timestamp column"
+        if lookup.at is not None:
+            yield from _known_beforehand(definition, f"{field}.at", (lookup.at,))
         if not lookup.snapshot and lookup.max_age_hours is None:
             yield f"{field}.max_age_hours", None, "is needed unless a snapshot"
         if lookup.max_age_hours is not None and lookup.max_age_hours < 1:

@@ -38,10 +38,7 @@ def build_features(
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
-    groups = sorted({definition.column(key).known for key in definition.keys})
-    rows = events_df
-    for group in groups:
-        rows = rows.where(F.col(definition.known(group).at) < cutoff_column(definition))
+    rows = _known_in_time(events_df, definition)
     for lookup in definition.lookups:
         rows = join_lookup(rows, lookups[lookup.name], lookup, definition)
     if tiles_df is None:
@@ -51,25 +48,31 @@ def build_features(
     plain = [f.name for f in definition.features]
     keys = [key for key in definition.keys if key not in plain]
     histories = [name for h in definition.histories for name, _, _ in h.columns()]
-    computed = [
-        _feature(feature, definition).alias(feature.name) for feature in definition.features
-    ]
+    computed = [_feature(f, definition).alias(f.name) for f in definition.features]
     return rows.select(DS, *keys, *computed, *histories)
+
+
+def _known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the rows known before their cut-off; in them a value that was not is null.
+
+    Every column, whatever takes it later: joined on, or used as a time, a value known too late
+    tells as much as it does as a feature.
+    """
+    cutoff = cutoff_column(definition)
+    in_time = {group.name: F.col(group.at) < cutoff for group in definition.knowns}
+    of_keys = {definition.column(key).known for key in definition.keys}
+    rows = events_df
+    for group in sorted(of_keys):
+        rows = rows.where(in_time[group])
+    late = [c for c in definition.columns if c.known not in of_keys and c.name in rows.columns]
+    return rows.withColumns({c.name: F.when(in_time[c.known], F.col(c.name)) for c in late})
 
 
 def _feature(feature: Categorical | Cross | Numeric, definition: Definition) -> Column:
     if isinstance(feature, Cross):
-        parts = [_known_value(column, definition).cast("string") for column in feature.of]
+        parts = [F.col(column).cast("string") for column in feature.of]
         return F.concat_ws("\u001f", *[F.coalesce(part, F.lit("")) for part in parts])
-    value = _known_value(feature.column, definition)
+    value = F.col(feature.column)
     if feature.name in definition.keys:
         return value
     return value.cast("string" if isinstance(feature, Categorical) else "double")
-
-
-def _known_value(column: str, definition: Definition) -> Column:
-    """Return a source or lookup column, null where it was not known before the cut-off."""
-    if "." in column:
-        return F.col(column)
-    at = F.col(definition.known(definition.column(column).known).at)
-    return F.when(at < cutoff_column(definition), F.col(column))

@@ -1,8 +1,8 @@
 """Daily partial aggregates, and history windows as sums of them.
 
 A tile holds, for one event day, one history and one key: how many values there are and their sum,
-apart for each day from which they may be used. So a value that became known late counts from the
-day after it was known, and a window never sees it earlier.
+apart for each day from which they may be used. So a value that became known late, or whose key did,
+counts from the day after it was known, and a window never sees it earlier.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from feature_store.definition import words
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def build_tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
     """Return the tiles of the days in `events_df`, in one pass over it.
 
     Columns: ds (the event day), history, key, usable_from (the first day whose cut-off is after
-    the values were known), n (count), total (sum in millionths).
+    the values and their keys were known), n (count), total (sum in millionths).
     """
     candidates = [
         F.struct(
             F.lit(history.name).alias("history"),
             history_key(history).alias("key"),
             F.expr(history.value).cast("double").alias("value"),
-            F.col(definition.known(history.known).at).alias("known_at"),
+            _known_at(history, definition).alias("known_at"),
         )
         for history in definition.histories
     ]
@@ -59,6 +60,16 @@ def build_tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
             F.sum(F.round(F.col("value") * _SCALE).cast("bigint")).alias("total"),
         )
     )
+
+
+def _known_at(history: History, definition: Definition) -> Column:
+    """Return when the last of all that a value and its key are made of became known, or null."""
+    taken = {*history.keys, *words(history.value)}
+    groups = {history.known, *(c.known for c in definition.columns if c.name in taken)}
+    times = [F.col(definition.known(group).at) for group in sorted(groups)]
+    # `greatest` passes over a null, which means never known.
+    is_known = reduce(lambda left, right: left & right, [time.isNotNull() for time in times])
+    return F.when(is_known, F.greatest(*times)) if len(times) > 1 else times[0]
 
 
 def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date]) -> DataFrame:
