@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -36,11 +37,19 @@ FIELDS = (
 )
 _LABELLED = ("id", "click", "hour", *FIELDS)
 _UNLABELLED = ("id", "hour", *FIELDS)
+_HEADER = "id,"
+_HOUR = r"^([0-9]{6})[0-9]{2}$"
+_NO_DAY = ""
+"""Stands for the day of a line that has none, among the digests of a file."""
+_DIGESTS = "2"
+"""Raised when lines are shared out to days differently, so that no stored digest is used again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Avazu:
     """Files that hold any number of days; a row's day is in its `hour`.
+
+    A line without an hour, so of no day, counts as one of its file's first day.
 
     Takes the CSV files of the competition with or without header and click; plain or `.gz`. Times
     are stated: a row is planned an hour before midnight UTC, happens at its `hour` (taken as UTC),
@@ -48,7 +57,7 @@ class Avazu:
     """
 
     folder: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = field(metadata={"is_data": True})
 
     def fingerprint(self, day: date) -> str:
         """Return a digest over the day's lines.
@@ -56,8 +65,8 @@ class Avazu:
         Raises:
             SourceDayMissing: no file has a line of the day.
         """
-        per_file = [(path.name, _digests(path, content_digest(path))) for path in self._paths()]
-        found = [f"{name} {days[day.isoformat()]}" for name, days in per_file if str(day) in days]
+        per_file = [(path.name, _days(path)) for path in self._paths()]
+        found = [f"{name} {days[str(day)]}" for name, days in per_file if str(day) in days]
         if not found:
             held = sorted({held_day for _, days in per_file for held_day in days})
             why = f"the files hold {held[0]}..{held[-1]}" if held else "the files hold no rows"
@@ -66,8 +75,6 @@ class Avazu:
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
         """Return the rows of `days` as text: id, click, hour, the 21 fields, and the stated times.
-
-        A line that cannot be split belongs to no day; it comes with the first of `days`.
 
         Raises:
             SourceDayMissing: a day has no rows.
@@ -79,11 +86,9 @@ class Avazu:
             self.fingerprint(day)
         parts = [_read_file(spark, path) for path in self._paths()]
         rows = reduce(lambda left, right: left.unionByName(right), parts)
-        ds = F.coalesce(F.to_date(F.col("shown_at")), F.lit(min(days)))
         midnight = F.col("ds").cast("timestamp")
         return (
-            rows.withColumn("ds", ds)
-            .where(F.col("ds").isin(list(days)))
+            rows.where(F.col("ds").isin(list(days)))
             .withColumn("planned_at", midnight - F.expr("INTERVAL 1 HOUR"))
             .withColumn("click_known_at", F.col("shown_at") + F.expr("INTERVAL 2 HOURS"))
         )
@@ -100,13 +105,19 @@ def _read_file(spark: SparkSession, path: Path) -> DataFrame:
     from pyspark.sql import functions as F
 
     names = _names(path)
-    rows = split_lines(spark, path, names, ",", "id,")
+    rows = split_lines(spark, path, names, ",", _HEADER)
+    # Taken from the line itself: one that cannot be split may have its hour all the same.
+    hour = F.get(F.split("line", F.lit(",")), F.lit(names.index("hour")))
+    digits = F.concat(F.lit("20"), F.regexp_extract(hour, _HOUR, 1))
+    day = F.try_to_timestamp(digits, F.lit("yyyyMMdd")).cast("date")
+    first_day = F.lit(min(_days(path), default=None)).cast("date")
     click = F.col("click") if "click" in names else F.lit(None).cast("string")
     return rows.select(
         "id",
         click.alias("click"),
         "hour",
         *FIELDS,
+        F.coalesce(day, first_day).alias("ds"),
         F.try_to_timestamp(F.concat(F.lit("20"), "hour"), F.lit("yyyyMMddHH")).alias("shown_at"),
         "_corrupt_record",
         "source_file",
@@ -124,18 +135,47 @@ def _names(path: Path) -> tuple[str, ...]:
     )
 
 
+def _days(path: Path) -> dict[str, str]:
+    """Return a digest of the lines of each day in a file, those of no day with its first day's.
+
+    Raises:
+        SourceCorrupt: it has lines, and none of them a day.
+    """
+    days = dict(_digests(path, content_digest(path)))
+    stray = days.pop(_NO_DAY, None)
+    if stray is not None and not days:
+        raise SourceCorrupt(
+            f"source file {path}: no line has an hour written YYMMDDHH, so none has a day. "
+            "Name the right file."
+        )
+    if stray is not None:
+        days[min(days)] += f" {stray}"
+    return days
+
+
 @lru_cache(maxsize=64)
 def _digests(path: Path, digest: str) -> dict[str, str]:
     day_of_line = _day_of_line(_names(path).index("hour"))
-    cache = daycache.cache_root() / "avazu" / f"{digest[:16]}.days.json"
+    cache = daycache.cache_root() / "avazu" / f"{digest[:16]}-{_DIGESTS}.days.json"
     return daycache.day_digests(path, cache, day_of_line)
 
 
 def _day_of_line(position: int) -> Callable[[bytes], bytes | None]:
     def day_of_line(line: bytes) -> bytes | None:
-        values = line.split(b",", position + 1)
-        hour = values[position] if len(values) > position else b""
-        is_hour = len(hour) == 8 and hour.isdigit()
-        return b"20%b-%b-%b" % (hour[:2], hour[2:4], hour[4:6]) if is_hour else None
+        if line.startswith(_HEADER.encode()):
+            return None
+        values = line.rstrip(b"\r\n").split(b",", position + 1)
+        return _day_of_hour(values[position] if len(values) > position else b"")
 
     return day_of_line
+
+
+@lru_cache(maxsize=4096)
+def _day_of_hour(hour: bytes) -> bytes:
+    """Return the day of an `hour` as YYYY-MM-DD, or _NO_DAY."""
+    found = re.fullmatch(_HOUR, hour.decode(errors="replace"))
+    try:
+        day = str(date.fromisoformat(f"20{found[1]}")) if found else _NO_DAY
+    except ValueError:
+        day = _NO_DAY
+    return day.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import reduce
 from pathlib import Path
@@ -33,7 +33,7 @@ class Criteo:
     """
 
     folder: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = field(metadata={"is_data": True})
     first_day: date
 
     def fingerprint(self, day: date) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from feature_store.definition import plain
 from feature_store.definitions import clicks, flights
 from feature_store.definitions.clicks import DEFINITION as CLICKS
 from feature_store.errors import SourceCorrupt, SourceDayMissing
@@ -387,6 +388,50 @@ def test_avazu_finds_its_days_in_the_rows(spark: SparkSession, sample: Path) -> 
     assert set(rows["site_id"].str.len()) == {8}
     with pytest.raises(SourceDayMissing, match=r"2014-10-22: the files hold 2014-10-21\.\."):
         source.fingerprint(date(2014, 10, 22))
+
+
+def avazu_line(hour: str) -> str:
+    return ",".join(["1", "0", hour, *["x"] * 21])
+
+
+def test_an_avazu_line_of_no_day_counts_as_one_of_its_files_first_day(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    first, second, third = (date(2014, 10, day) for day in (21, 22, 23))
+    header = "id,click,hour," + ",".join(f"f{n}" for n in range(21))
+    cut = "1,0,14102302"
+    lines = [header, avazu_line("14102200"), "torn", cut, avazu_line("99999900")]
+    (tmp_path / "a").write_text("\n".join([avazu_line("14102100"), avazu_line("14102300")]))
+    (tmp_path / "b").write_text("\n".join([*lines, avazu_line("14102301"), ""]))
+    source = Avazu(folder=str(tmp_path), files=("a", "b"))
+
+    def stray(*days: date) -> dict[date, list[str]]:
+        rows = source.read(spark, days).where("shown_at IS NULL").collect()
+        return {d: sorted(r._corrupt_record or r.hour for r in rows if r.ds == d) for d in days}
+
+    alone = {**stray(first), **stray(second), **stray(third)}
+    assert alone == {first: [], second: ["99999900", "torn"], third: [cut]}
+    assert stray(first, second, third) == alone
+    before = [source.fingerprint(day) for day in (first, second, third)]
+    (tmp_path / "b").write_text("\n".join([*lines, avazu_line("14102301"), "more", ""]))
+    after = [source.fingerprint(day) for day in (first, second, third)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_an_avazu_file_of_lines_without_an_hour_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(avazu_line("99999900") + "\n")
+    with pytest.raises(SourceCorrupt, match="no line has an hour"):
+        Avazu(folder=str(tmp_path), files=("x",)).fingerprint(DAY)
+
+
+def test_another_file_is_another_day_and_no_other_definition() -> None:
+    def plain_source(*files: str) -> list[object]:
+        return [
+            plain(Criteo(folder="in", files=files, first_day=DAY)),
+            plain(Avazu(folder="in", files=files)),
+        ]
+
+    assert plain_source("day_0") == plain_source("day_0", "day_1")
 
 
 def test_a_file_that_is_not_avazu_is_refused(tmp_path: Path) -> None:
