@@ -235,6 +235,8 @@ class Definition:
     gate: Gate = Gate()
     first_day: date
     last_day: date | None = None
+    absent_days: tuple[date, ...] = ()
+    """Days that the source will never have: their events are empty, and they are not scored."""
     cutoff_hours: int = 0
     max_bad_share: float = 0.01
     owner: str = "nightscore"

@@ -34,35 +34,49 @@ def check_day(definition: Definition, day: date, what: str = "--ds") -> date:
     """Return `day` if the pipeline has it.
 
     Raises:
-        UsageError: it lies outside the days of the pipeline.
+        UsageError: it lies outside the days of the pipeline, or is one of its `absent_days`.
     """
+    _check_bounds(definition, day, what)
+    if day in definition.absent_days:
+        raise UsageError(
+            f"{what}={day}: is one of the absent_days of pipeline {definition.name}: its source "
+            "has nothing for it, so there is nothing to score. Ask for another day, or take this "
+            "one off absent_days if the source has it after all"
+        )
+    return day
+
+
+def _check_bounds(definition: Definition, day: date, what: str) -> None:
     last = definition.last_day
     if day < definition.first_day or (last is not None and day > last):
         until = last or "today"
         raise UsageError(
             f"{what}={day}: pipeline {definition.name} has days {definition.first_day} to {until}"
         )
-    return day
 
 
 def day_range(
     definition: Definition, first: str, last: str, exclude: Iterable[str] = ()
 ) -> list[date]:
-    """Return the days from `first` to `last`, both included, without the excluded ones.
+    """Return the days from `first` to `last`, both included, without excluded and absent ones.
 
     Raises:
         UsageError: a date is malformed, outside the pipeline, or the range is empty.
     """
-    start = check_day(definition, parse_ds(first, "--from"), "--from")
-    end = check_day(definition, parse_ds(last, "--to"), "--to")
+    start, end = parse_ds(first, "--from"), parse_ds(last, "--to")
+    _check_bounds(definition, start, "--from")
+    _check_bounds(definition, end, "--to")
     if end < start:
         raise UsageError(f"--from={start} --to={end}: --from must not be after --to")
     if (end - start).days >= MAX_DAYS:
         raise UsageError(f"--from={start} --to={end}: at most {MAX_DAYS} days at once")
-    left_out = {parse_ds(text, "--exclude") for text in exclude}
+    left_out = {*(parse_ds(text, "--exclude") for text in exclude), *definition.absent_days}
     days = [d for d in days_between(start, end) if d not in left_out]
     if not days:
-        raise UsageError(f"--from={start} --to={end}: --exclude leaves no day")
+        raise UsageError(
+            f"--from={start} --to={end}: no day is left without --exclude and the absent_days of "
+            f"pipeline {definition.name}"
+        )
     return days
 
 

@@ -30,10 +30,11 @@ from feature_store.definition import (
 )
 from feature_store.definition_checks import wrong_types
 from feature_store.definitions import clicks, flights
-from feature_store.errors import DefinitionError, SourceDayMissing
+from feature_store.errors import DefinitionError, SourceDayMissing, UsageError
 from feature_store.sources.clicks import Clicks
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+from jobs.config import check_day, day_range
 from tests.toy import COLUMNS, Prices, toy_definition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +178,12 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"histories": _history(windows=(0,))}, "histories.item_ctr.windows=(0,): must be days in 1"),
     ({"histories": _history(windows=[2, 4])}, "must be a tuple"),
     ({"lookups": _lookup(at="price")}, "lookups.prices.at='price': must be a declared timestamp"),
+    ({"lookups": _lookup(at="nope")}, "lookups.prices.at='nope': must be a declared timestamp"),
+    (
+        {"lookups": _lookup(at="click_known_at")},
+        "lookups.prices.at='click_known_at': must be a column known beforehand",
+    ),
+    ({"absent_days": ("2026-01-02",)}, "absent_days[0]='2026-01-02': must be a date"),
     ({"lookups": _lookup(max_age_hours=0)}, "max_age_hours=0: must be 1 or more"),
     (
         {"checks": _check("row_count", stage="feature")},
@@ -245,6 +252,16 @@ def test_every_choice_is_checked_by_its_declaration() -> None:
             assert all(repr(choice) in rule for choice in get_args(hints[name]))
             refused.add(name)
     assert {"dtype", "transform", "stage", "kind"} <= refused
+
+
+def test_an_absent_day_is_refused_alone_and_left_out_of_a_range() -> None:
+    definition = toy_definition((), absent_days=(date(2026, 1, 1), date(2026, 1, 3)))
+    with pytest.raises(UsageError, match=r"--ds=2026-01-03: is one of the absent_days of .*toy"):
+        check_day(definition, date(2026, 1, 3))
+    found = day_range(definition, "2026-01-01", "2026-01-04")
+    assert found == [date(2026, 1, 2), date(2026, 1, 4)]
+    with pytest.raises(UsageError, match="no day is left"):
+        day_range(definition, "2026-01-03", "2026-01-03")
 
 
 def _typed(dtype: Any, lookup_dtype: Any = "double") -> Definition:
