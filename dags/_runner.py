@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -33,7 +34,7 @@ CONNECTION = "nightscore_spark"
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a driver elsewhere must know too. No credentials: they would show in spark-submit's log.
-PASSED_ON = ("NIGHTSCORE_HOME", "NIGHTSCORE_USER", "NIGHTSCORE_CLICKS_ROWS")
+PASSED_ON = ("NIGHTSCORE_HOME", "NIGHTSCORE_USER", "NIGHTSCORE_CLICKS_ROWS", "MLFLOW_TRACKING_URI")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +77,18 @@ class Runner:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return what the driver must find in its environment."""
+        """Return what the driver must find in its environment.
+
+        Raises:
+            AirflowFailException: a value holds a password.
+        """
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        for name, value in passed_on.items():
+            if urlsplit(value).password:
+                raise AirflowFailException(
+                    f"{name} holds a password, which spark-submit would log; give it to the "
+                    "driver's nodes, and leave it out of Airflow's environment"
+                )
         return {
             **passed_on,
             "PYSPARK_PYTHON": self.python,

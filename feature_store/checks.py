@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ class CheckResult:
     bad_rows: int
     rows: int
     """Rows of the day that were looked at."""
+
+
+def load_early() -> None:
+    """Import Great Expectations beside whatever else goes on: it takes seconds, and Spark waits.
+
+    An import that fails fails again, and is told, where it is needed.
+    """
+    threading.Thread(target=_great_expectations, daemon=True).start()
 
 
 def run_checks(

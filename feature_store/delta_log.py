@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
 
 from feature_store.errors import WriteConflict, WriteFailed
 from feature_store.lineage import DayCommit, commits_from_log
@@ -26,6 +25,7 @@ _CONFLICTS = (
     "ProtocolChanged",
     "MetadataChanged",
     "DELTA_CONCURRENT",
+    "DELTA_CONSTRAINT_ALREADY_EXISTS",
     "DELTA_PATH_EXISTS",
     "DELTA_METADATA_CHANGED",
     "DELTA_PROTOCOL_CHANGED",
@@ -46,14 +46,23 @@ def log_versions(spark: SparkSession, location: str) -> set[int]:
 
 def read_commits(spark: SparkSession, location: str, versions: Iterable[int]) -> list[DayCommit]:
     """Return what the commits of these versions say about days, oldest first."""
-    files = [f"{location}/_delta_log/{version:020d}.json" for version in sorted(versions)]
-    if not files:
-        return []
-    name = F.element_at(F.split(F.input_file_name(), "/"), -1)
-    lines: dict[int, list[str]] = {}
-    for row in spark.read.text(files).select(name.alias("file"), "value").collect():
-        lines.setdefault(int(row["file"].removesuffix(".json")), []).append(row["value"])
-    return [c for version in sorted(lines) for c in commits_from_log(version, lines[version])]
+    found = []
+    for version in sorted(versions):
+        text = _read_text(spark, f"{location}/_delta_log/{version:020d}.json")
+        found += commits_from_log(version, text.split("\n"))
+    return found
+
+
+def _read_text(spark: SparkSession, file: str) -> str:
+    """Return a small file; a Spark job for it would cost more than the writing of the commit."""
+    jvm: Any = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(file)
+    configuration = spark._jsparkSession.sessionState().newHadoopConf()
+    stream = path.getFileSystem(configuration).open(path)
+    try:
+        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
 
 
 @contextmanager

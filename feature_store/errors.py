@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 
 class NightscoreError(Exception):
@@ -28,8 +29,9 @@ class DefinitionError(UsageError):
 class SourceDayMissing(NightscoreError):
     """The source holds nothing for a day that was asked for."""
 
-    def __init__(self, pipeline: str, day: object, why: str, next_step: str) -> None:
+    def __init__(self, pipeline: str, day: date, why: str, next_step: str) -> None:
         super().__init__(f"{pipeline}: source has no rows for ds={day}: {why}. {next_step}")
+        self.ds = day
 
 
 class SourceCorrupt(NightscoreError):
@@ -46,7 +48,11 @@ class PartitionNotReady(NightscoreError):
 
 
 class TooManyBadRows(NightscoreError):
-    """The share of quarantined rows is above the definition's ceiling."""
+    """The share of quarantined rows of a day is above the definition's ceiling."""
+
+    def __init__(self, text: str, day: date) -> None:
+        super().__init__(text)
+        self.ds = day
 
 
 class CheckFailed(NightscoreError):
@@ -63,6 +69,10 @@ class WriteConflict(NightscoreError):
 
 class PublishFenced(NightscoreError):
     """A newer publication exists; this run may not overtake it."""
+
+
+class InputsReplaced(NightscoreError):
+    """What a run was planned from was replaced by another driver; planned again, it may go on."""
 
 
 class NoChampion(NightscoreError):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-
-Pins = Mapping[str, Mapping[date, int]]
-"""Table name -> day -> version of the commit that last replaced that day."""
 
 Runs = list[tuple[str, str, int]]
 
@@ -28,10 +24,6 @@ class Inputs:
     """Digest of the bundle's manifest, for scores."""
     pins: Mapping[str, Runs] = field(default_factory=dict)
     """Versions read, per table, as runs of (first day, last day, version)."""
-
-    def digest(self) -> str:
-        """Return 16 hex digits; equal inputs give equal digests."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         """Return the canonical JSON text."""

@@ -91,7 +91,7 @@ def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
     committed_ms = 0
     rows: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
-    for line in actions:
+    for line in filter(None, actions):
         action = json.loads(line)
         if "commitInfo" in action:
             meta = _our_metadata(action["commitInfo"].get("userMetadata"))

@@ -3,18 +3,25 @@
 The rules of a column, in this order: `type(col)` (the value is not of the declared type),
 `null(col)`, `not_finite(col)`, `range(col)`; before them `malformed` (a line the reader could not
 split), after them `duplicate_key`. The first broken rule is the reason.
+
+`superseded` is the reason of a row that breaks no rule: another version of it was kept, known at
+another time. A source that corrects itself is not a bad one, so such rows do not count as bad.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from feature_store.asof import cutoff_column
+from feature_store.content import content_hash
+from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.schema import DS
 
@@ -22,12 +29,13 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Column, Definition
+    from feature_store.definition import Definition, Lookup
 
 REASON = "reason"
 ROW = "row"
 SOURCE_FILE = "source_file"
 CORRUPT_RECORD = "_corrupt_record"
+SUPERSEDED = "superseded"
 
 _FRACTIONAL = ("float", "double", "decimal")
 _WHOLE = ("int", "bigint")
@@ -36,9 +44,11 @@ _WHOLE = ("int", "bigint")
 def split_bad_rows(raw_df: DataFrame, definition: Definition) -> tuple[DataFrame, DataFrame]:
     """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
 
-    Rows of the same content become one. Of rows that share (ds, keys) and differ, the one known
-    latest is kept (the greater content hash on a tie); the others are bad with `duplicate_key`.
-    `row` is JSON of the raw row, or of the typed row for `duplicate_key`.
+    Rows of the same content become one. Of rows that share (ds, keys) and differ, one is kept: the
+    one known latest (the greater content hash on a tie) among those whose keys were known before
+    the day's cut-off, or among all where there is none. So a correction that comes too late for the
+    day takes nothing from it. The others are `duplicate_key` if they were known at the same time as
+    the one kept, else `superseded`. `row` is JSON of the raw row, or of the typed row for these.
 
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
@@ -70,7 +80,9 @@ def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
     is_conflict = F.col("_reason").isNull() & (F.col("_rank") > 1) & ~F.col("_repeats")
     return judged_df.where(F.col("_reason").isNotNull() | is_conflict).select(
         DS,
-        F.coalesce("_reason", F.lit("duplicate_key")).alias(REASON),
+        F.coalesce(
+            "_reason", F.when(F.col("_is_superseded"), SUPERSEDED).otherwise("duplicate_key")
+        ).alias(REASON),
         F.coalesce("_raw", typed_row).alias(ROW),
         SOURCE_FILE,
     )
@@ -96,21 +108,33 @@ def check_ceiling(
     raise TooManyBadRows(
         f"{pipeline}: ds={day} has {bad} bad of {total} rows ({bad / total:.2%}, ceiling "
         f"{max_share:.2%}): {listed}. Nothing was written to events. Look at the quarantine rows "
-        "of the day, mend the source, and run the day again; or raise max_bad_share."
+        "of the day, mend the source, and run the day again; or raise max_bad_share.",
+        day,
     )
 
 
 def _require_columns(raw_df: DataFrame, definition: Definition) -> None:
-    needed = [DS, *(column.name for column in definition.columns)]
+    _require_all(raw_df, [DS, *(c.name for c in definition.columns)], definition.name)
+
+
+def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
     missing = [name for name in needed if name not in raw_df.columns]
     if missing:
         raise SourceCorrupt(
-            f"{definition.name}: the source has no column {', '.join(missing)}; it has "
+            f"{what}: the source has no column {', '.join(missing)}; it has "
             f"{', '.join(raw_df.columns)}. Mend the source, or the definition's columns."
         )
 
 
 def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return ds and the columns, typed, with what is wrong with a row and where it comes from."""
+    required = {*definition.keys, definition.event_time}
+    return _typed(raw_df, definition.columns, required, definition.name)
+
+
+def _typed(
+    raw_df: DataFrame, columns: Sequence[Column], required: Collection[str], what: str
+) -> DataFrame:
     """Add typed columns, the first broken rule and, for a bad row only, its raw JSON."""
     types = dict(raw_df.dtypes)
     rules = (
@@ -118,12 +142,11 @@ def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
         if (CORRUPT_RECORD in types)
         else []
     )
-    required = {*definition.keys, definition.event_time}
-    for column in definition.columns:
+    for column in columns:
         rules += _broken_rules(column, types[column.name], column.name in required)
     raw_row = F.to_json(F.struct(*raw_df.columns), {"ignoreNullFields": "false"})
     reason = F.coalesce(*rules)
-    typed = [_cast(c).alias(c.name) for c in definition.columns]
+    typed = [_cast(c).alias(c.name) for c in columns]
     file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
     try:
         return raw_df.select(
@@ -135,7 +158,7 @@ def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
         )
     except AnalysisException as error:
         raise SourceCorrupt(
-            f"{definition.name}: a source column cannot become its declared type: "
+            f"{what}: a source column cannot become its declared type: "
             f"{str(error).splitlines()[0]} Types in the source: {types}. "
             "Mend the source, or the definition's columns."
         ) from error
@@ -164,19 +187,63 @@ def _broken_rules(column: Column, raw_type: str, required: bool) -> list[SparkCo
 
 
 def _ranked(typed_df: DataFrame, definition: Definition) -> DataFrame:
-    """Rank rows of the same (ds, keys), latest known first; equal rows come next to each other."""
+    """Rank rows of the same (ds, keys), the one to keep first; equal rows come side by side."""
     names = [column.name for column in definition.columns]
-    # Two hashes with different first arguments: 128 bits tell contents apart.
-    content = [F.xxhash64(F.lit(salt), *names) for salt in (1, 2)]
+    # Two hashes with different salts: 128 bits tell contents apart.
+    content = [content_hash(names, salt) for salt in (1, 2)]
     times = [F.col(group.at) for group in definition.knowns]
     known = F.greatest(*times) if len(times) > 1 else times[0]
     group = Window.partitionBy(DS, *definition.keys, F.col("_reason").isNull()).orderBy(
-        known.desc_nulls_last(), *[part.desc() for part in content]
+        _is_in_time(definition).desc(),
+        known.desc_nulls_last(),
+        *[part.desc() for part in content],
     )
     identity = F.struct(*content)
     return typed_df.withColumns(
         {
             "_rank": F.row_number().over(group),
             "_repeats": F.coalesce(F.lag(identity).over(group) == identity, F.lit(False)),
+            "_is_superseded": ~known.eqNullSafe(F.first(known).over(group)),
         }
     )
+
+
+def _is_in_time(definition: Definition) -> SparkColumn:
+    """Whether a row is one to score on its day: its keys were known before the cut-off."""
+    groups = sorted({definition.column(key).known for key in definition.keys})
+    cutoff = cutoff_column(definition)
+    known = [F.col(definition.known(group).at) < cutoff for group in groups]
+    return F.coalesce(reduce(lambda left, right: left & right, known), F.lit(False))
+
+
+def typed_lookup(raw_df: DataFrame, lookup: Lookup, definition: Definition) -> DataFrame:
+    """Return the rows of a lookup: ds, keys, event_time, known_at and columns, as declared.
+
+    Raises:
+        SourceCorrupt: a column is missing or can never be cast; or, counted now, rows whose key or
+            time is null, or that break a rule of a column. None of the rows is to be used then.
+    """
+    what = f"{definition.name}, lookup {lookup.name}"
+    times = [Column(name=name, dtype="timestamp", known="") for name in ("event_time", "known_at")]
+    keys = [Column(name=k, dtype=definition.column(k).dtype, known="") for k in lookup.keys]
+    columns = [*keys, *times, *lookup.columns]
+    _require_all(raw_df, [DS, *(c.name for c in columns)], what)
+    rows = _typed(raw_df, columns, {c.name for c in (*keys, *times)}, what)
+    _refuse_broken(rows, what)
+    return rows.select(DS, *(c.name for c in columns))
+
+
+def _refuse_broken(typed_df: DataFrame, what: str) -> None:
+    """Raise SourceCorrupt if a row breaks a rule, naming the rule broken most often."""
+    broken = (
+        typed_df.where("_reason IS NOT NULL")
+        .groupBy("_reason")
+        .agg(F.count(F.lit(1)).alias("rows"), F.min("_raw").alias("example"))
+    )
+    worst = min(broken.collect(), key=lambda row: (-row["rows"], row["_reason"]), default=None)
+    if worst is not None:
+        example = worst["example"][:300]
+        raise SourceCorrupt(
+            f"{what}: {worst['rows']} rows break {worst['_reason']}, such as {example}. None of "
+            "its rows were written. Mend the source and run again, or correct the lookup's columns."
+        )

@@ -38,6 +38,9 @@ class Warehouse:
     pipeline: str
     _days: dict[str, dict[Key, DayCommit]] = field(default_factory=dict)
     _seen: dict[str, set[int]] = field(default_factory=dict)
+    """Versions whose commits are known, from lineage or from the log itself."""
+    _looked: dict[str, int] = field(default_factory=dict)
+    """The newest version when this process last looked at the log."""
     _is_loaded: bool = False
     _is_held: bool = False
 
@@ -61,8 +64,7 @@ class Warehouse:
             PartitionNotReady: there is no such table.
         """
         wanted = None if days is None else sorted(days)
-        looked = max(self._seen.get(table, ()), default=None)
-        at = version if version is not None else looked
+        at = version if version is not None else self._looked.get(table)
         if at is None:
             at = self.version(table)
         if at is None:
@@ -76,7 +78,7 @@ class Warehouse:
 
         Commits whose lineage row a crash lost are read from the table's log, and the row mended.
         """
-        if not self._is_held or table not in self._seen:
+        if not self._is_held or table not in self._looked:
             self._catch_up(table)
         return self._days.setdefault(table, {})
 
@@ -84,7 +86,7 @@ class Warehouse:
     def held(self) -> Iterator[None]:
         """Look at each table at most once within the block: one moment for many questions."""
         outer, self._is_held = self._is_held, True
-        for table in list(self._seen):
+        for table in list(self._looked):
             self._catch_up(table)
         try:
             yield
@@ -238,7 +240,8 @@ class Warehouse:
             return
         self._create(SCORES, frame, [DS, RUN_ID])
         place = self.location(SCORES).replace("`", "``")
-        with guarded_write(f"{self.pipeline}.{SCORES}"):
+        # Only another driver that makes the same table can be in the way.
+        with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{SCORES}"):
             self.spark.sql(
                 f"ALTER TABLE delta.`{place}` ADD CONSTRAINT score_range "
                 f"CHECK ({SCORE} >= 0 AND {SCORE} <= 1)"
@@ -251,7 +254,8 @@ class Warehouse:
         if not self._is_loaded:
             self._load_lineage()
         seen = self._seen.setdefault(table, set())
-        new = log_versions(self.spark, self.location(table)) - seen
+        versions = log_versions(self.spark, self.location(table))
+        new = versions - seen
         commits = [
             dataclasses.replace(c, seconds=seconds, core_seconds=core_seconds)
             if token and c.token == token
@@ -259,6 +263,8 @@ class Warehouse:
             for c in read_commits(self.spark, self.location(table), new)
         ]
         seen |= new
+        if versions:
+            self._looked[table] = max(versions)
         self._remember(commits)
         if commits:
             rows = self.spark.createDataFrame([c.as_row() for c in commits], SCHEMA)

@@ -93,7 +93,7 @@ import sys
 
 from jobs.spark import local_conf
 
-conf = local_conf()
+conf = local_conf(is_quick=True)
 master = conf.pop("spark.master")
 conf.pop("spark.jars")
 print(master if sys.argv[1] == "master" else json.dumps({"conf": conf}))

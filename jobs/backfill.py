@@ -14,11 +14,19 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from feature_store.errors import NightscoreError, PublishFenced
+from feature_store.errors import (
+    InputsReplaced,
+    NightscoreError,
+    PublishFenced,
+    SourceDayMissing,
+    TooManyBadRows,
+)
+from feature_store.schema import FEATURES
 from jobs.claims import Claims
 from jobs.ledger import current
+from jobs.night import finished
 from jobs.plan import Plan, make_plan
-from jobs.prepare import chunks, prepare
+from jobs.prepare import chunks, is_made_of, prepare
 from jobs.publish import StagedRun, publish
 from jobs.quality import Results, Stage, check_features, check_scores, require_passed
 from jobs.score import ScoringRun, plan_run, score_days
@@ -33,6 +41,7 @@ CHUNK_DAYS = 10
 """Days scored and published together: what a kill can cost, against the fixed cost of a commit."""
 
 _POLL_SECONDS = 5.0
+_TRIES = 3
 
 Outcome = Literal["published", "already published", "failed", "overtaken", "held"]
 OnDay = Callable[["DayOutcome", int, int], None]
@@ -102,11 +111,9 @@ class Backfill:
         if not days:
             return
         fences = {day: p.sequence for day, p in current(self.context, days).items()}
-        needed = self._still_needed(days)
-        if needed:
-            prepare(self.context, needed, self.on_progress, force=self.plan.request.force)
+        needed = self._prepared(self._still_needed(days))
         for chunk in chunks(needed, self.options.chunk_days):
-            self._score_and_publish(chunk, fences)
+            self._try(chunk, fences)
 
     def _still_needed(self, days: Sequence[date]) -> list[date]:
         if self.plan.request.force:
@@ -122,10 +129,41 @@ class Backfill:
                 self._end(DayOutcome(ds=day.ds, outcome="failed", detail=detail))
         return [day for day in days if day not in self.outcomes]
 
+    def _prepared(self, days: Sequence[date]) -> list[date]:
+        """Return the days whose features are there now; those that a bad source day stops ended."""
+        left = list(days)
+        while left:
+            try:
+                prepare(self.context, left, self.on_progress, force=self.plan.request.force)
+                break
+            except (SourceDayMissing, TooManyBadRows) as error:
+                stopped = [day for day in left if is_made_of(self.context, day, error.ds)]
+                if not stopped:
+                    raise
+                for day in stopped:
+                    self._end(DayOutcome(ds=day, outcome="failed", detail=_stopped(day, error)))
+                left = [day for day in left if day not in stopped]
+        return left
+
+    def _try(self, days: Sequence[date], fences: dict[date, int]) -> None:
+        """Score and publish days; planned again where another driver replaced their features."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                left = [day for day in days if day not in self.outcomes]
+                self._score_and_publish(left, fences)
+                return
+            except InputsReplaced as error:
+                log.warning("attempt=%d of %d: %s", attempt, _TRIES, error)
+                if attempt == _TRIES:
+                    raise
+
     def _score_and_publish(self, days: Sequence[date], fences: dict[date, int]) -> None:
         request = self.plan.request
-        runs = [plan_run(self.context, day, request.model) for day in days]
-        runs = self._passed("features", runs, check_features(self.context, days))
+        runs = self._unfinished(self._with_rows(days))
+        if not runs:
+            return
+        checked = check_features(self.context, [run.ds for run in runs])
+        runs = self._passed("features", runs, checked)
         if not runs:
             return
         staged = score_days(self.context, runs, force=request.force)
@@ -143,6 +181,37 @@ class Backfill:
         )
         for run in runs:
             self._end(_published(run, outcomes[run.ds], staged[run.ds].rows))
+
+    def _with_rows(self, days: Sequence[date]) -> list[date]:
+        """Return the days that have something to score; the others have ended."""
+        good = []
+        for day in days:
+            commit = self.context.warehouse.commit(FEATURES, day)
+            if commit is not None and commit.rows:
+                good.append(day)
+            else:
+                detail = "its features have no rows: nothing was known before the cut-off"
+                self._end(DayOutcome(ds=day, outcome="failed", detail=detail))
+        return good
+
+    def _unfinished(self, days: Sequence[date]) -> list[ScoringRun]:
+        """Return the runs to do; one published already, or rolled back on purpose, has ended."""
+        request = self.plan.request
+        published = current(self.context, days) if days else {}
+        runs = []
+        for day in days:
+            run = plan_run(self.context, day, request.model)
+            try:
+                done = finished(self.context, run, published.get(day), force=request.force)
+            except PublishFenced as error:
+                self._end(DayOutcome(ds=day, outcome="overtaken", detail=str(error)))
+                continue
+            if done is None:
+                runs.append(run)
+            else:
+                found = DayOutcome(ds=day, outcome="already published", run_id=run.run_id)
+                self._end(dataclasses.replace(found, rows=done.rows))
+        return runs
 
     def _passed(
         self, stage: Stage, runs: Sequence[ScoringRun], results: Results
@@ -174,6 +243,11 @@ class Backfill:
         self.outcomes[outcome.ds] = outcome
         log.info("backfill=day ds=%s outcome=%s", outcome.ds, outcome.outcome)
         self.on_day(outcome, len(self.outcomes), len(self.plan.to_do))
+
+
+def _stopped(day: date, error: SourceDayMissing | TooManyBadRows) -> str:
+    """Return why a day cannot be done: by its own source, or by a day that its windows read."""
+    return str(error) if day == error.ds else f"blocked by events {error.ds}: {error}"
 
 
 def _published(run: ScoringRun, result: object, rows: int) -> DayOutcome:

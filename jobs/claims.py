@@ -6,6 +6,7 @@ when it is released, when its time is over, or at once when its process on this 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -22,6 +23,8 @@ from feature_store.tables import days_predicate
 
 if TYPE_CHECKING:
     from jobs.context import Context
+
+log = logging.getLogger(__name__)
 
 LEASE = timedelta(hours=2)
 _TRIES = 10
@@ -87,14 +90,21 @@ class Claims:
         )
 
     def release(self, days: Iterable[date]) -> None:
-        """Give up the claims on `days` that are ours."""
+        """Give up the claims on `days` that are ours.
+
+        Never raises: it is called on the way out, where another error may be the one to hear of,
+        and what is not released ends by itself.
+        """
         wanted = list(days)
-        for _ in range(_TRIES):
-            mine = {ds: c for ds, c in self._read(wanted).items() if self._is_mine(c)}
-            if not mine:
-                return
-            with suppress(WriteConflict):
-                self._write(list(mine), mine, datetime.now(UTC), datetime.now(UTC))
+        try:
+            for _ in range(_TRIES):
+                mine = {ds: c for ds, c in self._read(wanted).items() if self._is_mine(c)}
+                if not mine:
+                    return
+                with suppress(WriteConflict):
+                    self._write(list(mine), mine, datetime.now(UTC), datetime.now(UTC))
+        except Exception:
+            log.warning("claims on %d days end by themselves only", len(wanted), exc_info=True)
 
     def _is_mine(self, claim: Claim | None) -> bool:
         if claim is None or claim.holder != self.holder:

@@ -60,7 +60,10 @@ def plan(
     definition, days = _days(pipeline, first, last, exclude)
     with Progress() as progress:
         ref = _model(pipeline, model, progress)
-        with open_context(definition, progress, "plan") as context, progress.step("plan"):
+        with (
+            open_context(definition, progress, "plan", is_quick=True) as context,
+            progress.step("plan"),
+        ):
             found = _make_plan(context, days, ref, reason, force, max_days)
             _record(context, found, "plan")
     _print_plan(found, as_json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,7 +156,7 @@ def _find_model(pipeline: str, model: str) -> ModelRef:
 def _run_features(
     definition: Definition, day: date, progress: Progress, *, force: bool
 ) -> dict[str, Any]:
-    with open_context(definition, progress, "features") as context:
+    with open_context(definition, progress, "features", is_quick=True) as context:
         from feature_store.schema import FEATURES
         from jobs.night import Stopwatch, prepare_night
 
@@ -178,12 +177,14 @@ def _publish(
     definition: Definition, request: NightRequest, progress: Progress, *, is_prepared: bool
 ) -> dict[str, Any]:
     """Run the night, and render its report whether it was published or not."""
-    with open_context(definition, progress, "night") as context:
+    with open_context(definition, progress, "night", is_quick=True) as context:
         try:
             result = _run_steps(context, request, progress, is_prepared=is_prepared)
         except (NightscoreError, ModelError) as error:
-            with suppress(Exception):  # the night's own error is the one to hear of
+            try:
                 progress.note(f"report: {_render(context, request.ds, str(error))}")
+            except Exception:  # the night's own error is the one to end with
+                log.warning("ds=%s: the failed night has no page", request.ds, exc_info=True)
             raise
         found = _as_dict(definition.name, result)
         with progress.step("report"):

@@ -14,7 +14,10 @@ def report(pipeline: Pipeline, ds: Ds) -> None:
     A night that was not published has one too: it says what stopped it.
     """
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress, open_context(definition, progress, "report") as context:
+    with (
+        Progress() as progress,
+        open_context(definition, progress, "report", is_quick=True) as context,
+    ):
         from jobs.report import render_report
 
         with progress.step("report"):

@@ -40,7 +40,10 @@ def show(
             raise typer.BadParameter("is needed to show the scores of a day", param_hint=name)
     rows = (0 if as_json else DEFAULT_LIMIT) if limit is None else limit
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress, open_context(definition, progress, "scores") as opened:
+    with (
+        Progress() as progress,
+        open_context(definition, progress, "scores", is_quick=True) as opened,
+    ):
         from jobs import show as shown
 
         progress.expect("read scores")
@@ -68,7 +71,10 @@ def rollback(
     Its scores are still there: nothing is computed. Running the day again does not undo it.
     """
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress, open_context(definition, progress, "rollback") as context:
+    with (
+        Progress() as progress,
+        open_context(definition, progress, "rollback", is_quick=True) as context,
+    ):
         from jobs.publish import rollback as roll_back
 
         progress.expect("rollback")

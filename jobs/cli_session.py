@@ -43,19 +43,27 @@ def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
 
 
 @contextmanager
-def open_context(definition: Definition, progress: Progress, what: str) -> Iterator[Context]:
-    """Yield the pipeline in a Spark application of its own, stopped afterwards."""
+def open_context(
+    definition: Definition, progress: Progress, what: str, *, is_quick: bool = False
+) -> Iterator[Context]:
+    """Yield the pipeline in a Spark application of its own, stopped afterwards.
+
+    Args:
+        definition: the pipeline.
+        progress: told when Spark has started.
+        what: what the application is for, for its name.
+        is_quick: whether it looks at a day or two, and should start as fast as it can.
+    """
     with ExitStack() as stack:
         with progress.step("start spark"):
             from jobs.context import Context
             from jobs.spark import spark_session
-            from jobs.version import code_version
 
-            session = spark_session(f"nightscore {what} {definition.name}")
+            session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
             spark = stack.enter_context(session)
             _interrupt_plainly()
         try:
-            yield Context.open(definition, Home.from_env(), spark, code_version())
+            yield Context.open(definition, Home.from_env(), spark)
         except KeyboardInterrupt:
             spark.sparkContext.setLogLevel("OFF")  # tasks that lose their session log pages
             raise

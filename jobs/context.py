@@ -22,10 +22,8 @@ class Context:
     home: Home
     spark: SparkSession
     warehouse: Warehouse
-    code: str
-    """Version of nightscore, pinned in every commit."""
 
     @classmethod
-    def open(cls, definition: Definition, home: Home, spark: SparkSession, code: str) -> Context:
+    def open(cls, definition: Definition, home: Home, spark: SparkSession) -> Context:
         """Return the context of a pipeline; reads nothing yet."""
-        return cls(definition, home, spark, Warehouse(spark, home, definition.name), code)
+        return cls(definition, home, spark, Warehouse(spark, home, definition.name))

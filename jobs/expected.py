@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
+from feature_store.errors import SourceDayMissing
 from feature_store.inputs import Inputs
-from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
+from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, lookup_table
+from jobs.version import revision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from feature_store.definition import Definition, Lookup
     from jobs.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def events_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `events` (and of its quarantine)."""
     definition = context.definition
+    is_absent = day in definition.absent_days
     return Inputs(
         definition=definition.digest("events"),
-        code=context.code,
-        source=definition.source.fingerprint(day),
+        code=revision(EVENTS),
+        source="absent" if is_absent else definition.source.fingerprint(day),
     )
 
 
@@ -36,16 +44,47 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     text = json.dumps(plain(lookup), sort_keys=True)
     return Inputs(
         definition=hashlib.sha256(text.encode()).hexdigest()[:16],
-        code=context.code,
+        code=revision(EVENTS),
         source=lookup.source.fingerprint(day),
     )
+
+
+def unless_gone(
+    context: Context, table: str, days: Sequence[date], inputs: Callable[[date], Inputs]
+) -> dict[date, Inputs]:
+    """Return `inputs` of each day; of one that its source no longer has, those it was stored with.
+
+    What was ingested before its source was archived stays good, here as in `jobs.freshness`. It
+    cannot be made anew: columns that the definition gained since are null there, which is told.
+
+    Raises:
+        SourceDayMissing: the source has nothing for a day that was never stored either.
+    """
+    found, outgrown = {}, []
+    for day in days:
+        try:
+            found[day] = inputs(day)
+        except SourceDayMissing:
+            stored = context.warehouse.commit(table, day)
+            if stored is None:
+                raise
+            found[day] = stored.inputs
+            if stored.inputs.definition != context.definition.digest("events"):
+                outgrown.append(day)
+    if table == EVENTS and outgrown:
+        log.warning(
+            "pipeline=%s %d days from %s on are archived at the source and stay as an older "
+            "definition made them: what it gained since is null there",
+            context.definition.name, len(outgrown), outgrown[0],
+        )  # fmt: skip
+    return found
 
 
 def tiles_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `tiles`."""
     return Inputs(
         definition=context.definition.digest("tiles"),
-        code=context.code,
+        code=revision(TILES),
         pins={EVENTS: context.warehouse.pins(EVENTS, [day])},
     )
 
@@ -64,7 +103,7 @@ def features_inputs(context: Context, day: date) -> Inputs:
     for lookup in definition.lookups:
         table = lookup_table(lookup.name)
         pins[table] = warehouse.pins(table, lookup_days(definition, lookup, [day]))
-    return Inputs(definition=definition.digest("features"), code=context.code, pins=pins)
+    return Inputs(definition=definition.digest("features"), code=revision(FEATURES), pins=pins)
 
 
 def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
@@ -72,7 +111,7 @@ def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
     definition = context.definition
     return Inputs(
         definition=f"{definition.digest('scores')}{definition.digest('encoding')}",
-        code=context.code,
+        code=revision(SCORES),
         model=model_digest,
         pins={FEATURES: context.warehouse.pins(FEATURES, [day])},
     )

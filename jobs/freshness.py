@@ -30,7 +30,7 @@ class State:
 
     status: Status
     reasons: tuple[str, ...] = ()
-    """Why it is stale or missing."""
+    """Why it is stale or missing, or left alone."""
     blocked_by: tuple[str, ...] = ()
     """`table ds` of what is not to be had; not empty exactly if blocked."""
 

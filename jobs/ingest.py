@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.errors import SourceDayMissing
-from feature_store.quarantine import bad_rows, check_ceiling, good_rows, judge_rows
+from feature_store.errors import NightscoreError, SourceDayMissing, TooManyBadRows
+from feature_store.quarantine import (
+    SUPERSEDED,
+    bad_rows,
+    check_ceiling,
+    good_rows,
+    judge_rows,
+    typed_lookup,
+)
 from feature_store.schema import DS, EVENTS, QUARANTINE, TILES, lookup_table
+from feature_store.tables import days_predicate
 from feature_store.tiles import build_tiles
-from jobs.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs
+from jobs.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs, unless_gone
 from jobs.steps import StepResult, outdated_days, write_outdated
 
 if TYPE_CHECKING:
@@ -30,21 +38,30 @@ def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
     same source would only make those days stale.
 
     The quarantine is written, and its ceiling checked, before the events: a day with too many bad
-    rows leaves the earlier events of that day untouched, and the reasons to be read.
+    rows leaves the earlier events of that day untouched, and the reasons to be read. The events of
+    the other days are written before it is reported.
+
+    A day of `absent_days` is written empty, also where `days` only read it in a history window:
+    nobody asks for such a day itself.
 
     Raises:
         SourceDayMissing: the source has nothing for one of the days.
         TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
+        SourceCorrupt: a source lacks a column, or a lookup has broken rows.
     """
-    inputs = {day: events_inputs(context, day) for day in days}
-    outdated = outdated_days(context, EVENTS, inputs, force=False)
-    if outdated:
-        results = _ingest_events(context, {day: inputs[day] for day in outdated})
-    else:
-        results = [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
+    results = ingest_events(context, [*days, *_absent_before(context, days)])
     for lookup in context.definition.lookups:
         results.append(_ingest_lookup(context, lookup, days))
     return results
+
+
+def ingest_events(context: Context, days: Sequence[date]) -> list[StepResult]:
+    """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup."""
+    inputs = unless_gone(context, EVENTS, days, lambda day: events_inputs(context, day))
+    outdated = outdated_days(context, EVENTS, inputs, force=False)
+    if outdated:
+        return _write_events(context, {day: inputs[day] for day in outdated})
+    return [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
 
 
 def build_day_tiles(context: Context, days: Sequence[date]) -> StepResult:
@@ -58,27 +75,41 @@ def build_day_tiles(context: Context, days: Sequence[date]) -> StepResult:
     return write_outdated(context, TILES, inputs, compute)
 
 
-def _ingest_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
+def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
     days = sorted(inputs)
     definition = context.definition
-    judged = judge_rows(definition.source.read(context.spark, days), definition).persist()
+    judged = judge_rows(_read(context, days), definition).persist()
     try:
         bad, good = bad_rows(judged, definition), good_rows(judged, definition)
-        quarantine = write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)
-        _check_bad_share(context, days, good)
-        events = write_outdated(context, EVENTS, inputs, lambda _: good, force=True)
+        results = [write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)]
+        refused = _refusals(context, days, good)
+        usable = [day for day in days if day not in refused]
+        if usable:
+            rows = good.where(days_predicate(usable))
+            kept = {day: inputs[day] for day in usable}
+            results.append(write_outdated(context, EVENTS, kept, lambda _: rows, force=True))
     finally:
         judged.unpersist()
-    return [quarantine, events]
+    for error in refused.values():
+        raise error
+    return results
 
 
-def _check_bad_share(context: Context, days: Sequence[date], good_df: DataFrame) -> None:
+def _refusals(
+    context: Context, days: Sequence[date], good_df: DataFrame
+) -> dict[date, NightscoreError]:
+    """Return why a day's rows may not become events, for the days that have too few or bad ones."""
     good = {row[DS]: row["count"] for row in good_df.groupBy(DS).count().collect()}
-    for day in days:
+    refused: dict[date, NightscoreError] = {}
+    for day in (d for d in days if d not in context.definition.absent_days):
         commit = context.warehouse.commit(QUARANTINE, day)
         bad = commit.rows if commit else 0
         if bad or not good.get(day):
-            _raise_for_day(context, day, bad, good.get(day, 0))
+            try:
+                _raise_for_day(context, day, bad, good.get(day, 0))
+            except (SourceDayMissing, TooManyBadRows) as error:
+                refused[day] = error
+    return refused
 
 
 def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
@@ -86,22 +117,37 @@ def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
         raise SourceDayMissing(
             context.definition.name, day, "the day is empty", "Wait for the source, then run again"
         )
-    reasons = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
+    counted = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
+    reasons = {row[0]: row[1] for row in counted.collect()}
+    bad -= reasons.pop(SUPERSEDED, 0)
     check_ceiling(
-        context.definition.name,
-        day,
-        bad,
-        bad + good,
-        context.definition.max_bad_share,
-        {row[0]: row[1] for row in reasons.collect()},
+        context.definition.name, day, bad, bad + good, context.definition.max_bad_share, reasons
     )
 
 
+def _absent_before(context: Context, days: Sequence[date]) -> list[date]:
+    """Return the days without a source that history windows of `days` read, if not among them."""
+    absent = context.definition.absent_days
+    windows = {d for day in days for d in context.definition.window_days(day)} if absent else set()
+    return sorted(windows.intersection(absent).difference(days))
+
+
+def _read(context: Context, days: Sequence[date]) -> DataFrame:
+    """Return the raw rows of `days`; the source is not asked for those it has nothing for."""
+    definition = context.definition
+    present = [day for day in days if day not in definition.absent_days]
+    if present:
+        return definition.source.read(context.spark, present)
+    columns = (f"`{column.name}` {column.dtype}" for column in definition.columns)
+    return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")
+
+
 def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
-    needed = lookup_days(context.definition, lookup, days)
-    inputs = {day: lookup_inputs(context, lookup, day) for day in needed}
+    needed, table = lookup_days(context.definition, lookup, days), lookup_table(lookup.name)
+    inputs = unless_gone(context, table, needed, lambda day: lookup_inputs(context, lookup, day))
 
     def compute(outdated: Sequence[date]) -> DataFrame:
-        return lookup.source.read(context.spark, outdated)
+        raw = lookup.source.read(context.spark, outdated)
+        return typed_lookup(raw, lookup, context.definition)
 
-    return write_outdated(context, lookup_table(lookup.name), inputs, compute)
+    return write_outdated(context, table, inputs, compute)

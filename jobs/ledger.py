@@ -67,6 +67,21 @@ def current(context: Context, days: Iterable[date] | None = None) -> dict[date, 
     return {publication.ds: publication for publication in history(context, days)}
 
 
+def earlier_runs(past: Sequence[Publication]) -> list[Publication]:
+    """Return what a day can be rolled back to, nearest first: one publication per run.
+
+    Those are the runs published before the current one was first: going back once more goes
+    further back, and never to what a rollback left.
+
+    Args:
+        past: every publication of one day, oldest first; at least one.
+    """
+    now = past[-1]
+    first = next(p.sequence for p in past if p.run_id == now.run_id)
+    latest = {p.run_id: p for p in past if p.sequence < first}
+    return sorted(latest.values(), key=lambda p: p.sequence, reverse=True)
+
+
 def scores_latest(context: Context, days: Iterable[date] | None = None) -> DataFrame:
     """Return the published scores: ds, run_id, keys, score, model_version, published_at.
 

@@ -1,7 +1,9 @@
 """`maintain`: compaction, clean-up of runs nobody reads, and deletion of files nobody needs.
 
 Nothing here changes a published score or a pin. A training set is a copy of its own and is never
-touched, so a model can always be traced to the rows it learned from.
+touched, so a model can always be traced to the rows it learned from. Days that a backfill works on
+are left alone; a run that a night publishes at the very moment of its removal is noticed by
+`jobs.publish`, which says so.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ from feature_store.schema import (
     TILES,
     lookup_table,
 )
-from jobs.ledger import history
+from jobs.claims import Claims
+from jobs.ledger import earlier_runs, history
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from feature_store.lineage import DayCommit
     from jobs.context import Context
+    from jobs.ledger import Publication
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +66,11 @@ def maintain(
     context: Context, retention: Retention, on_progress: Callable[[str], None], *, dry_run: bool
 ) -> Maintained:
     """Clean up the tables of a pipeline; with `dry_run` only say what would be done."""
-    surplus = surplus_runs(context, retention)
     tables = [table for table in _tables(context) if context.warehouse.version(table) is not None]
-    if not dry_run:
-        for commit in surplus:
-            _remove(context, commit)
-            on_progress(f"removed scores of {commit.ds} run {commit.run_id}: {commit.rows} rows")
+    if dry_run:
+        surplus = surplus_runs(context, retention)
+    else:
+        surplus = _remove_surplus(context, retention, on_progress)
         for table in tables:
             context.warehouse.compact(table)
             context.warehouse.vacuum(table, retention.file_hours)
@@ -83,19 +88,38 @@ def maintain(
     )
 
 
+def _remove_surplus(
+    context: Context, retention: Retention, on_progress: Callable[[str], None]
+) -> list[DayCommit]:
+    """Remove the surplus runs of the days that nobody works on, and return them."""
+    days = sorted({commit.ds for commit in surplus_runs(context, retention)})
+    claims = Claims(context, "maintenance", "removing surplus runs")
+    held = claims.take(days)
+    for day, claim in held.items():
+        on_progress(f"{day} is left alone: held by {claim}")
+    mine = [day for day in days if day not in held]
+    try:
+        # Looked up again: what was published before the days were claimed is no longer surplus.
+        surplus = [commit for commit in surplus_runs(context, retention) if commit.ds in set(mine)]
+        for commit in surplus:
+            _remove(context, commit)
+            on_progress(f"removed scores of {commit.ds} run {commit.run_id}: {commit.rows} rows")
+    finally:
+        claims.release(mine)
+    return surplus
+
+
 def surplus_runs(context: Context, retention: Retention) -> list[DayCommit]:
     """Return the runs whose scores nobody reads: never published and old, or long replaced."""
-    kept: set[tuple[object, str]] = set()
-    published: set[tuple[object, str]] = set()
-    newest_first = reversed(history(context))
-    runs_of_day: dict[object, list[str]] = {}
-    for publication in newest_first:
-        runs = runs_of_day.setdefault(publication.ds, [])
-        if publication.run_id not in runs:
-            runs.append(publication.run_id)
-            published.add((publication.ds, publication.run_id))
-            if len(runs) <= retention.runs_per_day:
-                kept.add((publication.ds, publication.run_id))
+    past_of: dict[date, list[Publication]] = {}
+    for publication in history(context):
+        past_of.setdefault(publication.ds, []).append(publication)
+    published = {(p.ds, p.run_id) for past in past_of.values() for p in past}
+    kept = {
+        (p.ds, p.run_id)
+        for past in past_of.values()
+        for p in [past[-1], *earlier_runs(past)][: retention.runs_per_day]
+    }
     oldest = datetime.now(UTC) - timedelta(hours=retention.staged_hours)
     commits = [c for c in context.warehouse.commits(SCORES).values() if c.rows > 0]
     return [

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from feature_store.errors import PublishFenced
+from feature_store.checks import load_early
+from feature_store.errors import PublishFenced, TooManyBadRows
+from feature_store.schema import EVENTS
 from jobs.build_features import build_day_features
-from jobs.ingest import build_day_tiles, ingest
+from jobs.ingest import build_day_tiles, ingest, ingest_events
 from jobs.ledger import current, history
-from jobs.publish import StagedRun, publish
+from jobs.prepare import days_to_ingest
+from jobs.publish import StagedRun, has_scores, publish
 from jobs.quality import check_features, check_scores, require_passed
 from jobs.score import plan_run, score_days
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.ledger import Publication
     from jobs.model_registry import ModelRef
     from jobs.score import ScoringRun
+    from jobs.steps import StepResult
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +85,7 @@ def run_night(context: Context, request: NightRequest, on_step: OnStep) -> Night
         NightscoreError: the night failed; what was published before stays published.
     """
     watch = Stopwatch(on_step)
+    load_early()
     prepare_night(context, request.ds, watch, force=request.force)
     return score_night(context, request, watch)
 
@@ -93,11 +98,37 @@ def prepare_night(context: Context, day: date, watch: Stopwatch, *, force: bool)
     """
     log.info("night=prepare pipeline=%s ds=%s", context.definition.name, day)
     with watch.step("ingest"):
-        ingest(context, [day])
+        ingest_night(context, day)
     with watch.step("features"):
-        if context.definition.histories:
-            build_day_tiles(context, [day])
-        build_day_features(context, [day], force=force)
+        features_of_night(context, day, force=force)
+
+
+def ingest_night(context: Context, day: date) -> list[StepResult]:
+    """Bring the events of a day up to date, and those of its history that were delivered again.
+
+    What happened on a day is often delivered the day after, beside the same rows: without this,
+    windows would never see an outcome that training sees. Days of the history that were never
+    ingested are not fetched here; a window that lacks them is refused where it is read.
+    """
+    window = [d for d in days_to_ingest(context, [day]) if d != day]
+    there = [d for d in window if context.warehouse.commit(EVENTS, d) is not None]
+    results = []
+    if there:
+        try:
+            results = ingest_events(context, there)
+        except TooManyBadRows as error:
+            # A bad second delivery is no reason to score nothing: the first one is still there.
+            log.warning("step=ingest ds=%s: %s The day's earlier events are used", day, error)
+    return [*results, *ingest(context, [day])]
+
+
+def features_of_night(context: Context, day: date, *, force: bool) -> StepResult:
+    """Bring tiles and features of a day up to date, from the events that are there."""
+    if context.definition.histories:
+        wanted = days_to_ingest(context, [day])
+        there = [d for d in wanted if context.warehouse.commit(EVENTS, d) is not None]
+        build_day_tiles(context, there)
+    return build_day_features(context, [day], force=force)
 
 
 def score_night(context: Context, request: NightRequest, watch: Stopwatch) -> NightResult:
@@ -138,7 +169,7 @@ def finished(
     Raises:
         PublishFenced: the run was published once and rolled back on purpose.
     """
-    if force or before is None:
+    if force or before is None or not has_scores(context, before):
         return None
     if before.run_id == run.run_id:
         return before

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import PartitionNotReady
 from feature_store.schema import SCORES
-from jobs.build_features import build_day_features
-from jobs.ingest import build_day_tiles, ingest
 from jobs.ledger import current
-from jobs.night import finished
+from jobs.night import features_of_night, finished, ingest_night
 from jobs.publish import StagedRun, publish
 from jobs.quality import check_features, check_scores, require_passed
 from jobs.score import plan_run, score_days
@@ -30,14 +28,12 @@ if TYPE_CHECKING:
 
 
 def _ingest(context: Context, request: NightRequest) -> str:
-    results = ingest(context, [request.ds])
+    results = ingest_night(context, request.ds)
     return ", ".join(f"{r.step} {'written' if r.written else 'found'}" for r in results)
 
 
 def _features(context: Context, request: NightRequest) -> str:
-    if context.definition.histories:
-        build_day_tiles(context, [request.ds])
-    result = build_day_features(context, [request.ds], force=request.force)
+    result = features_of_night(context, request.ds, force=request.force)
     return f"{result.rows} rows {'written' if result.written else 'found'}"
 
 

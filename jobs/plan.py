@@ -16,7 +16,8 @@ from feature_store.schema import PLANS
 from jobs.estimate import Estimate, estimate
 from jobs.expected import run_id, scores_inputs
 from jobs.freshness import Freshness, State
-from jobs.ledger import Publication, current
+from jobs.ledger import Publication, history
+from jobs.publish import has_scores
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -44,7 +45,10 @@ class PlanRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DayPlan:
-    """What one day needs: fresh (nothing), missing, stale or blocked, with the reasons."""
+    """What one day needs: fresh (nothing), missing, stale or blocked, with the reasons.
+
+    A day whose run was rolled back is fresh: to publish that run again takes `--force`.
+    """
 
     ds: date
     status: Status
@@ -96,12 +100,13 @@ class Plan:
 
 def make_plan(context: Context, request: PlanRequest) -> Plan:
     """Return what each day asked for needs, from one look at the tables."""
-    published = current(context, request.days)
+    past: dict[date, list[Publication]] = {day: [] for day in request.days}
+    for publication in history(context, request.days):
+        past[publication.ds].append(publication)
     with context.warehouse.held():
         freshness = Freshness(context)
         days = tuple(
-            plan_day(context, freshness, day, request.model, published.get(day))
-            for day in request.days
+            plan_day(context, freshness, day, request.model, past[day]) for day in request.days
         )
         wanted = [
             d for d in days if d.status != "blocked" and (request.force or d.status != "fresh")
@@ -123,10 +128,19 @@ def plan_day(
     freshness: Freshness,
     day: date,
     model: ModelRef,
-    published: Publication | None,
+    past: Sequence[Publication],
 ) -> DayPlan:
-    """Return what one day needs to be published from fresh features by `model`."""
+    """Return what one day needs to be published from fresh features by `model`.
+
+    Args:
+        context: the pipeline.
+        freshness: what is known of the tables.
+        day: the day.
+        model: the model to score it with.
+        past: every publication of the day, oldest first.
+    """
     features = freshness.features(day)
+    published = past[-1] if past else None
     run = published.run_id if published else ""
     if features.status == "blocked":
         return _day_plan(day, features, run)
@@ -135,9 +149,16 @@ def plan_day(
     if features.status != "fresh":
         reasons = features.reasons if features.status == "stale" else ("features are missing",)
         return _day_plan(day, State(status="stale", reasons=reasons), run)
+    if not has_scores(context, published):
+        gone = State(status="missing", reasons=(f"the scores of the published run {run} are gone",))
+        return _day_plan(day, gone, run)
     now = scores_inputs(context, day, model.digest)
-    if published.run_id == run_id(context.definition.name, day, now):
+    wanted = run_id(context.definition.name, day, now)
+    if published.run_id == wanted:
         return _day_plan(day, State(status="fresh"), run)
+    if any(publication.run_id == wanted for publication in past):
+        why = f"run {wanted} was rolled back by {published.who}: {published.why}"
+        return _day_plan(day, State(status="fresh", reasons=(why,)), run)
     reasons = tuple(Inputs.from_json(published.inputs).changes(now))
     return _day_plan(day, State(status="stale", reasons=reasons), run)
 

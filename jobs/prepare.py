@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES
 from jobs.build_features import build_day_features
+from jobs.expected import lookup_days
 from jobs.ingest import build_day_tiles, ingest
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
     """Return `days` and every day that a history window of them reads, oldest first."""
     windows = (d for day in days for d in context.definition.window_days(day))
     return sorted({*days, *windows})
+
+
+def is_made_of(context: Context, day: date, part: date) -> bool:
+    """Whether the features of `day` read anything of the source's day `part`."""
+    definition = context.definition
+    lookups = (d for lk in definition.lookups for d in lookup_days(definition, lk, [day]))
+    return part in {*days_to_ingest(context, [day]), *lookups}
 
 
 def chunks(days: Sequence[date], size: int = CHUNK_DAYS) -> Iterator[Sequence[date]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import NightscoreError, PublishFenced
 from feature_store.schema import SCORES
-from jobs.ledger import Publication, current, history, insert, settle
+from jobs.ledger import Publication, current, earlier_runs, history, insert, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,12 @@ def publish(
 
     A day is fenced, and left as it is, when another run was published after `fence`, or when what
     is published comes from a newer model.
+
+    Raises:
+        NightscoreError: maintenance removed the scores of a run meanwhile.
     """
+    if not staged:
+        return {}
     now = current(context, [s.run.ds for s in staged])
     outcome: dict[date, Publication | PublishFenced] = {}
     rows = []
@@ -60,7 +65,27 @@ def publish(
             outcome[item.run.ds] = PublishFenced(_older_text(context, item.run, before))
         else:
             rows.append(_row(item, who, why))
-    return outcome | insert(context, rows)
+    outcome |= insert(context, rows)
+    for result in outcome.values():
+        if isinstance(result, Publication):
+            _require_scores(context, result)
+    return outcome
+
+
+def has_scores(context: Context, publication: Publication) -> bool:
+    """Whether the scores that a publication names are there."""
+    staged = context.warehouse.commit(SCORES, publication.ds, publication.run_id)
+    return staged is not None and staged.rows > 0
+
+
+def _require_scores(context: Context, publication: Publication) -> None:
+    """Refuse to call published what has no rows: maintenance may have removed an old staged run."""
+    if not has_scores(context, publication):
+        name, ds = context.definition.name, publication.ds
+        raise NightscoreError(
+            f"{name} ds={ds}: the scores of run {publication.run_id} were removed while it was "
+            f"being published. Run: nightscore run --pipeline {name} --ds {ds} --force"
+        )
 
 
 def rollback(
@@ -78,20 +103,18 @@ def rollback(
     if not past:
         raise NightscoreError(f"{name} ds={day}: nothing is published, so nothing to roll back")
     now = past[-1]
-    first = next(p.sequence for p in past if p.run_id == now.run_id)
-    earlier = [
-        p
-        for p in past
-        if p.run_id != now.run_id and (p.sequence < first if to_run is None else p.run_id == to_run)
-    ]
-    if not earlier:
+    if to_run is None:
+        choice = earlier_runs(past)
+    else:
+        choice = [p for p in past if p.run_id == to_run != now.run_id]
+    if not choice:
         raise NightscoreError(_nothing_earlier(name, past, to_run))
-    target = earlier[-1]
-    staged = context.warehouse.commit(SCORES, day, target.run_id)
-    if staged is None or staged.rows == 0:
+    target = choice[0]
+    if not has_scores(context, target):
         raise NightscoreError(
             f"{name} ds={day}: the scores of run {target.run_id} were cleaned up by retention. "
-            f"Run: nightscore run --pipeline {name} --ds {day} --model {target.model_version}"
+            f"Run: nightscore run --pipeline {name} --ds {day} --model {target.model_version} "
+            "--force --allow-older-model"
         )
     row = dataclasses.replace(
         target,
@@ -104,6 +127,7 @@ def rollback(
     result = insert(context, [row])[day]
     if isinstance(result, PublishFenced):
         raise result
+    _require_scores(context, result)
     return result
 
 

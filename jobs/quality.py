@@ -13,6 +13,7 @@ from feature_store.inputs import Inputs
 from feature_store.schema import FEATURES, QUALITY, RUN_ID, SCORES
 from feature_store.tables import days_predicate, runs_predicate
 from jobs.steps import retried
+from jobs.version import code_version
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -29,7 +30,12 @@ _SCHEMA = (
 
 
 def check_features(context: Context, days: Sequence[date]) -> Results:
-    """Check days of features one by one, and record every result in one commit."""
+    """Check days of features one by one, and record every result in one commit.
+
+    Raises:
+        PartitionNotReady: there are no features of some day.
+    """
+    context.warehouse.pins(FEATURES, days)
     features = context.warehouse.read(FEATURES, days)
     results = {
         day: run_checks(features.where(days_predicate([day])), context.definition, "features", day)
@@ -111,7 +117,7 @@ def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date
         lambda: context.warehouse.replace_days(
             QUALITY,
             context.spark.createDataFrame(rows, _SCHEMA),
-            {day: Inputs(definition=runs[day], code=context.code) for day in results},
+            {day: Inputs(definition=runs[day], code=code_version()) for day in results},
             runs=dict.fromkeys(results, stage),
             run_column="stage",
         )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from feature_store.errors import UsageError
-from jobs.version import code_version
+from jobs.version import MODELS, revision
 from models.compiler import find_compiler
 from models.errors import ConfigInvalid
 from models.spec import Signature
@@ -60,7 +60,7 @@ class Recipe:
         made_of = {
             **self.to_json(),
             "training_set": training_set,
-            "code": code_version(),
+            "code": revision(MODELS),
             "torch": torch.__version__,
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]

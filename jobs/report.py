@@ -23,6 +23,7 @@ from jobs.ledger import history
 from jobs.report_chart import histogram_svg
 from jobs.report_facts import NightFacts, labelled_metrics, read_facts
 from jobs.report_verdict import judge
+from jobs.version import code_version
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -47,13 +48,13 @@ def render_report(context: Context, ds: date, failure: str = "") -> str:
     facts = read_facts(context, ds, failure)
     name = context.definition.name
     page = context.home.path(REPORTS, name, f"{ds.isoformat()}.html")
-    _write(context, page, page_html(facts, context.code))
+    _write(context, page, page_html(facts))
     _write(context, context.home.path(REPORTS, name, "index.html"), _index_html(context))
     log.info("step=report pipeline=%s ds=%s path=%s", name, ds, page)
     return page
 
 
-def page_html(facts: NightFacts, code: str) -> str:
+def page_html(facts: NightFacts) -> str:
     """Return the page of a night."""
     return _environment().get_template("report.html").render(
         facts=facts,
@@ -64,7 +65,7 @@ def page_html(facts: NightFacts, code: str) -> str:
         chart=Markup(histogram_svg(facts.scores, facts.before)),  # noqa: S704 - made of numbers
         score_days=[*facts.before, *([facts.scores] if facts.scores else [])],
         now=datetime.now(UTC),
-        code=code,
+        code=code_version(),
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def _index_html(context: Context) -> str:
         definition=context.definition,
         days=[(day, published.get(day)) for day in pages],
         now=datetime.now(UTC),
-        code=context.code,
+        code=code_version(),
     )  # fmt: skip
 
 

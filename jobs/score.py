@@ -21,7 +21,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
 from feature_store.encode import KEYS, VALUES, pack
-from feature_store.errors import PartitionNotReady, WriteConflict, WriteFailed
+from feature_store.errors import InputsReplaced, PartitionNotReady, WriteConflict, WriteFailed
 from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES
 from jobs.expected import run_id, scores_inputs
 from jobs.scorer import score_batches, score_series
@@ -70,6 +70,7 @@ def score_days(
 
     Raises:
         PartitionNotReady: a day has no rows to score.
+        InputsReplaced: the features of a day are no longer those that its run pinned.
         BundleInvalid: the model was trained on another encoding of the features, or a worker
             refused its bundle.
     """
@@ -98,9 +99,12 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
     if not runs:
         return {}
     days = [run.ds for run in runs]
-    _require_rows(context, days)
     _require_encoding(context.definition, runs[0].model)
-    features = context.warehouse.read(FEATURES, days)
+    with context.warehouse.held():
+        # One look: what is compared here is what is read.
+        _require_rows(context, days)
+        _require_pinned(context, runs)
+        features = context.warehouse.read(FEATURES, days)
     scored = score_frame(features, context.definition, runs[0].model)
     try:
         written = context.warehouse.replace_days(
@@ -128,6 +132,18 @@ def _require_rows(context: Context, days: Sequence[date]) -> None:
         pipeline = context.definition.name
         step = f"Run: nightscore plan --pipeline {pipeline} --from {empty[0]} --to {empty[-1]}"
         raise PartitionNotReady(FEATURES, empty, step)
+
+
+def _require_pinned(context: Context, runs: Sequence[ScoringRun]) -> None:
+    """Refuse features that came after those the runs pinned, and their checks looked at."""
+    for run in runs:
+        planned, now = run.inputs.pins[FEATURES], context.warehouse.pins(FEATURES, [run.ds])
+        if planned != now:
+            raise InputsReplaced(
+                f"{context.definition.name} ds={run.ds}: another driver replaced the features "
+                f"(version {planned[0][2]} by {now[0][2]}) while run {run.run_id} was at work. "
+                "Nothing was scored. Run again"
+            )
 
 
 def _require_encoding(definition: Definition, model: ModelRef) -> None:

@@ -40,13 +40,15 @@ SETTINGS = {
 LOCAL_SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.driver.memory": "4g",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
     # Delta keeps 50 partitions for its log by default: too many for one machine.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
 }
 
+
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""For an application of a minute or two: Java's optimising compiler and its parallel collector take
+nearly half of the CPU time of such a one, and it ends before they pay."""
 
 _LOG_SETTINGS = Path(__file__).resolve().with_name("log4j2.properties")
 
@@ -61,22 +63,27 @@ def is_submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def local_conf() -> dict[str, str]:
-    """Return master and sizes for a session that nobody submitted."""
+def local_conf(*, is_quick: bool = False) -> dict[str, str]:
+    """Return master and sizes for a session that nobody submitted, for a day's work or for more."""
     cores = setting("NIGHTSCORE_CORES", os.cpu_count() or 2, 1, 1024)
     master = os.environ.get("NIGHTSCORE_MASTER") or f"local[{cores},4]"
     conf = {
         "spark.master": master,
         "spark.jars": ",".join(str(path) for path in jar_paths()),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+        "spark.driver.extraJavaOptions": " ".join(
+            [f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}", *([QUICK_JAVA] * is_quick)]
+        ),
         "spark.sql.shuffle.partitions": str(2 * cores),
         **LOCAL_SETTINGS,
     }
+    if master.startswith("local"):
+        # Elsewhere executors must find the driver by its own address.
+        conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY")
     return {**conf, "spark.driver.memory": memory} if memory else conf
 
 
-def start_spark(app_name: str) -> SparkSession:
+def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
     """Return a session, started if there is none in this process."""
     # Without this the workers start whatever python3 is first on the path.
     os.environ["PYSPARK_PYTHON"] = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
@@ -86,7 +93,7 @@ def start_spark(app_name: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(app_name)
-    conf = SETTINGS if is_submitted() else {**SETTINGS, **local_conf()}
+    conf = SETTINGS if is_submitted() else {**SETTINGS, **local_conf(is_quick=is_quick)}
     for key, value in conf.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
@@ -97,9 +104,9 @@ def start_spark(app_name: str) -> SparkSession:
 
 
 @contextmanager
-def spark_session(app_name: str) -> Iterator[SparkSession]:
+def spark_session(app_name: str, *, is_quick: bool = False) -> Iterator[SparkSession]:
     """Yield a session and stop it afterwards."""
-    spark = start_spark(app_name)
+    spark = start_spark(app_name, is_quick=is_quick)
     try:
         yield spark
     finally:

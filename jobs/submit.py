@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from jobs.cli_progress import Progress
     from jobs.context import Context
     from jobs.night import NightRequest
+
+log = logging.getLogger(__name__)
 
 # Nothing of ours is imported above `_mend_path`, and night_steps.STEPS would bring Spark.
 STEPS = (
@@ -96,6 +100,8 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # typed errors and surprises alike end as one message
         receipt.fail(error, _stopped_at(command, receipt))
         code = getattr(error, "exit_code", None)
+        if code is None or os.environ.get("NIGHTSCORE_DEBUG"):
+            traceback.print_exc()
         known = "" if code else f"unexpected {type(error).__name__}: "
         print(f"nightscore: {known}{error}", file=sys.stderr, flush=True)
         return code or 1
@@ -173,8 +179,10 @@ def _all_steps(
     try:
         result = run_night(context, request, on_step)
     except Exception as error:
-        with suppress(Exception):  # the night's own error is the one to hear of
+        try:
             _report(context, request, str(error))
+        except Exception:  # the night's own error is the one to end with
+            log.exception("step=report ds=%s: the failed night has no page", request.ds)
         raise
     for name in STEPS[:-1]:
         if name not in receipt.content["steps"]:
@@ -189,8 +197,10 @@ def _all_steps(
     }
     started = time.monotonic()
     path = _report(context, request, "")
-    with suppress(Exception):  # the night is published; drift can be looked at on its page
+    try:
         receipt.content["training_wanted"] = why_train(context, request.ds)
+    except Exception:  # the night is published all the same; its page shows the drift
+        log.exception("step=drift ds=%s: nobody is asked to train", request.ds)
     on_step("report", time.monotonic() - started)
     print(f"report: {path}", flush=True)
 

@@ -24,6 +24,7 @@ from feature_store.definition import plain
 from feature_store.encode import widen
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.schema import DS, EVENTS, FEATURES, TRAINING_SETS
+from jobs.version import revision
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -215,7 +216,7 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
     pins: dict[str, Runs] = {table: warehouse.pins(table, every) for table in (FEATURES, EVENTS)}
     return {
         "pipeline": definition.name,
-        "code": context.code,
+        "code": revision(TRAINING_SETS),
         "features": definition.digest("features"),
         "encoding": definition.digest("encoding"),
         "label": plain(definition.label),

@@ -30,9 +30,7 @@ def spark() -> Iterator[SparkSession]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIGHTSCORE_CORES", "2")
-        # Short queries never pay for the optimising compiler; the tests are a third faster.
-        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-        session = start_spark("nightscore-tests")
+        session = start_spark("nightscore-tests", is_quick=True)
     yield session
     session.stop()
 
@@ -59,7 +57,7 @@ def champion_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
 
     days = toy_days(8)
     home = Home.of(tmp_path_factory.mktemp("champion") / "home")
-    context = Context.open(clicky_definition(), home, spark, "1")
+    context = Context.open(clicky_definition(), home, spark)
     train(context, days[0], days[4], days[7], on_progress=lambda _: None, who="tests")
     return home
 
@@ -74,7 +72,7 @@ def published_home(spark: SparkSession, champion_home: Home) -> Home:
 
     home = Home.of(champion_home.root + "-published")
     shutil.copytree(champion_home.root, home.root)
-    context = Context.open(clicky_definition(), home, spark, "1")
+    context = Context.open(clicky_definition(), home, spark)
     champion = model_registry.champion(home, "toy")
     request = PlanRequest(days=tuple(toy_days(8)), model=champion, who="tests", why="fixture")
     plan = make_plan(context, request)
@@ -101,14 +99,14 @@ def open_published(
 def _opener(
     spark: SparkSession, source: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> OpenToy:
-    """Return `open(definition=…, code=…)` over one copy of a home."""
+    """Return `open(definition=…)` over one copy of a home."""
     from jobs.context import Context
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    home = Home.of(folder / "home")
+    home = Home.of(folder / Path(source.root).name)
     shutil.copytree(source.root, home.root)
 
-    def opened(definition: Definition | None = None, code: str = "1") -> Context:
-        return Context.open(definition or clicky_definition(), home, spark, code)
+    def opened(definition: Definition | None = None) -> Context:
+        return Context.open(definition or clicky_definition(), home, spark)
 
     return opened

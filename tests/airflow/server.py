@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.spark import QUICK_JAVA
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("dags", "feature_store", "infra", "jobs", "models")
 ENDED = {"success", "failed"}
@@ -49,9 +51,7 @@ def clean_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment without what would steer Airflow, Spark or nightscore."""
     prefixes = ("AIRFLOW", "NIGHTSCORE", "PYSPARK", "SPARK", "PYTEST")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
-    # Short queries never pay for the optimising compiler; without it the code cache is too small.
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
-    return {**kept, "JDK_JAVA_OPTIONS": java, **changes}
+    return {**kept, "JDK_JAVA_OPTIONS": QUICK_JAVA, **changes}
 
 
 @dataclass

@@ -198,4 +198,4 @@ def reasons(spark: SparkSession, home: Path, day: str) -> list[str]:
 def _context(spark: SparkSession, home: Path):  # type: ignore[no-untyped-def]
     from jobs.context import Context
 
-    return Context.open(definitions.load("flights"), Home.of(home), spark, "test")
+    return Context.open(definitions.load("flights"), Home.of(home), spark)

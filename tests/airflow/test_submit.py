@@ -172,7 +172,7 @@ def _copy(spark: SparkSession, home: Home, folder: Path) -> Context:
     from jobs.context import Context
 
     shutil.copytree(home.root, folder)
-    return Context.open(clicky_definition(), Home.of(folder), spark, "1")
+    return Context.open(clicky_definition(), Home.of(folder), spark)
 
 
 @pytest.mark.slow

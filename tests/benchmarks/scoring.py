@@ -62,7 +62,7 @@ def build_features_day(context: Context) -> int:
     raw = definition.source.read(context.spark, [DAY])
     good, _ = split_bad_rows(raw, definition)
     frame = build_features(good, None, {}, definition, [DAY])
-    inputs = {DAY: Inputs(definition="benchmark", code=context.code)}
+    inputs = {DAY: Inputs(definition="benchmark", code="1")}
     return context.warehouse.replace_days(FEATURES, frame, inputs)[DAY].rows
 
 
@@ -271,7 +271,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="nightscore-bench-"))
     try:
         with spark_session("nightscore bench scoring") as spark:
-            context = Context.open(load("clicks"), Home.of(folder / "home"), spark, "1")
+            context = Context.open(load("clicks"), Home.of(folder / "home"), spark)
             start = time.perf_counter()
             rows = build_features_day(context)
             stage = Stage(context, train_model(context, folder), rows)

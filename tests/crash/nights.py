@@ -17,8 +17,8 @@ from tests.toy import clicky_definition, toy_days
 def main() -> None:
     """Backfill eight days, two by two, telling each as it ends; or run one night."""
     home = Home.of(sys.argv[1])
-    with spark_session("nightscore crash test") as spark:
-        context = Context.open(clicky_definition(), home, spark, "1")
+    with spark_session("nightscore crash test", is_quick=True) as spark:
+        context = Context.open(clicky_definition(), home, spark)
         champion = model_registry.champion(home, "toy")
         if sys.argv[2:] == ["night"]:
             night = NightRequest(ds=toy_days(8)[6], model=champion, who="crash")

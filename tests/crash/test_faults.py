@@ -43,7 +43,7 @@ def start(home: Home, *arguments: str) -> subprocess.Popen[str]:
 
 
 def state(home: Home, spark: SparkSession) -> tuple[Context, list[tuple[object, ...]]]:
-    context = Context.open(clicky_definition(), home, spark, "1")
+    context = Context.open(clicky_definition(), home, spark)
     frame = scores_latest(context).select("ds", "user", "item", "score")
     return context, sorted(tuple(row) for row in frame.collect())
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_clear_message_and_publishes_nothing(
             while True:
                 ballast.write(b"\0" * 4096)
                 ballast.flush()
-        context = Context.open(clicky_definition(), home, spark, "1")
+        context = Context.open(clicky_definition(), home, spark)
         frame = context.warehouse.read("features")
         with pytest.raises(WriteFailed, match="no space left on device"):
             context.warehouse.replace_days(

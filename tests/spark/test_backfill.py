@@ -6,21 +6,26 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from feature_store.definition import Check
-from feature_store.schema import CLAIMS, PLANS
+from feature_store.errors import InputsReplaced, NightscoreError
+from feature_store.schema import CLAIMS, EVENTS, FEATURES, PLANS, SCORES, TILES
 from jobs import model_registry
 from jobs.backfill import Backfill, DayOutcome, Options
+from jobs.build_features import build_day_features
 from jobs.claims import Claims
 from jobs.context import Context
-from jobs.ledger import current, history, scores_latest
-from jobs.maintain import Retention, maintain
+from jobs.ledger import Publication, current, history, insert, scores_latest
+from jobs.maintain import Retention, _remove, maintain
 from jobs.night import NightRequest, run_night
 from jobs.plan import Plan, PlanRequest, make_plan, record_plan
 from jobs.publish import rollback
+from jobs.quality import check_features
+from jobs.score import plan_run, score_days
+from jobs.version import REVISIONS, revision
 from tests.toy import clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
@@ -78,7 +83,9 @@ def test_backfill_publishes_what_nights_publish_and_a_repeat_does_nothing(
     assert statuses(plan(open_published())) == ["fresh"] * 8
 
 
-def test_plan_says_why_a_day_is_stale_and_what_blocks_it(open_published: OpenToy) -> None:
+def test_plan_says_why_a_day_is_stale_and_what_blocks_it(
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = open_published()
     late = [
         dataclasses.replace(row, clicked=not row.clicked) if row.day == 3 else row
@@ -90,14 +97,18 @@ def test_plan_says_why_a_day_is_stale_and_what_blocks_it(open_published: OpenToy
     assert sorted(reasons) == [3, 4, 5, 6, 7]
     assert all("late input" in why[0] for why in reasons.values())
 
-    assert all("changed code" in d.reasons[0] for d in plan(open_published(code="2")).days)
+    with monkeypatch.context() as mended:
+        before = revision(TILES)
+        mended.setitem(REVISIONS, TILES, REVISIONS[TILES] + 1)
+        after_a_fix = plan(context).days
+        assert after_a_fix[0].status == "fresh", "it has no window"
+        said = f"changed code version ({before} -> {revision(TILES)})"
+        assert all(said in day.reasons[0] for day in after_a_fix[1:])
     changed = clicky_definition(histories=context.definition.histories[:0])
     assert all(d.status == "stale" for d in plan(open_published(changed)).days)
 
     gone = clicky_definition(clicky_rows(7))
-    fresh_home = Context.open(
-        gone, type(context.home)(context.home.root + "-2"), context.spark, "1"
-    )
+    fresh_home = Context.open(gone, type(context.home)(context.home.root + "-2"), context.spark)
     champion = model_registry.champion(context.home, "toy")
     request = PlanRequest(days=tuple(DAYS), model=champion, who="ann", why="test")
     blocked = make_plan(fresh_home, request).days[-1]
@@ -120,6 +131,49 @@ def test_a_late_day_is_mended_with_the_days_after_it_and_no_other(
     after = current(mended)
     assert all(after[day] == before[day] for day in DAYS[:5])
     assert statuses(plan(open_published(clicky_definition(late)))) == ["fresh"] * 8
+
+
+def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = open_published()
+    before, rows = current(context), scores(context)
+    monkeypatch.setitem(REVISIONS, EVENTS, REVISIONS[EVENTS] + 1)
+    outcomes = backfill(context, plan(context))
+    assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
+    assert all(current(context)[day].run_id != before[day].run_id for day in DAYS)
+    assert context.warehouse.commit(EVENTS, DAYS[0]).inputs.code == revision(EVENTS)  # type: ignore[union-attr]
+    assert scores(context) == rows, "nothing was really changed"
+    assert statuses(plan(context)) == ["fresh"] * 8
+
+
+def test_days_whose_source_was_archived_are_scored_from_their_events(
+    open_published: OpenToy,
+) -> None:
+    rows = scores(open_published())
+    archived = open_published(clicky_definition([r for r in clicky_rows() if r.day >= 6]))
+    outcomes = backfill(archived, plan(archived, force=True))
+    assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
+    assert scores(archived) == rows
+
+
+def test_a_bad_source_day_stops_the_days_made_of_it_and_no_other(
+    open_published: OpenToy,
+) -> None:
+    before = current(open_published())
+    late = [
+        dataclasses.replace(row, price=-1.0)
+        if row.day == 5
+        else dataclasses.replace(row, price=2.0)
+        for row in clicky_rows()
+    ]
+    context = open_published(clicky_definition(late))
+    outcomes = backfill(context, plan(context))
+    assert [outcomes[day].outcome for day in DAYS] == ["published"] * 5 + ["failed"] * 3
+    assert "60 bad of 60 rows" in outcomes[DAYS[5]].detail
+    assert outcomes[DAYS[6]].detail.startswith(f"blocked by events {DAYS[5]}: toy: ds={DAYS[5]}")
+    after = current(context)
+    assert all(after[day] == before[day] for day in DAYS[5:])
 
 
 def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
@@ -202,13 +256,127 @@ def test_maintenance_removes_only_runs_nobody_can_read_and_rollback_still_works(
     keep = Retention(runs_per_day=2)
     would = maintain(context, keep, lambda _: None, dry_run=True)
     assert would.runs_removed == (f"{DAYS[0]} {first.run_id}",)
-    maintain(context, keep, lambda _: None, dry_run=False)
+    bob = Claims(open_toy(), "bob", "a mend")
+    bob.take(DAYS[:1])
+    said: list[str] = []
+    assert maintain(context, keep, said.append, dry_run=False).runs_removed == ()
+    assert said[0].startswith(f"{DAYS[0]} is left alone: held by bob (process")
+    bob.release(DAYS[:1])
+    assert len(maintain(context, keep, lambda _: None, dry_run=False).runs_removed) == 1
     assert scores(context) == latest
     assert maintain(context, keep, lambda _: None, dry_run=True).runs_removed == ()
+    rejected = current(context)[DAYS[0]].run_id
     rollback(context, DAYS[0], who="ann", why="back")
     assert len({p.run_id for p in history(context)}) == 3
+    # What the rollback left is surplus now; what one could go back to would not be.
+    removed = maintain(context, keep, lambda _: None, dry_run=True).runs_removed
+    assert removed == (f"{DAYS[0]} {rejected}",)
     with pytest.raises(Exception, match="cleaned up by retention"):
         rollback(context, DAYS[0], who="ann", why="too far", to_run=first.run_id)
+
+
+def test_a_run_removed_while_it_was_published_is_told_and_the_next_night_mends_it(
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = open_published()
+    rows, maintained = scores(context), open_published()
+
+    def insert_and_remove(context: Context, inserted: Sequence[Publication]) -> Any:
+        done = insert(context, inserted)
+        commit = maintained.warehouse.commit(SCORES, DAYS[0], inserted[0].run_id)
+        assert commit is not None
+        _remove(maintained, commit)
+        return done
+
+    champion = model_registry.champion(context.home, "toy")
+    request = NightRequest(ds=DAYS[0], model=champion, who="ann", force=True)
+    with monkeypatch.context() as at_once:
+        at_once.setattr("jobs.publish.insert", insert_and_remove)
+        with pytest.raises(NightscoreError, match=r"scores of run \w+ were removed"):
+            run_night(context, request, lambda *_: None)
+    again = dataclasses.replace(request, force=False)
+    assert run_night(context, again, lambda *_: None).status == "published"
+    assert scores(context) == rows
+
+
+def test_a_backfill_leaves_a_rollback_alone_unless_forced(open_published: OpenToy) -> None:
+    context = open_published()
+    older = current(context)[DAYS[7]]
+    changed = clicky_definition([dataclasses.replace(row, price=7.0) for row in clicky_rows()])
+    context = open_published(changed)
+    backfill(context, plan(context, DAYS[7:]))
+    rollback(context, DAYS[7], who="ann", why="prices are wrong")
+
+    (day,) = plan(context, DAYS[7:]).days
+    assert (day.status, day.published_run) == ("fresh", older.run_id)
+    assert "was rolled back by ann: prices are wrong" in day.reasons[0]
+    # Planned before the rollback, as another process may have.
+    stale = plan(context, DAYS[7:], force=True)
+    unforced = dataclasses.replace(stale, request=dataclasses.replace(stale.request, force=False))
+    assert backfill(context, unforced)[DAYS[7]].outcome == "already published"
+    assert current(context)[DAYS[7]].run_id == older.run_id
+    assert backfill(context, stale)[DAYS[7]].outcome == "published"
+    assert current(context)[DAYS[7]].run_id != older.run_id
+
+
+def test_features_replaced_under_a_run_are_not_scored_unchecked(
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, other = open_published(), open_published()
+    champion = model_registry.champion(context.home, "toy")
+    run = plan_run(context, DAYS[6], champion)
+    build_day_features(other, [DAYS[6]], force=True)
+    with pytest.raises(InputsReplaced, match=r"features \(version \d+ by \d+\)"):
+        score_days(context, [run], force=True)
+
+    calls = []
+
+    def check_and_be_overtaken(context: Context, days: Sequence[date]) -> Any:
+        results = check_features(context, days)
+        if not calls:
+            build_day_features(other, days[:1], force=True)
+        calls.append(days)
+        return results
+
+    monkeypatch.setattr("jobs.backfill.check_features", check_and_be_overtaken)
+    outcomes = backfill(context, plan(context, DAYS[4:], force=True))
+    assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
+    assert len(calls) == 2, "checked again after the features changed"
+
+
+def test_a_night_takes_in_what_the_source_delivered_again_for_its_history(
+    open_toy: OpenToy, open_published: OpenToy
+) -> None:
+    first = [dataclasses.replace(r, clicked=None) if r.day == 5 else r for r in clicky_rows(7)]
+    context = open_toy(clicky_definition(first))
+    backfill(context, plan(context, DAYS[:6]))
+
+    delivered_again = open_toy(clicky_definition(clicky_rows(7)))
+    champion = model_registry.champion(context.home, "toy")
+    night = NightRequest(ds=DAYS[6], model=champion, who="ann")
+    run_night(delivered_again, night, lambda *_: None)
+    wanted = open_published().warehouse.read(FEATURES, [DAYS[6]])
+    found = delivered_again.warehouse.read(FEATURES, [DAYS[6]])
+    assert sorted(found.collect()) == sorted(wanted.select(found.columns).collect())
+
+
+def test_days_that_all_fail_their_checks_end_as_failed(open_published: OpenToy) -> None:
+    never = Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.99)
+    context = open_published(clicky_definition(checks=(never,)))
+    before = current(context)
+    outcomes = backfill(context, plan(context, DAYS, force=True))
+    assert [outcomes[day].outcome for day in DAYS] == ["failed"] * 8
+    assert current(context) == before
+
+
+def test_a_claim_that_cannot_be_released_hides_no_other_error(
+    open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    claims = Claims(open_toy(), "ann", "")
+    claims.take(DAYS[:1])
+    monkeypatch.setattr(claims.context.warehouse, "read", None)
+    claims.release(DAYS[:1])
+    assert "end by themselves only" in caplog.text
 
 
 def test_checks_of_every_day_are_recorded(open_toy: OpenToy) -> None:

@@ -89,7 +89,7 @@ def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Co
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         home = Home.of(tmp_path_factory.mktemp("night") / "home")
-        context = Context.open(definition_of(toy_rows()), home, spark, "1")
+        context = Context.open(definition_of(toy_rows()), home, spark)
         train(context, DAYS[0], DAYS[4], DAYS[7], on_progress=lambda _: None)
         night(context, ds=YESTERDAY)
     return context
@@ -103,7 +103,7 @@ def made(trained: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
     home = Home.of(tmp_path / "copy")
 
     def make(definition: Definition | None = None) -> Context:
-        return Context.open(definition or trained.definition, home, trained.spark, "1")
+        return Context.open(definition or trained.definition, home, trained.spark)
 
     return make
 
@@ -129,7 +129,7 @@ def second(two_models: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def copy_of(context: Context, place: Path) -> Context:
     shutil.copytree(context.home.root, place)
-    return Context.open(context.definition, Home.of(place), context.spark, context.code)
+    return Context.open(context.definition, Home.of(place), context.spark)
 
 
 def night(context: Context, which: str | int = "champion", **asked: Any) -> NightResult:
@@ -141,9 +141,7 @@ def night(context: Context, which: str | int = "champion", **asked: Any) -> Nigh
 def second_model(context: Context) -> None:
     """Train version 2 from another seed, without compiled code, and promote it."""
     other = replace(context.definition.training, seed=11)
-    another = Context.open(
-        replace(context.definition, training=other), context.home, context.spark, "1"
-    )
+    another = Context.open(replace(context.definition, training=other), context.home, context.spark)
     result = train(another, DAYS[0], DAYS[4], DAYS[7], on_progress=lambda _: None, compiled=False)
     assert (result.model.version, result.promoted) == (2, True)
 
@@ -321,9 +319,7 @@ def test_a_day_the_source_lacks_and_a_missing_history_say_what_to_do(made: Made)
     context = made()
     with pytest.raises(SourceDayMissing, match="toy: source has no rows for ds=2026-01-11"):
         night(context, ds=toy_days(11)[-1])
-    fresh = Context.open(
-        context.definition, Home.of(f"{context.home.root}-fresh"), context.spark, "1"
-    )
+    fresh = Context.open(context.definition, Home.of(f"{context.home.root}-fresh"), context.spark)
     ref = model_registry.champion(context.home, "toy")
     with pytest.raises(PartitionNotReady, match="Run: nightscore prepare --pipeline toy"):
         run_night(fresh, NightRequest(ds=TONIGHT, model=ref, who="ann"), lambda *_: None)

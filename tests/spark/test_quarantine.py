@@ -8,10 +8,19 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyspark.sql import functions as F
 
-from feature_store.definition import Categorical, Column, Definition, Known, Label, Numeric
+from feature_store.definition import (
+    Categorical,
+    Column,
+    Definition,
+    Known,
+    Label,
+    Lookup,
+    Numeric,
+)
 from feature_store.errors import SourceCorrupt, TooManyBadRows
-from feature_store.quarantine import check_ceiling, split_bad_rows
+from feature_store.quarantine import check_ceiling, split_bad_rows, typed_lookup
 from tests.toy import Rows
 
 if TYPE_CHECKING:
@@ -113,10 +122,46 @@ def test_of_conflicting_rows_the_latest_known_is_kept(spark: SparkSession) -> No
     later = {"price": "7", "sold_at": "2026-01-03 00:00:00"}
     good, bad = split_bad_rows(raw(spark, {}, {}, later, {"price": "8"}), DEFINITION)
     assert [row.price for row in good.collect()] == [7.0]
-    assert sorted((r.reason, json.loads(r.row)["price"]) for r in bad.collect()) == [
-        ("duplicate_key", 8.0),
-        ("duplicate_key", 9.5),
+    assert told(bad) == [("superseded", 8.0), ("superseded", 9.5)]
+
+
+def test_of_rows_known_at_the_same_time_nobody_can_say_which_is_right(spark: SparkSession) -> None:
+    good, bad = split_bad_rows(raw(spark, {"price": "7"}, {"price": "8"}), DEFINITION)
+    (kept,) = good.collect()
+    assert told(bad) == [("duplicate_key", 15.0 - kept.price)]
+
+
+def test_a_correction_after_the_cut_off_leaves_the_day_the_row_it_had(spark: SparkSession) -> None:
+    early = {"price": "6", "planned_at": "2025-12-31 12:00:00"}
+    late = {"price": "7", "planned_at": "2026-01-01 00:00:00", "sold_at": "2026-01-03 00:00:00"}
+    good, bad = split_bad_rows(
+        raw(spark, late, {"sold_at": None}, {**early, "sold_at": None}), DEFINITION
+    )
+    assert [row.price for row in good.collect()] == [9.5]
+    assert told(bad) == [("superseded", 6.0), ("superseded", 7.0)]
+
+
+def test_of_rows_that_all_came_too_late_the_latest_is_kept(spark: SparkSession) -> None:
+    rows = [
+        {"price": str(hour), "planned_at": f"2026-01-02 0{hour}:00:00", "sold_at": None}
+        for hour in (5, 7, 6)
     ]
+    good, _ = split_bad_rows(raw(spark, *rows), DEFINITION)
+    assert [row.price for row in good.collect()] == [7.0]
+
+
+def test_rows_that_differ_in_which_value_is_null_are_not_the_same(spark: SparkSession) -> None:
+    user, age, *others = DEFINITION.columns
+    columns = (user, age, replace(age, name="other"), *others)
+    frame = raw(spark, {"age": "5"}, {"age": None})
+    both = frame.withColumn("other", F.when(frame.age.isNull(), F.lit(5)))
+    good, bad = split_bad_rows(both, replace(DEFINITION, columns=columns))
+    assert (good.count(), bad.count()) == (1, 1)
+
+
+def told(bad_df: DataFrame) -> list[tuple[str, float]]:
+    """Return the reason and the price of each bad row."""
+    return sorted((row.reason, json.loads(row.row)["price"]) for row in bad_df.collect())
 
 
 def test_a_tie_is_broken_the_same_way_in_any_order(spark: SparkSession) -> None:
@@ -168,6 +213,62 @@ def test_an_empty_day_splits_into_two_empty_frames(spark: SparkSession) -> None:
 def test_a_null_in_another_known_time_is_allowed(spark: SparkSession) -> None:
     good, _ = split_bad_rows(raw(spark, {"sold_at": None}), replace(DEFINITION, name="shop2"))
     assert good.collect()[0].sold_at is None
+
+
+LOOKUP = Lookup(
+    name="rates",
+    source=Rows(()),
+    keys=("age",),
+    columns=(Column(name="rate", dtype="double", known="plan", maximum=1),),
+    at="planned_at",
+    max_age_hours=24,
+)
+
+
+def side(spark: SparkSession, *rows: tuple[str | None, ...]) -> DataFrame:
+    """Return rows of the lookup as a CSV file gives them: age, event_time, known_at, rate."""
+    return spark.createDataFrame(
+        [(DAY, *row, "rates.csv") for row in rows],
+        "ds date, age string, event_time string, known_at string, rate string, source_file string",
+    )
+
+
+EVENING, NIGHT = "2025-12-31 18:00:00", "2025-12-31 20:00:00"
+
+
+def test_the_rows_of_a_lookup_are_of_the_declared_types(spark: SparkSession) -> None:
+    typed = typed_lookup(side(spark, ("30", EVENING, NIGHT, None)), LOOKUP, DEFINITION)
+    assert dict(typed.dtypes) == {
+        "ds": "date",
+        "age": "int",
+        "event_time": "timestamp",
+        "known_at": "timestamp",
+        "rate": "double",
+    }
+    assert [(row.age, row.rate) for row in typed.collect()] == [(30, None)]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (("x", EVENING, NIGHT, "0.5"), r"2 rows break type\(age\), such as .*\"age\":\"x\""),
+        ((None, EVENING, NIGHT, "0.5"), r"2 rows break null\(age\)"),
+        (("30", None, NIGHT, "0.5"), r"2 rows break null\(event_time\)"),
+        (("30", EVENING, "soon", "0.5"), r"2 rows break type\(known_at\)"),
+        (("30", EVENING, NIGHT, "1.5"), r"2 rows break range\(rate\)"),
+    ],
+)
+def test_a_lookup_with_broken_rows_is_refused_by_name_rule_count_and_example(
+    spark: SparkSession, row: tuple[str | None, ...], text: str
+) -> None:
+    rows = side(spark, row, ("30", EVENING, NIGHT, "0.5"), row)
+    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: {text}"):
+        typed_lookup(rows, LOOKUP, DEFINITION)
+
+
+def test_a_lookup_without_a_column_is_refused(spark: SparkSession) -> None:
+    with pytest.raises(SourceCorrupt, match="lookup rates: the source has no column known_at; it"):
+        typed_lookup(side(spark).drop("known_at"), LOOKUP, DEFINITION)
 
 
 def test_the_ceiling_stops_with_the_reasons() -> None:

@@ -84,7 +84,7 @@ def publish_scores(
 def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Three nights published; the fourth has features only."""
     home = Home.of(tmp_path_factory.mktemp("report") / "home")
-    context = Context.open(toy_definition(rows()), home, spark, "1")
+    context = Context.open(toy_definition(rows()), home, spark)
     prepare(context, DAYS, lambda _: None)
     for day in DAYS[:3]:
         publish_scores(context, day, why="<script>alert(1)</script>")
@@ -96,7 +96,7 @@ def context(published: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A copy of that home."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copytree(published.home.root, tmp_path / "home")
-    return Context.open(published.definition, Home.of(tmp_path / "home"), published.spark, "1")
+    return Context.open(published.definition, Home.of(tmp_path / "home"), published.spark)
 
 
 def text_of(page: str) -> str:

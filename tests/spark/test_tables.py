@@ -84,6 +84,20 @@ def test_a_commit_whose_lineage_row_a_crash_lost_is_mended_from_the_log(
     assert Warehouse(spark, home, "toy").read(LINEAGE).count() == 1
 
 
+def test_a_lost_lineage_row_is_mended_by_one_look_at_many_tables_too(
+    warehouse: Warehouse, spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in ("events", "tiles"):
+        warehouse.replace_days(table, frame(spark, (D1, 1)), {D1: INPUTS})
+    monkeypatch.setattr(Warehouse, "append", lambda *_, **__: None)
+    warehouse.replace_days("tiles", frame(spark, (D1, 2)), {D1: INPUTS})
+    monkeypatch.undo()
+    fresh = Warehouse(spark, home, "toy")
+    with fresh.held():
+        assert fresh.pins("events", [D1]) == [("2026-01-01", "2026-01-01", 0)]
+        assert fresh.pins("tiles", [D1]) == [("2026-01-01", "2026-01-01", 1)]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), None, -0.1, 1.1, float("inf")])
 def test_a_score_that_is_no_probability_is_refused_by_the_table(
     warehouse: Warehouse, bad: float | None

@@ -65,7 +65,7 @@ def first(
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         home = Home.of(tmp_path_factory.mktemp("first") / "home")
-        context = Context.open(lenient(), home, spark, "1")
+        context = Context.open(lenient(), home, spark)
         lines: list[str] = []
         result = train(context, FIRST, LAST, EVAL_TO, on_progress=lines.append, who="ann")
     return context, result, lines
@@ -84,7 +84,7 @@ def again(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copytree(first[0].home.root, tmp_path / "copy")
     home = Home.of(tmp_path / "copy")
-    return lambda definition: Context.open(definition, home, first[0].spark, "1")
+    return lambda definition: Context.open(definition, home, first[0].spark)
 
 
 def run(context: Context, **options: Any) -> TrainResult:
@@ -233,7 +233,7 @@ def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
 def test_a_request_that_cannot_work_is_refused_before_any_work(
     spark: SparkSession, home: Home, options: dict[str, Any], message: str
 ) -> None:
-    context = Context.open(lenient(), home, spark, "1")
+    context = Context.open(lenient(), home, spark)
     request = {"first": FIRST, "last": LAST, "eval_to": EVAL_TO, **options}
     with pytest.raises(UsageError, match=message):
         train(context, on_progress=lambda _: None, **request)

@@ -44,7 +44,7 @@ def context(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Co
     """Six prepared days; the home's name needs decoding."""
     home = Home.of(tmp_path_factory.mktemp("a home") / "50% é")
     definition = toy_definition(rows(), gate=Gate(segments=("item",)))
-    made = Context.open(definition, home, spark, "1")
+    made = Context.open(definition, home, spark)
     lines: list[str] = []
     prepared = prepare(made, DAYS[:6], lines.append)
     assert (prepared.written, prepared.rows) == (6, 6 * PER_DAY)
@@ -126,7 +126,7 @@ def test_the_same_days_are_the_same_set_and_it_is_not_written_again(
 def test_rows_are_shuffled_the_same_way_wherever_they_are_written(
     context: Context, frozen: TrainingSet
 ) -> None:
-    other = Context.open(replace(context.definition, gate=Gate()), context.home, context.spark, "1")
+    other = Context.open(replace(context.definition, gate=Gate()), context.home, context.spark)
     twin = freeze(other, TRAIN, LATER)
     assert twin.id != frozen.id  # no segments, so other columns
     order = column(frozen, "train", "k_user_item")
@@ -167,7 +167,7 @@ def test_a_label_that_teaches_nothing_is_told(
 ) -> None:
     label = Label(name="clicked", expression=expression, known="click")
     changed = replace(context.definition, label=label)
-    one_class = Context.open(changed, context.home, context.spark, "1")
+    one_class = Context.open(changed, context.home, context.spark)
     with pytest.raises(NightscoreError, match=message):
         freeze(one_class, TRAIN, LATER)
 
@@ -182,6 +182,6 @@ def test_file_urls_become_paths_and_other_urls_stay() -> None:
 def test_a_replaced_day_makes_another_set(context: Context, frozen: TrainingSet) -> None:
     repriced = [replace(r, price=9.0) if r.day == 2 else r for r in rows()]
     definition = toy_definition(repriced, gate=Gate(segments=("item",)))
-    corrected = Context.open(definition, context.home, context.spark, "1")
+    corrected = Context.open(definition, context.home, context.spark)
     prepare(corrected, DAYS[:6], lambda _: None)
     assert freeze(corrected, TRAIN, LATER).id != frozen.id
