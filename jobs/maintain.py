@@ -1,8 +1,7 @@
 """`maintain`: compaction, clean-up of runs nobody reads, and deletion of files nobody needs.
 
-Nothing here changes a published score or a pin. A training set is a copy of its own and is never
-touched, so a model can always be traced to the rows it learned from. Days that a backfill works on
-are left alone; a run that a night publishes at the very moment of its removal is noticed by
+Nothing here changes a published score or a pin; models and training sets are for
+`jobs.maintain_models`. Days that a backfill works on are left alone; a run that a night publishes at the very moment of its removal is noticed by
 `jobs.publish`, which says so.
 """
 

@@ -11,6 +11,7 @@ from feature_store.definition import Definition
 from feature_store.errors import UsageError
 from jobs import cli, cli_train, recipe
 from jobs.recipe import model_config, recipe_of, train_config
+from jobs.version import REVISIONS
 from models.compiler import Compiler
 from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid
@@ -104,7 +105,7 @@ def test_the_key_changes_with_everything_that_decides_the_model(
     with monkeypatch.context() as patch:
         patch.setattr(recipe, "find_compiler", lambda: Compiler(path="/usr/bin/g++"))
         keys |= {key(compiled=True), key(compiled=True, precision="bf16")}
-    monkeypatch.setattr(recipe, "code_version", lambda: "9.9")
+    monkeypatch.setitem(REVISIONS, "models", 99)
     assert len(keys | {key()}) == 8
 
 
