@@ -14,9 +14,10 @@ DOC = """
 
 For each pipeline: small files are compacted, runs that were scored and never published are
 removed, and files that no table needs any more are deleted once the retention (7 days) is over:
-until then an older version of a table can still be read, and no longer. Models that nothing uses any
-more go too, with the training sets that only they learned from (`docs/models.md`). Runs of days
-that a claim holds, as a backfill's do, are left alone. Runs at noon, when nights are over. With **dry_run** it says what it would do.
+until then an older version of a table can still be read, and no longer. Models that nothing uses
+any more go too, with the training sets that only they learned from (`docs/models.md`). Runs of days
+that a claim holds, as a backfill's do, are left alone. Runs at noon, when nights are over. With
+**dry_run** it says what it would do.
 """
 
 with DAG(

@@ -28,6 +28,9 @@ _CONFLICTS = (
     "DELTA_CONSTRAINT_ALREADY_EXISTS",
     "DELTA_PATH_EXISTS",
     "DELTA_METADATA_CHANGED",
+    # What another driver's table looks like between its folder and its first commit.
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
     "DELTA_PROTOCOL_CHANGED",
 )
 _CONSTRAINT = re.compile(r"CHECK constraint (\S+) (.*?) violated by row.*", re.S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from feature_store.home import Home
+
+_TRIES = 6
 
 Key = tuple[str, date, str]
 """Table, day, run id (empty where a day has one content only)."""
@@ -225,14 +228,23 @@ class Warehouse:
             )
 
     def _create(self, table: str, frame: DataFrame, partition_by: Sequence[str]) -> None:
-        with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{table}"):
-            (
-                DeltaTable.createIfNotExists(self.spark)
-                .location(self.location(table))
-                .addColumns(frame.schema)
-                .partitionedBy(*partition_by)
-                .execute()
-            )
+        """Make an empty table, or find that another driver made it."""
+        for attempt in range(_TRIES):
+            with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{table}"):
+                (
+                    DeltaTable.createIfNotExists(self.spark)
+                    .location(self.location(table))
+                    .addColumns(frame.schema)
+                    .partitionedBy(*partition_by)
+                    .execute()
+                )
+            if self.version(table) is not None:
+                return
+            # Another driver is just making it: its folder is there, its first commit is not.
+            time.sleep(0.1 * 2**attempt)
+        raise WriteConflict(
+            f"{self.pipeline}.{table}: other drivers kept making it, and it is not there. Run again"
+        )
 
     def _create_scores(self, frame: DataFrame) -> None:
         """Make the scores table with its constraint, which also stops NaN and null."""

@@ -1,8 +1,8 @@
 """`maintain`: compaction, clean-up of runs nobody reads, and deletion of files nobody needs.
 
 Nothing here changes a published score or a pin; models and training sets are for
-`jobs.maintain_models`. Days that a backfill works on are left alone; a run that a night publishes at the very moment of its removal is noticed by
-`jobs.publish`, which says so.
+`jobs.maintain_models`. Days that a backfill works on are left alone; a run that a night publishes
+at the very moment of its removal is noticed by `jobs.publish`, which says so.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,29 +57,50 @@ def champion_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
     from jobs.context import Context
     from jobs.train import train
 
-    days = toy_days(8)
-    home = Home.of(tmp_path_factory.mktemp("champion") / "home")
-    context = Context.open(clicky_definition(), home, spark)
-    train(context, days[0], days[4], days[7], on_progress=lambda _: None, who="tests")
-    return home
+    def build(home: Home) -> None:
+        days = toy_days(8)
+        context = Context.open(clicky_definition(), home, spark)
+        train(context, days[0], days[4], days[7], on_progress=lambda _: None, who="tests")
+
+    return _made_once(tmp_path_factory, "champion", build)
 
 
 @pytest.fixture(scope="session")
-def published_home(spark: SparkSession, champion_home: Home) -> Home:
+def published_home(
+    spark: SparkSession, champion_home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> Home:
     """That home with its eight days published by one backfill; not to be written to."""
     from jobs import model_registry
     from jobs.backfill import Backfill, Options
     from jobs.context import Context
     from jobs.plan import PlanRequest, make_plan
 
-    home = Home.of(champion_home.root + "-published")
-    shutil.copytree(champion_home.root, home.root)
-    context = Context.open(clicky_definition(), home, spark)
-    champion = model_registry.champion(home, "toy")
-    request = PlanRequest(days=tuple(toy_days(8)), model=champion, who="tests", why="fixture")
-    plan = make_plan(context, request)
-    Backfill(context, plan, Options(), lambda *_: None, lambda _: None).run()
-    return home
+    def build(home: Home) -> None:
+        shutil.copytree(champion_home.root, home.root)
+        context = Context.open(clicky_definition(), home, spark)
+        champion = model_registry.champion(home, "toy")
+        request = PlanRequest(days=tuple(toy_days(8)), model=champion, who="tests", why="fixture")
+        plan = make_plan(context, request)
+        Backfill(context, plan, Options(), lambda *_: None, lambda _: None).run()
+
+    return _made_once(tmp_path_factory, "published", build)
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Home], None]) -> Home:
+    """Return a home that one of the processes that run the tests builds, and all of them use."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    place = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            draft = shared / f"{name}.draft"
+            shutil.rmtree(draft, ignore_errors=True)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+                build(Home.of(draft))
+            draft.rename(place)
+    return Home.of(place)
 
 
 @pytest.fixture

@@ -106,7 +106,11 @@ def test_two_nights_of_one_day_at_once_give_one_publication(
     for process in pair:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    printed = [process.communicate("go\n", timeout=300)[0] for process in pair]
+    for process in pair:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    printed = [process.communicate(timeout=300)[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     context, rows = state(home, spark)
     (publication,) = history(context)
@@ -126,10 +130,9 @@ def test_a_full_disk_is_one_clear_message_and_publishes_nothing(
         pytest.skip("only root may mount a small disk to fill")
     try:
         shutil.copytree(champion_home.root, home.root, dirs_exist_ok=True)
-        with Path(home.root, "ballast").open("wb") as ballast, suppress(OSError):
+        with Path(home.root, "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
             while True:
                 ballast.write(b"\0" * 4096)
-                ballast.flush()
         context = Context.open(clicky_definition(), home, spark)
         frame = context.warehouse.read("features")
         with pytest.raises(WriteFailed, match="no space left on device"):
