@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -110,12 +110,11 @@ def ingest_night(context: Context, day: date) -> list[StepResult]:
     windows would never see an outcome that training sees. Days of the history that were never
     ingested are not fetched here; a window that lacks them is refused where it is read.
     """
-    window = [d for d in days_to_ingest(context, [day]) if d != day]
-    there = [d for d in window if context.warehouse.commit(EVENTS, d) is not None]
+    window = [d for d in _ingested(context, days_to_ingest(context, [day])) if d != day]
     results = []
-    if there:
+    if window:
         try:
-            results = ingest_events(context, there)
+            results = ingest_events(context, window)
         except TooManyBadRows as error:
             # A bad second delivery is no reason to score nothing: the first one is still there.
             log.warning("step=ingest ds=%s: %s The day's earlier events are used", day, error)
@@ -125,10 +124,14 @@ def ingest_night(context: Context, day: date) -> list[StepResult]:
 def features_of_night(context: Context, day: date, *, force: bool) -> StepResult:
     """Bring tiles and features of a day up to date, from the events that are there."""
     if context.definition.histories:
-        wanted = days_to_ingest(context, [day])
-        there = [d for d in wanted if context.warehouse.commit(EVENTS, d) is not None]
-        build_day_tiles(context, there)
+        build_day_tiles(context, _ingested(context, days_to_ingest(context, [day])))
     return build_day_features(context, [day], force=force)
+
+
+def _ingested(context: Context, days: Sequence[date]) -> list[date]:
+    """Return the days that have events, from one look at the table."""
+    commits = context.warehouse.commits(EVENTS)
+    return [day for day in days if (EVENTS, day, "") in commits]
 
 
 def score_night(context: Context, request: NightRequest, watch: Stopwatch) -> NightResult:
