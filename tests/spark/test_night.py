@@ -69,7 +69,7 @@ def toy_rows() -> list[Row]:
 def dirty_rows() -> list[Row]:
     """What the source holds besides, of tonight."""
     return [
-        Row(day=9, user="u0", item="i0", price=0.0, clicked=False),  # key twice
+        Row(day=9, user="u0", item="i0", price=0.5, click_known=20.0),  # key twice
         Row(day=9, user="bad", item="i0", price=-1.0),  # below the minimum
         Row(day=9, user="nan", item="i0", price=float("nan")),
         Row(day=9, user="late", item="i0", planned=2.0),  # not known before the cut-off
