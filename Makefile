@@ -60,7 +60,8 @@ doctor: $(JOBS_ENV) ## Say whether this machine has all that is needed
 .PHONY: .venv-airflow
 .venv-airflow: $(AIRFLOW_ENV) ## Make Airflow's environment
 
-$(JOBS_ENV): infra/locks/jobs.lock infra/locks/jars.lock infra/env.sh infra/setup_jars.py setup.py
+$(JOBS_ENV): infra/locks/jobs.lock infra/locks/jars.lock infra/env.sh infra/setup_jars.py infra/setup_archive.py \
+             setup.py
 	@infra/env.sh jobs
 
 # uv comes from the jobs' environment, so that one is made first.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow.sdk import Param
 
 # `$` also matches before a last line break; what this says holds in Python and in a browser alike.
@@ -33,6 +35,11 @@ def model_version(description: str) -> Param:
 def zoo_model(description: str) -> Param:
     """A model to train; none is the definition's own."""
     return Param(None, description, type=["null", "string"], pattern=ZOO_MODEL)
+
+
+def choice(values: Sequence[str], description: str) -> Param:
+    """One of some words, or none."""
+    return Param(None, description, type=["null", "string"], enum=[None, *values])
 
 
 def flag(description: str, *, default: bool = False) -> Param:

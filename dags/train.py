@@ -87,7 +87,9 @@ def train(pipeline: Pipeline) -> DAG:
             "first": _forms.day("First day to learn from, instead.", optional=True),
             "last": _forms.day("Last day to learn from, instead.", optional=True),
             "judged": _forms.day("Last day to judge it on, instead.", optional=True),
+            "precision": _forms.choice(("f32", "bf16"), "Weights' precision; empty: as defined."),
             "promote": _forms.flag("Make it champion if the gate lets it.", default=True),
+            "force": _forms.flag("Train again, though a version was made of the same."),
         },
     ) as dag:
         days = "span(params, logical_date | default, triggering_asset_events | default)"
@@ -99,6 +101,8 @@ def train(pipeline: Pipeline) -> DAG:
             f"--to={{{{ {days}.last }}}}",
             f"--eval-to={{{{ {days}.judged }}}}",
             "{{ '--model=' ~ params.model if params.model else '' }}",
+            "{{ '--precision=' ~ params.precision if params.precision else '' }}",
+            "{{ '--force' if params.force else '' }}",
             "{{ '--promote' if params.promote else '--no-promote' }}",
             "--json",
             outlets=[Asset(pipeline.asset("models"))],

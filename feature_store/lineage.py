@@ -1,7 +1,7 @@
 """One row per table and day: what was written, from what, at what cost.
 
-The rows are derived: everything in them is also in the metadata of the data commit, so a crash
-between the two is mended by reading the Delta log.
+The rows are derived: everything in them but the cost is also in the metadata of the data commit, so
+those that a crash kept from being written are mended by reading the Delta log.
 """
 
 from __future__ import annotations

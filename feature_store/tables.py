@@ -44,6 +44,8 @@ class Warehouse:
     """Versions whose commits are known, from lineage or from the log itself."""
     _looked: dict[str, int] = field(default_factory=dict)
     """The newest version when this process last looked at the log."""
+    _unsaved: list[DayCommit] = field(default_factory=list)
+    """Commits that the lineage table has no row of yet."""
     _is_loaded: bool = False
     _is_held: bool = False
 
@@ -79,7 +81,7 @@ class Warehouse:
     def commits(self, table: str) -> dict[Key, DayCommit]:
         """Return the last commit of every day of a table, as of now.
 
-        Commits whose lineage row a crash lost are read from the table's log, and the row mended.
+        Commits that have no row in the lineage table are read from the table's log.
         """
         if not self._is_held or table not in self._looked:
             self._catch_up(table)
@@ -156,6 +158,17 @@ class Warehouse:
         seconds, core_seconds = meter.read()
         self._catch_up(table, token, seconds / len(days), core_seconds / len(days))
         return {day: self._days[table][table, day, keys[day]] for day in days}
+
+    def save_lineage(self) -> None:
+        """Write down what every commit seen since the last call was made of, and its cost.
+
+        Once for many commits: it is a commit of its own. What a crash keeps from being written
+        down here is in the logs of the tables, and is read there; only its cost is lost.
+        """
+        if self._unsaved:
+            rows = self.spark.createDataFrame([c.as_row() for c in self._unsaved], SCHEMA)
+            self.append(LINEAGE, rows.coalesce(1))
+            self._unsaved.clear()
 
     def append(self, table: str, frame: DataFrame, partition_by: Sequence[str] = ()) -> None:
         """Append rows to a table in one commit; the table is made if there is none."""
@@ -278,9 +291,7 @@ class Warehouse:
         if versions:
             self._looked[table] = max(versions)
         self._remember(commits)
-        if commits:
-            rows = self.spark.createDataFrame([c.as_row() for c in commits], SCHEMA)
-            self.append(LINEAGE, rows.coalesce(1))
+        self._unsaved += commits
 
     def _load_lineage(self) -> None:
         self._is_loaded = True
@@ -295,7 +306,9 @@ class Warehouse:
             key = (commit.table, commit.ds, commit.run_id)
             days = self._days.setdefault(commit.table, {})
             known = days.get(key)
-            if known is None or commit.version >= known.version:
+            # Two processes may both have written a commit down; only its own knew the cost.
+            newer = (commit.version, commit.seconds)
+            if known is None or newer >= (known.version, known.seconds):
                 days[key] = commit
             self._seen.setdefault(commit.table, set()).add(commit.version)
 

@@ -95,7 +95,7 @@ from jobs.spark import local_conf
 
 conf = local_conf(is_quick=True)
 master = conf.pop("spark.master")
-conf.pop("spark.jars")
+conf.pop("spark.jars", None)
 print(master if sys.argv[1] == "master" else json.dumps({"conf": conf}))
 PYTHON
 }

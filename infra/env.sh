@@ -82,6 +82,7 @@ setup_jobs() {
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
     --editable .
   .venv/bin/python infra/setup_jars.py
+  .venv/bin/python infra/setup_archive.py
 }
 
 setup_airflow() {

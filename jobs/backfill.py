@@ -114,6 +114,7 @@ class Backfill:
         needed = self._prepared(self._still_needed(days))
         for chunk in chunks(needed, self.options.chunk_days):
             self._try(chunk, fences)
+            self.context.warehouse.save_lineage()
 
     def _still_needed(self, days: Sequence[date]) -> list[date]:
         if self.plan.request.force:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store import definitions
+from feature_store.errors import WriteConflict, WriteFailed
 from feature_store.home import Home
 from jobs.config import check_day, parse_ds
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.cli_progress import Progress
     from jobs.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def who() -> str:
@@ -62,11 +66,21 @@ def open_context(
             session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
             spark = stack.enter_context(session)
             _interrupt_plainly()
+        context = Context.open(definition, Home.from_env(), spark)
         try:
-            yield Context.open(definition, Home.from_env(), spark)
+            yield context
+            _save_lineage(context)
         except KeyboardInterrupt:
             spark.sparkContext.setLogLevel("OFF")  # tasks that lose their session log pages
             raise
+
+
+def _save_lineage(context: Context) -> None:
+    """Write the lineage down; what was asked for is done by now, and does not fail of it."""
+    try:
+        context.warehouse.save_lineage()
+    except (WriteConflict, WriteFailed) as error:
+        log.warning("%s. The costs of this run are lost; no data is", error)
 
 
 def _interrupt_plainly() -> None:

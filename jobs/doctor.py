@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feature_store.home import Home
-from jobs import jars, java
+from jobs import class_archive, jars, java
 from models.compiler import COST_WITHOUT, find_compiler
 
 Status = Literal["ok", "warn", "fail"]
@@ -75,7 +75,8 @@ def checks() -> list[CheckResult]:
     groups: list[Callable[[], Iterable[CheckResult]]] = [
         lambda: [check_python()],
         lambda: check_packages(JOBS_LOCK),
-        lambda: [check_java(), check_jars(), check_compiler(), check_cpu(), check_memory()],
+        lambda: [check_java(), check_jars(), check_class_archive()],
+        lambda: [check_compiler(), check_cpu(), check_memory()],
         lambda: check_home(Home.from_env()),
         lambda: [check_airflow(AIRFLOW_ENV)],
     ]
@@ -164,6 +165,23 @@ def check_jars(lock: Path = jars.LOCK, target: Path | None = None) -> CheckResul
         return CheckResult(name="delta jars", status="fail", found=found, remedy=remedy)
     found = ", ".join(f"{jar.artifact} {jar.version}" for jar in locked)
     return CheckResult(name="delta jars", status="ok", found=found)
+
+
+def check_class_archive() -> CheckResult:
+    """Without the archive, or with one of other jars, Spark starts and warms up more slowly."""
+    try:
+        path = class_archive.archive_path(java.find_java())
+    except java.JavaNotFound:
+        return CheckResult(name="class archive", status="warn", found="no Java to have one of")
+    if path.is_file():
+        found = f"{path.stat().st_size / 1e6:.0f} MB in {path.parent}"
+        return CheckResult(name="class archive", status="ok", found=found)
+    return CheckResult(
+        name="class archive",
+        status="warn",
+        found="none for this Java and these jars: Spark takes some seconds more",
+        remedy=".venv/bin/python infra/setup_archive.py",
+    )
 
 
 def check_compiler() -> CheckResult:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.class_archive import archive_options, class_path
 from jobs.config import setting
 from jobs.java import find_java
 
@@ -69,9 +70,13 @@ def local_conf(*, is_quick: bool = False) -> dict[str, str]:
     master = os.environ.get("NIGHTSCORE_MASTER") or f"local[{cores},4]"
     conf = {
         "spark.master": master,
-        "spark.jars": ",".join(str(path) for path in jar_paths()),
+        "spark.driver.extraClassPath": class_path(),
         "spark.driver.extraJavaOptions": " ".join(
-            [f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}", *([QUICK_JAVA] * is_quick)]
+            [
+                f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+                *archive_options(find_java()),
+                *([QUICK_JAVA] * is_quick),
+            ]
         ),
         "spark.sql.shuffle.partitions": str(2 * cores),
         **LOCAL_SETTINGS,
@@ -79,6 +84,8 @@ def local_conf(*, is_quick: bool = False) -> dict[str, str]:
     if master.startswith("local"):
         # Elsewhere executors must find the driver by its own address.
         conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    else:
+        conf["spark.jars"] = ",".join(str(path) for path in jar_paths())
     memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY")
     return {**conf, "spark.driver.memory": memory} if memory else conf
 

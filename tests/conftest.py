@@ -33,6 +33,10 @@ def spark() -> Iterator[SparkSession]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIGHTSCORE_CORES", "2")
         session = start_spark("nightscore-tests", is_quick=True)
+    # To write and compile code for every few rows was a third of the tests' time. The tests that
+    # start a process of their own, the slow ones and the benchmarks run with it.
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     yield session
     session.stop()
 

@@ -67,31 +67,43 @@ def test_missing_days_are_named_with_the_next_step(warehouse: Warehouse) -> None
         warehouse.pins("events", [D1, D3])
 
 
-def test_a_commit_whose_lineage_row_a_crash_lost_is_mended_from_the_log(
-    warehouse: Warehouse, spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
+def test_a_commit_that_a_crash_kept_out_of_the_lineage_is_read_from_the_log(
+    warehouse: Warehouse, spark: SparkSession, home: Home
 ) -> None:
-    def crash(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    warehouse.replace_days("events", frame(spark, (D1, 1), (D1, 2)), {D1: INPUTS})
 
-    monkeypatch.setattr(Warehouse, "append", crash)
-    with pytest.raises(KeyboardInterrupt):
-        warehouse.replace_days("events", frame(spark, (D1, 1), (D1, 2)), {D1: INPUTS})
-    monkeypatch.undo()
-
-    commit = Warehouse(spark, home, "toy").commit("events", D1)
+    other = Warehouse(spark, home, "toy")
+    commit = other.commit("events", D1)
     assert commit is not None
     assert (commit.version, commit.rows, commit.inputs) == (0, 2, INPUTS)
+    other.save_lineage()
     assert Warehouse(spark, home, "toy").read(LINEAGE).count() == 1
 
 
-def test_a_lost_lineage_row_is_mended_by_one_look_at_many_tables_too(
-    warehouse: Warehouse, spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
+def test_lineage_is_one_commit_for_many_writes_and_keeps_what_they_cost(
+    warehouse: Warehouse, spark: SparkSession, home: Home
 ) -> None:
     for table in ("events", "tiles"):
         warehouse.replace_days(table, frame(spark, (D1, 1)), {D1: INPUTS})
-    monkeypatch.setattr(Warehouse, "append", lambda *_, **__: None)
+    bystander = Warehouse(spark, home, "toy")
+    assert bystander.commit("tiles", D1) is not None
+    warehouse.save_lineage()
+    # Who only saw the commit writes it down too, and does not know what it cost.
+    bystander.save_lineage()
+    bystander.save_lineage()
+    assert warehouse.version(LINEAGE) == 1
+    fresh = Warehouse(spark, home, "toy").commit("tiles", D1)
+    assert fresh is not None
+    assert fresh.seconds > 0
+
+
+def test_what_is_not_in_the_lineage_is_found_by_one_look_at_many_tables_too(
+    warehouse: Warehouse, spark: SparkSession, home: Home
+) -> None:
+    for table in ("events", "tiles"):
+        warehouse.replace_days(table, frame(spark, (D1, 1)), {D1: INPUTS})
+    warehouse.save_lineage()
     warehouse.replace_days("tiles", frame(spark, (D1, 2)), {D1: INPUTS})
-    monkeypatch.undo()
     fresh = Warehouse(spark, home, "toy")
     with fresh.held():
         assert fresh.pins("events", [D1]) == [("2026-01-01", "2026-01-01", 0)]

@@ -29,7 +29,17 @@ def test_this_environment_passes_and_answers_for_every_required_package() -> Non
     assert [r for r in results if r.status == "fail"] == []
     names = [r.name for r in results]
     assert set(doctor.REQUIRED) < set(names)
-    expected = {"python", "java", "delta jars", "c++ compiler", "cpu", "memory", "home", "airflow"}
+    expected = {
+        "python",
+        "java",
+        "delta jars",
+        "class archive",
+        "c++ compiler",
+        "cpu",
+        "memory",
+        "home",
+        "airflow",
+    }
     assert expected < set(names)
     assert len(names) == len(set(names))
 

@@ -309,6 +309,7 @@ def _refusal(dag: Any, conf: dict[str, Any]) -> str:
         ("train_flights", {"model": "Evil-Model"}),
         ("train_flights", {"train_days": 0}),
         ("train_flights", {"first": "2013"}),
+        ("train_flights", {"precision": "f16"}),
         ("maintenance", {"dry_run": "no"}),
     ],
 )
@@ -364,13 +365,15 @@ def test_training_is_judged_on_the_days_before_the_run(
 def test_the_form_of_training_wins_over_its_schedule(render: Callable[..., list[str]]) -> None:
     params = {
         "model": "dcnv2", "first": "2013-01-01", "last": "2013-09-30", "judged": "2013-12-31",
-        "train_days": 273, "judge_days": 28, "promote": False,
+        "train_days": 273, "judge_days": 28, "promote": False, "precision": "bf16", "force": True,
     }  # fmt: skip
     assert render("train_flights", "train", params=params)[2:] == [
         "--from=2013-01-01",
         "--to=2013-09-30",
         "--eval-to=2013-12-31",
         "--model=dcnv2",
+        "--precision=bf16",
+        "--force",
         "--no-promote",
         "--json",
     ]
