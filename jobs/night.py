@@ -19,7 +19,7 @@ from jobs.ledger import current, history
 from jobs.prepare import days_to_ingest
 from jobs.publish import StagedRun, has_scores, publish
 from jobs.quality import check_features, check_scores, require_passed
-from jobs.score import plan_run, score_days
+from jobs.score import load_model_early, plan_run, score_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -86,19 +86,24 @@ def run_night(context: Context, request: NightRequest, on_step: OnStep) -> Night
     """
     watch = Stopwatch(on_step)
     load_early()
-    prepare_night(context, request.ds, watch, force=request.force)
+    prepare_night(context, request.ds, watch, force=request.force, model=request.model)
     return score_night(context, request, watch)
 
 
-def prepare_night(context: Context, day: date, watch: Stopwatch, *, force: bool) -> None:
+def prepare_night(
+    context: Context, day: date, watch: Stopwatch, *, force: bool, model: ModelRef | None = None
+) -> None:
     """Bring events, tiles and features of a day up to date.
 
     `force` builds the features again, but neither events nor tiles: those are what later days were
-    made of, and writing them anew would make every one of those days stale.
+    made of, and writing them anew would make every one of those days stale. With a `model`, a
+    worker loads it meanwhile if there is something new to score.
     """
     log.info("night=prepare pipeline=%s ds=%s", context.definition.name, day)
     with watch.step("ingest"):
-        ingest_night(context, day)
+        is_new = any(result.written for result in ingest_night(context, day))
+    if model is not None and (is_new or force):
+        load_model_early(context, model)
     with watch.step("features"):
         features_of_night(context, day, force=force)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -50,6 +51,23 @@ class ScoringRun:
     run_id: str
     inputs: Inputs
     model: ModelRef
+
+
+def load_model_early(context: Context, model: ModelRef) -> None:
+    """Load a model in a worker beside whatever else goes on: torch and the model take seconds.
+
+    A worker that fails here fails again, and is told, where it is to score.
+    """
+    no_rows = context.spark.range(0, 1, 1, 1).where("id < 0")
+    loading = no_rows.mapInArrow(score_batches(model.path, model.digest), no_rows.schema)
+
+    def load() -> None:
+        try:
+            loading.collect()
+        except Exception as error:
+            log.info("step=score model=%s was not loaded early: %s", model.version, error)
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def plan_run(context: Context, day: date, model: ModelRef) -> ScoringRun:

@@ -15,7 +15,13 @@ pytestmark = pytest.mark.airflow
 
 
 @pytest.mark.parametrize(
-    "name", ["test_dags", "test_nights", "test_backfill_helper", "test_standalone"]
+    "name",
+    [
+        "test_dags",
+        "test_nights",
+        "test_backfill_helper",
+        pytest.param("test_standalone", marks=pytest.mark.slow),
+    ],
 )
 def test_in_airflows_own_environment(name: str) -> None:
     if not PYTHON.exists():

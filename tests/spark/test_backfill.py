@@ -22,6 +22,7 @@ from jobs.ledger import Publication, current, history, insert, scores_latest
 from jobs.maintain import Retention, _remove, maintain
 from jobs.night import NightRequest, run_night
 from jobs.plan import Plan, PlanRequest, make_plan, record_plan
+from jobs.prepare import prepare
 from jobs.publish import rollback
 from jobs.quality import check_features
 from jobs.score import plan_run, score_days
@@ -139,12 +140,12 @@ def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
     context = open_published()
     before, rows = current(context), scores(context)
     monkeypatch.setitem(REVISIONS, EVENTS, REVISIONS[EVENTS] + 1)
-    outcomes = backfill(context, plan(context))
+    outcomes = backfill(context, plan(context, DAYS[:2]))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
-    assert all(current(context)[day].run_id != before[day].run_id for day in DAYS)
+    assert all(current(context)[day].run_id != before[day].run_id for day in DAYS[:2])
     assert context.warehouse.commit(EVENTS, DAYS[0]).inputs.code == revision(EVENTS)  # type: ignore[union-attr]
     assert scores(context) == rows, "nothing was really changed"
-    assert statuses(plan(context)) == ["fresh"] * 8
+    assert statuses(plan(context)) == ["fresh"] * 2 + ["stale"] * 6
 
 
 def test_days_whose_source_was_archived_are_scored_from_their_events(
@@ -152,7 +153,7 @@ def test_days_whose_source_was_archived_are_scored_from_their_events(
 ) -> None:
     rows = scores(open_published())
     archived = open_published(clicky_definition([r for r in clicky_rows() if r.day >= 6]))
-    outcomes = backfill(archived, plan(archived, force=True))
+    outcomes = backfill(archived, plan(archived, DAYS[5:7], force=True))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert scores(archived) == rows
 
@@ -229,9 +230,8 @@ def test_a_released_or_expired_claim_is_free(open_toy: OpenToy) -> None:
     assert context.warehouse.read(CLAIMS).count() == 2
 
 
-def test_an_overtaken_backfill_says_who_won(open_toy: OpenToy) -> None:
-    context = open_toy()
-    backfill(context, plan(context, DAYS[:1]))
+def test_an_overtaken_backfill_says_who_won(open_published: OpenToy) -> None:
+    context = open_published()
     newer = dataclasses.replace(model_registry.champion(context.home, "toy"), version=7)
     request = NightRequest(ds=DAYS[0], model=newer, who="carol", why="new model", force=True)
     run_night(context, request, lambda *_: None)
@@ -242,6 +242,7 @@ def test_an_overtaken_backfill_says_who_won(open_toy: OpenToy) -> None:
     assert outcomes[DAYS[0]].outcome == "published"
 
 
+@pytest.mark.slow
 def test_maintenance_removes_only_runs_nobody_can_read_and_rollback_still_works(
     open_toy: OpenToy,
 ) -> None:
@@ -339,7 +340,7 @@ def test_features_replaced_under_a_run_are_not_scored_unchecked(
         return results
 
     monkeypatch.setattr("jobs.backfill.check_features", check_and_be_overtaken)
-    outcomes = backfill(context, plan(context, DAYS[4:], force=True))
+    outcomes = backfill(context, plan(context, DAYS[6:], force=True))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert len(calls) == 2, "checked again after the features changed"
 
@@ -349,7 +350,7 @@ def test_a_night_takes_in_what_the_source_delivered_again_for_its_history(
 ) -> None:
     first = [dataclasses.replace(r, clicked=None) if r.day == 5 else r for r in clicky_rows(7)]
     context = open_toy(clicky_definition(first))
-    backfill(context, plan(context, DAYS[:6]))
+    prepare(context, DAYS[:6], lambda _: None)
 
     delivered_again = open_toy(clicky_definition(clicky_rows(7)))
     champion = model_registry.champion(context.home, "toy")
@@ -364,8 +365,8 @@ def test_days_that_all_fail_their_checks_end_as_failed(open_published: OpenToy) 
     never = Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.99)
     context = open_published(clicky_definition(checks=(never,)))
     before = current(context)
-    outcomes = backfill(context, plan(context, DAYS, force=True))
-    assert [outcomes[day].outcome for day in DAYS] == ["failed"] * 8
+    outcomes = backfill(context, plan(context, DAYS[5:], force=True), chunk_days=2)
+    assert [outcomes[day].outcome for day in DAYS[5:]] == ["failed"] * 3
     assert current(context) == before
 
 

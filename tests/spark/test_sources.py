@@ -54,6 +54,7 @@ def test_a_day_of_flights(spark: SparkSession) -> None:
 
 
 @needs_flights
+@pytest.mark.slow
 def test_the_year_of_flights_has_no_bad_row_and_365_days(spark: SparkSession) -> None:
     days = [date.fromordinal(date(2013, 1, 1).toordinal() + n) for n in range(365)]
     raw = NycFlights().read(spark, days)

@@ -350,8 +350,8 @@ def test_training_is_judged_on_the_days_before_the_run(
     render: Callable[..., list[str]], context: dict[str, Any], wanted: tuple[str, str]
 ) -> None:
     params = {
-        **dict.fromkeys(("model", "first", "last", "judged")),
-        "train_days": 273, "judge_days": 28, "promote": True,
+        **dict.fromkeys(("model", "first", "last", "judged", "precision")),
+        "train_days": 273, "judge_days": 28, "promote": True, "force": False,
     }  # fmt: skip
     arguments = render("train_flights", "train", params=params, **context)
     to, eval_to = wanted
@@ -395,7 +395,7 @@ def test_a_day_that_the_form_names_moves_those_before_it_along(
     render: Callable[..., list[str]], named: dict[str, str], wanted: tuple[str, str, str]
 ) -> None:
     params = {
-        **dict.fromkeys(("model", "first", "last", "judged")),
+        **dict.fromkeys(("model", "first", "last", "judged", "precision")), "force": False,
         "train_days": 30, "judge_days": 28, "promote": True, **named,
     }  # fmt: skip
     arguments = render("train_flights", "train", params=params)

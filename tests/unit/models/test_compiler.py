@@ -74,6 +74,7 @@ def test_the_doctor_and_the_training_miss_a_compiler_for_the_same_reason(
 
 
 @NEEDS_COMPILER
+@pytest.mark.slow
 def test_the_compiler_that_cxx_names_compiles(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
