@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class DayCommit:
     inputs: Inputs
     committed_at: datetime
     """UTC."""
-    token: str = ""
+    token: str = field(default="", compare=False)
     """Identifies the write; not kept in the lineage table."""
 
     def as_row(self) -> tuple[object, ...]:
