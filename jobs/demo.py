@@ -186,7 +186,7 @@ def _versions(context: Context) -> dict[str, int | None]:
     from feature_store import schema
 
     names = (schema.EVENTS, schema.QUARANTINE, schema.TILES, schema.FEATURES, schema.SCORES,
-             schema.QUALITY, schema.LEDGER, schema.LINEAGE)  # fmt: skip
+             schema.QUALITY, schema.LEDGER)  # fmt: skip
     return {name: context.warehouse.version(name) for name in names}
 
 
