@@ -52,7 +52,7 @@ airflow: $(JOBS_ENV) $(AIRFLOW_ENV) ## Start Airflow on this machine with our DA
 
 .PHONY: doctor
 doctor: $(JOBS_ENV) ## Say whether this machine has all that is needed
-	.venv/bin/python -m jobs.doctor
+	.venv/bin/python -m jobs.machine.doctor
 
 .PHONY: .venv
 .venv: $(JOBS_ENV) ## Make the jobs' environment (PYTHON=path names a new one's interpreter)

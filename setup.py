@@ -11,7 +11,7 @@ setup(
     packages=find_packages(include=["feature_store*", "jobs*", "models*"]),
     package_data={
         "feature_store": ["py.typed"],
-        "jobs": ["py.typed", "templates/*", "log4j2.properties"],
+        "jobs": ["py.typed", "machine/log4j2.properties", "report/templates/*"],
         "models": ["py.typed"],
     },
     install_requires=[
@@ -42,5 +42,5 @@ setup(
             "torch>=2.11,<2.16",
         ],
     },
-    entry_points={"console_scripts": ["nightscore = jobs.cli:main"]},
+    entry_points={"console_scripts": ["nightscore = jobs.cli.app:main"]},
 )

@@ -46,7 +46,7 @@ settings() {
   export NIGHTSCORE_USER="${NIGHTSCORE_USER:-airflow}"
   export SPARK_HOME JAVA_HOME
   SPARK_HOME="$("$JOBS/bin/python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')"
-  JAVA_HOME="$("$JOBS/bin/python" -c 'from jobs.java import find_java; print(find_java().home)')"
+  JAVA_HOME="$("$JOBS/bin/python" -c 'from jobs.machine.java import find_java; print(find_java().home)')"
   # All three name the port: a UI, a base URL and a task API that disagree fail in odd ways.
   export AIRFLOW__API__PORT="$port"
   export AIRFLOW__API__BASE_URL="http://localhost:$port"
@@ -91,7 +91,7 @@ local_spark() {
 import json
 import sys
 
-from jobs.spark import local_conf
+from jobs.machine.spark import local_conf
 
 conf = local_conf(is_quick=True)
 master = conf.pop("spark.master")

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jobs.class_archive import archive_path, base_path, has_base
-from jobs.java import JavaNotFound, JavaRuntime, find_java
+from jobs.machine.class_archive import archive_path, base_path, has_base
+from jobs.machine.java import JavaNotFound, JavaRuntime, find_java
 
 TIMEOUT_SECONDS = 300
 
@@ -62,7 +62,7 @@ def load_classes(folder: Path) -> None:
     from delta.tables import DeltaTable
     from pyspark.sql import functions as F
 
-    from jobs.spark import start_spark
+    from jobs.machine.spark import start_spark
 
     spark = start_spark("nightscore set-up", is_quick=True)
     place = str(folder / "table")

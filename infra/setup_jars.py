@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from jobs.jars import LOCK, JarError, LockedJar, is_right, jars_dir, read_lock, sha256_of
-from jobs.java import JavaNotFound, find_java
+from jobs.machine.jars import LOCK, JarError, LockedJar, is_right, jars_dir, read_lock, sha256_of
+from jobs.machine.java import JavaNotFound, find_java
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 180

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from feature_store import definitions
 from feature_store.errors import NightscoreError, NoChampion
 from feature_store.home import Home
-from jobs.cli_errors import guarded
-from jobs.cli_logging import configure
-from jobs.cli_progress import Progress
-from jobs.cli_session import open_context, who
+from jobs.cli.errors import guarded
+from jobs.cli.logs import configure
+from jobs.cli.progress import Progress
+from jobs.cli.session import open_context, who
 
 if TYPE_CHECKING:
     from jobs.context import Context
-    from jobs.model_registry import ModelRef
-    from jobs.night import NightResult
+    from jobs.night.night import NightResult
+    from jobs.registry.model_registry import ModelRef
 
 PIPELINE = "flights"
 TRAIN_DAYS = (date(2013, 1, 1), date(2013, 9, 30))
@@ -90,7 +90,7 @@ def run_demo(days: Sequence[date]) -> None:
 
 def _champion(context: Context, timing: Timing) -> ModelRef:
     """Return the promoted model, trained now if there is none."""
-    from jobs import model_registry
+    from jobs.registry import model_registry
 
     try:
         found = model_registry.champion(context.home, PIPELINE)
@@ -101,7 +101,7 @@ def _champion(context: Context, timing: Timing) -> ModelRef:
 
 
 def _train(context: Context, timing: Timing) -> ModelRef:
-    from jobs.train import train
+    from jobs.training.train import train
 
     first, last = TRAIN_DAYS
     timing.progress.result(f"Training on {first} to {last}, judged on the days to {EVAL_TO}.")
@@ -119,7 +119,7 @@ def _train(context: Context, timing: Timing) -> ModelRef:
 
 def _prepare(context: Context, days: Sequence[date], timing: Timing) -> None:
     """Have the days before the nights, which their history windows read."""
-    from jobs.prepare import prepare
+    from jobs.night.prepare import prepare
 
     timing.progress.expect("prepare")
     prepared = prepare(context, days, timing.progress.note)
@@ -128,8 +128,8 @@ def _prepare(context: Context, days: Sequence[date], timing: Timing) -> None:
 
 def _run(context: Context, day: date, model: ModelRef, timing: Timing) -> Night:
     """Run one night as the nightly job does, report included."""
-    from jobs.night import NightRequest, run_night
-    from jobs.report import labelled_metrics, render_report
+    from jobs.night.night import NightRequest, run_night
+    from jobs.report.render import labelled_metrics, render_report
 
     begun = time.monotonic()
     timing.progress.expect(f"night of {day}")
@@ -166,7 +166,7 @@ def _run_again(context: Context, day: date, model: ModelRef, timing: Timing) -> 
     Raises:
         NightscoreError: a table has another version than before.
     """
-    from jobs.night import NightRequest, run_night
+    from jobs.night.night import NightRequest, run_night
 
     before, begun = _versions(context), time.monotonic()
     request = NightRequest(ds=day, model=model, who=who(), why="demo, once more")

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.cli_progress import Progress
+    from jobs.cli.progress import Progress
     from jobs.context import Context
-    from jobs.night import NightRequest
+    from jobs.night.night import NightRequest
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Receipt:
 
 def main(arguments: Sequence[str]) -> int:
     """Run what was submitted and return its exit code; an error is one message on stderr."""
-    from jobs.cli_logging import configure
+    from jobs.cli.logs import configure
 
     parser = argparse.ArgumentParser(prog="submit.py", add_help=False, allow_abbrev=False)
     parser.add_argument("--receipt", type=Path)
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _command(arguments: Sequence[str]) -> int:
-    from jobs.cli import app
+    from jobs.cli.app import app
 
     try:
         app(list(arguments), prog_name="nightscore")
@@ -138,15 +138,15 @@ def _stopped_at(command: Sequence[str], receipt: Receipt) -> str:
 
 def _night(options: argparse.Namespace, receipt: Receipt) -> None:
     from feature_store.home import Home
-    from jobs import model_registry
-    from jobs.cli_progress import Progress
-    from jobs.cli_session import open_context, pipeline_day, who
+    from jobs.cli.progress import Progress
+    from jobs.cli.session import open_context, pipeline_day, who
+    from jobs.registry import model_registry
 
     definition, day = pipeline_day(options.pipeline, options.ds)
     model = model_registry.get(Home.from_env(), options.pipeline, options.model)
     progress = Progress(STEPS)
     with open_context(definition, progress, f"night {day}") as context:
-        from jobs.night import NightRequest
+        from jobs.night.night import NightRequest
 
         request = NightRequest(
             ds=day, model=model, force=options.force, who=who(), why=options.reason
@@ -158,7 +158,7 @@ def _night(options: argparse.Namespace, receipt: Receipt) -> None:
 
 
 def _one_step(context: Context, request: NightRequest, receipt: Receipt, step: str) -> None:
-    from jobs.night_steps import STEPS as FUNCTIONS
+    from jobs.night.steps import STEPS as FUNCTIONS
 
     started = time.monotonic()
     note = FUNCTIONS[step](context, request)
@@ -169,8 +169,8 @@ def _one_step(context: Context, request: NightRequest, receipt: Receipt, step: s
 def _all_steps(
     context: Context, request: NightRequest, receipt: Receipt, progress: Progress
 ) -> None:
-    from jobs.night import run_night
-    from jobs.night_steps import why_train
+    from jobs.night.night import run_night
+    from jobs.night.steps import why_train
 
     def on_step(name: str, seconds: float) -> None:
         receipt.step(name, seconds, "done")
@@ -206,7 +206,7 @@ def _all_steps(
 
 
 def _report(context: Context, request: NightRequest, failure: str) -> str:
-    from jobs.report import render_report
+    from jobs.report.render import render_report
 
     return str(render_report(context, request.ds, failure=failure))
 

@@ -6,9 +6,9 @@ import dataclasses
 import json
 from typing import Any
 
-from models import dcnv2, finalmlp, fm, lr
 from models.errors import ConfigInvalid, UnknownModel
 from models.spec import ModelSpec
+from models.zoo import dcnv2, finalmlp, fm, lr
 
 MODELS: dict[str, ModelSpec] = {
     "lr": ModelSpec(

@@ -28,7 +28,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The shared Spark session: two cores, workers retried after a crash."""
-    from jobs.spark import start_spark
+    from jobs.machine.spark import start_spark
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIGHTSCORE_CORES", "2")
@@ -59,7 +59,7 @@ def shared_data() -> Path:
 def champion_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Eight days of features and a champion of the toy pipeline; not to be written to."""
     from jobs.context import Context
-    from jobs.train import train
+    from jobs.training.train import train
 
     def build(home: Home) -> None:
         days = toy_days(8)
@@ -74,10 +74,10 @@ def published_home(
     spark: SparkSession, champion_home: Home, tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
     """That home with its eight days published by one backfill; not to be written to."""
-    from jobs import model_registry
-    from jobs.backfill import Backfill, Options
+    from jobs.backfill.backfill import Backfill, Options
+    from jobs.backfill.plan import PlanRequest, make_plan
     from jobs.context import Context
-    from jobs.plan import PlanRequest, make_plan
+    from jobs.registry import model_registry
 
     def build(home: Home) -> None:
         shutil.copytree(champion_home.root, home.root)

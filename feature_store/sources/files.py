@@ -91,7 +91,7 @@ class DailyFiles:
         return rows.withColumn("ds", F.to_date(day_text))
 
     def _read_csv(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
-        from feature_store.quarantine import CORRUPT_RECORD
+        from feature_store.events.quarantine import CORRUPT_RECORD
 
         by_header: dict[tuple[str, ...], list[str]] = {}
         for path in paths:

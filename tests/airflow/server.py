@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.spark import QUICK_JAVA
+from jobs.machine.spark import QUICK_JAVA
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("dags", "feature_store", "infra", "jobs", "models")

@@ -46,7 +46,7 @@ class Nights:
 def nightscore(code: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line of a checkout on a home."""
     return subprocess.run(
-        [ROOT / ".venv" / "bin" / "python", "-m", "jobs.cli", *arguments],
+        [ROOT / ".venv" / "bin" / "python", "-m", "jobs.cli.app", *arguments],
         env=clean_environment(NIGHTSCORE_HOME=str(home), PYTHONPATH=str(code)),
         cwd=code, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -177,7 +177,7 @@ def scores(spark: SparkSession, home: Path, day: str) -> list[dict[str, object]]
     Without their run's id: that pins versions of tables, which count commits, and a backfill
     commits many days at once.
     """
-    from jobs.ledger import scores_latest
+    from jobs.night.ledger import scores_latest
 
     context = _context(spark, home)
     keys = context.definition.keys
@@ -188,7 +188,7 @@ def scores(spark: SparkSession, home: Path, day: str) -> list[dict[str, object]]
 
 def reasons(spark: SparkSession, home: Path, day: str) -> list[str]:
     """Return why a day was published, without the run of Airflow that is named after it."""
-    from jobs.ledger import history
+    from jobs.night.ledger import history
 
     published = history(_context(spark, home), [date.fromisoformat(day)])
     assert all("(Airflow " in publication.why for publication in published)

@@ -16,7 +16,8 @@ import pytest
 
 from feature_store.errors import CheckFailed, PartitionNotReady, SourceDayMissing
 from feature_store.home import Home
-from jobs import model_registry, submit
+from jobs import submit
+from jobs.registry import model_registry
 from tests.airflow.server import ROOT, clean_environment
 from tests.toy import clicky_definition, toy_days
 
@@ -36,10 +37,10 @@ def receipt(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake_night(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A night without Spark, which ends with `error` after the steps in `done`."""
-    import jobs.night
-    import jobs.night_steps
-    import jobs.report
-    from jobs import cli_session
+    import jobs.night.night
+    import jobs.night.steps
+    import jobs.report.render
+    from jobs.cli import session as cli_session
 
     plan: dict[str, Any] = {"done": ["ingest", "features"], "error": None, "failures": []}
 
@@ -62,9 +63,9 @@ def fake_night(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(cli_session, "open_context", open_context)
     monkeypatch.setattr(model_registry, "get", lambda *_: None)
-    monkeypatch.setattr(jobs.night, "run_night", run_night)
-    monkeypatch.setattr(jobs.report, "render_report", render_report)
-    monkeypatch.setattr(jobs.night_steps, "why_train", lambda *_: "PSI is .4")
+    monkeypatch.setattr(jobs.night.night, "run_night", run_night)
+    monkeypatch.setattr(jobs.report.render, "render_report", render_report)
+    monkeypatch.setattr(jobs.night.steps, "why_train", lambda *_: "PSI is .4")
     return plan
 
 
@@ -163,7 +164,7 @@ def test_as_a_script_it_finds_our_packages_and_hides_our_modules(
 
 
 def test_the_steps_are_those_that_can_be_run_alone() -> None:
-    from jobs.night_steps import STEPS
+    from jobs.night.steps import STEPS
 
     assert tuple(STEPS) == submit.STEPS
 
@@ -179,9 +180,9 @@ def _copy(spark: SparkSession, home: Home, folder: Path) -> Context:
 def test_steps_one_by_one_come_to_what_a_night_at_once_does(
     spark: SparkSession, champion_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.ledger import history, scores_latest
-    from jobs.night import NightRequest, run_night
-    from jobs.night_steps import STEPS
+    from jobs.night.ledger import history, scores_latest
+    from jobs.night.night import NightRequest, run_night
+    from jobs.night.steps import STEPS
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     alone = _copy(spark, champion_home, tmp_path / "alone")

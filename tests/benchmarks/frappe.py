@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 import torch
 
 from models import metrics
-from models.data import TrainingFiles, read_all
-from models.finalmlp import FinalMLPConfig
 from models.spec import Signature
-from models.trainer import EpochReport, TrainConfig, train
+from models.training.data import TrainingFiles, read_all
+from models.training.trainer import EpochReport, TrainConfig, train
+from models.zoo.finalmlp import FinalMLPConfig
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "frappe"
 FIELDS = (

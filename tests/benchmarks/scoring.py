@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from jobs.context import Context
-    from jobs.model_registry import ModelRef
+    from jobs.registry.model_registry import ModelRef
 
 TRAIN_ROWS = 200_000
 BARE_ROWS = 200_000
@@ -53,10 +53,10 @@ class Stage:
 
 def build_features_day(context: Context) -> int:
     """Write one day of features and return its rows; earlier days are not needed for speed."""
-    from feature_store.features import build_features
-    from feature_store.inputs import Inputs
-    from feature_store.quarantine import split_bad_rows
+    from feature_store.events.quarantine import split_bad_rows
+    from feature_store.features.features import build_features
     from feature_store.schema import FEATURES
+    from feature_store.tables.inputs import Inputs
 
     definition = context.definition
     raw = definition.source.read(context.spark, [DAY])
@@ -70,15 +70,15 @@ def train_model(context: Context, folder: Path) -> ModelRef:
     """Return a DCNv2 bundle: one epoch on a sample, enough for a real vocabulary."""
     from pyspark.sql import functions as F
 
-    from feature_store.encode import widen
+    from feature_store.features.encode import widen
     from feature_store.schema import FEATURES
-    from jobs.model_registry import ModelRef
-    from jobs.recipe import signature_of
-    from jobs.training_set import local_path
-    from models import bundle
-    from models.data import TrainingFiles
-    from models.dcnv2 import DCNv2Config
-    from models.trainer import TrainConfig, train
+    from jobs.registry.model_registry import ModelRef
+    from jobs.training.recipe import signature_of
+    from jobs.training.training_set import local_path
+    from models.scoring import bundle
+    from models.training.data import TrainingFiles
+    from models.training.trainer import TrainConfig, train
+    from models.zoo.dcnv2 import DCNv2Config
 
     definition = context.definition
     sample = context.warehouse.read(FEATURES).limit(TRAIN_ROWS)
@@ -120,7 +120,7 @@ def train_model(context: Context, folder: Path) -> ModelRef:
 
 def arrays(context: Context, rows: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return (keys (rows, K) int64, values (rows, N) float32) of the first rows of features."""
-    from feature_store.encode import KEYS, VALUES, pack
+    from feature_store.features.encode import KEYS, VALUES, pack
     from feature_store.schema import FEATURES
 
     packed = pack(context.warehouse.read(FEATURES).limit(rows), context.definition).toPandas()
@@ -130,9 +130,9 @@ def arrays(context: Context, rows: int) -> tuple[np.ndarray[Any, Any], np.ndarra
 
 def ours(stage: Stage) -> Callable[[], int]:
     """Score as a night does, into the scores table."""
-    from feature_store.inputs import Inputs
     from feature_store.schema import SCORES
-    from jobs.score import score_frame
+    from feature_store.tables.inputs import Inputs
+    from jobs.night.score import score_frame
 
     return _to_delta(
         stage, lambda df: score_frame(df, stage.context.definition, stage.model), SCORES, Inputs
@@ -144,8 +144,8 @@ def usual(stage: Stage) -> Callable[[], int]:
     from pyspark.ml.functions import predict_batch_udf
     from pyspark.sql.types import FloatType
 
-    from feature_store.encode import KEYS, VALUES, pack
-    from feature_store.inputs import Inputs
+    from feature_store.features.encode import KEYS, VALUES, pack
+    from feature_store.tables.inputs import Inputs
 
     path, digest = stage.model.path, stage.model.digest
     definition = stage.context.definition
@@ -153,7 +153,7 @@ def usual(stage: Stage) -> Callable[[], int]:
     def make_predict() -> Callable[..., Any]:
         import torch
 
-        from models.bundle import load_eager
+        from models.scoring.bundle import load_eager
 
         torch.set_num_threads(1)
         eager = load_eager(path, digest)
@@ -235,7 +235,7 @@ def bare(stage: Stage, folder: Path) -> Iterator[Callable[[], int]]:
 
 
 def _bare_worker(pipe: Connection, folder: str, path: str, digest: str) -> None:
-    from models.predict import predictor
+    from models.scoring.predict import predictor
 
     model = predictor(path, digest)
     keys = np.load(Path(folder, "keys.npy"))
@@ -265,7 +265,7 @@ def main() -> None:
     os.environ["NIGHTSCORE_CLICKS_ROWS"] = str(args.rows)
     from feature_store.definitions import load
     from jobs.context import Context
-    from jobs.spark import spark_session
+    from jobs.machine.spark import spark_session
 
     before = machine()
     folder = Path(tempfile.mkdtemp(prefix="nightscore-bench-"))

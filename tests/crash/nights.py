@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from feature_store.home import Home
-from jobs import model_registry
-from jobs.backfill import Backfill, Options
+from jobs.backfill.backfill import Backfill, Options
+from jobs.backfill.plan import PlanRequest, make_plan
 from jobs.context import Context
-from jobs.night import NightRequest, run_night
-from jobs.plan import PlanRequest, make_plan
-from jobs.spark import spark_session
+from jobs.machine.spark import spark_session
+from jobs.night.night import NightRequest, run_night
+from jobs.registry import model_registry
 from tests.toy import clicky_definition, toy_days
 
 

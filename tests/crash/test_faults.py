@@ -16,10 +16,10 @@ import pytest
 
 from feature_store.errors import WriteFailed
 from feature_store.home import Home
-from feature_store.inputs import Inputs
 from feature_store.schema import SCORES
+from feature_store.tables.inputs import Inputs
 from jobs.context import Context
-from jobs.ledger import history, scores_latest
+from jobs.night.ledger import history, scores_latest
 from tests.toy import clicky_definition, toy_days
 
 if TYPE_CHECKING:

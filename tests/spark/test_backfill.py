@@ -13,19 +13,19 @@ import pytest
 from feature_store.definition import Check
 from feature_store.errors import InputsReplaced, NightscoreError
 from feature_store.schema import CLAIMS, EVENTS, FEATURES, PLANS, SCORES, TILES
-from jobs import model_registry
-from jobs.backfill import Backfill, DayOutcome, Options
-from jobs.build_features import build_day_features
-from jobs.claims import Claims
+from jobs.backfill.backfill import Backfill, DayOutcome, Options
+from jobs.backfill.claims import Claims
+from jobs.backfill.plan import Plan, PlanRequest, make_plan, record_plan
 from jobs.context import Context
-from jobs.ledger import Publication, current, history, insert, scores_latest
-from jobs.maintain import Retention, _remove, maintain
-from jobs.night import NightRequest, run_night
-from jobs.plan import Plan, PlanRequest, make_plan, record_plan
-from jobs.prepare import prepare
-from jobs.publish import rollback
-from jobs.quality import check_features
-from jobs.score import plan_run, score_days
+from jobs.maintenance.tables import Retention, _remove, maintain
+from jobs.night.build_features import build_day_features
+from jobs.night.ledger import Publication, current, history, insert, scores_latest
+from jobs.night.night import NightRequest, run_night
+from jobs.night.prepare import prepare
+from jobs.night.publish import rollback
+from jobs.night.quality import check_features
+from jobs.night.score import plan_run, score_days
+from jobs.registry import model_registry
 from jobs.version import REVISIONS, revision
 from tests.toy import clicky_definition, clicky_rows, toy_days
 
@@ -213,7 +213,7 @@ def test_a_day_held_by_a_living_process_is_skipped_by_name_and_a_dead_one_is_tak
     assert f"bob (process {os.getpid()} on" in outcomes[DAYS[0]].detail
     assert "a mend" in outcomes[DAYS[0]].detail
 
-    monkeypatch.setattr("jobs.claims._is_running", lambda _: False)
+    monkeypatch.setattr("jobs.backfill.claims._is_running", lambda _: False)
     outcomes = backfill(context, plan(context, DAYS[:2]), on_held="skip")
     assert outcomes[DAYS[0]].outcome == "published"
 
@@ -292,7 +292,7 @@ def test_a_run_removed_while_it_was_published_is_told_and_the_next_night_mends_i
     champion = model_registry.champion(context.home, "toy")
     request = NightRequest(ds=DAYS[0], model=champion, who="ann", force=True)
     with monkeypatch.context() as at_once:
-        at_once.setattr("jobs.publish.insert", insert_and_remove)
+        at_once.setattr("jobs.night.publish.insert", insert_and_remove)
         with pytest.raises(NightscoreError, match=r"scores of run \w+ were removed"):
             run_night(context, request, lambda *_: None)
     again = dataclasses.replace(request, force=False)
@@ -339,7 +339,7 @@ def test_features_replaced_under_a_run_are_not_scored_unchecked(
         calls.append(days)
         return results
 
-    monkeypatch.setattr("jobs.backfill.check_features", check_and_be_overtaken)
+    monkeypatch.setattr("jobs.backfill.backfill.check_features", check_and_be_overtaken)
     outcomes = backfill(context, plan(context, DAYS[6:], force=True))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert len(calls) == 2, "checked again after the features changed"

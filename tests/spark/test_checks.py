@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from feature_store.checks import CheckResult, run_checks
 from feature_store.definition import Categorical, Check, Definition, Numeric
 from feature_store.errors import CheckFailed
+from feature_store.quality.checks import CheckResult, run_checks
 from tests.spark.test_quarantine import DEFINITION as SHOP
 
 if TYPE_CHECKING:

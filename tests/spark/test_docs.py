@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feature_store.encode import KEYS, VALUES, pack
+from feature_store.features.encode import KEYS, VALUES, pack
 from feature_store.schema import FEATURES
-from jobs import model_registry
-from jobs.ledger import scores_latest
-from jobs.score import register_udf
+from jobs.night.ledger import scores_latest
+from jobs.night.score import register_udf
+from jobs.registry import model_registry
 
 if TYPE_CHECKING:
     from tests.conftest import OpenToy

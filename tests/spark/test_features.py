@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.asof import join_lookup
 from feature_store.definition import Categorical, Column, History, Known, Lookup, Numeric
 from feature_store.errors import SourceDayMissing
-from feature_store.features import build_features
+from feature_store.features.asof import join_lookup
+from feature_store.features.features import build_features
+from feature_store.features.tiles import build_tiles
 from feature_store.home import Home
-from feature_store.tiles import build_tiles
-from jobs.build_features import build_day_features
 from jobs.context import Context
-from jobs.ingest import build_day_tiles, ingest
+from jobs.night.build_features import build_day_features
+from jobs.night.ingest import build_day_tiles, ingest
 from tests.toy import COLUMNS, FIRST_DAY, SCHEMA, Prices, Row, Rows, toy_days, toy_definition
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import maintain_models as cleaning
-from jobs import model_registry
-from jobs.maintain_models import ModelRetention, maintain_models
-from jobs.train import train
+from jobs.maintenance import models as cleaning
+from jobs.maintenance.models import ModelRetention, maintain_models
+from jobs.registry import model_registry
+from jobs.training.train import train
 from models.errors import BundleInvalid
 from tests.conftest import OpenToy
 from tests.toy import toy_days

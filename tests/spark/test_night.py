@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from feature_store.definition import Check, Gate, Numeric
-from feature_store.encode import KEYS, VALUES, pack
 from feature_store.errors import (
     CheckFailed,
     NightscoreError,
@@ -23,16 +22,17 @@ from feature_store.errors import (
     SourceDayMissing,
     TooManyBadRows,
 )
+from feature_store.features.encode import KEYS, VALUES, pack
 from feature_store.home import Home
 from feature_store.schema import FEATURES, QUARANTINE, SCORES
-from jobs import model_registry
 from jobs.context import Context
-from jobs.ledger import current, history, scores_latest
-from jobs.night import NightRequest, NightResult, run_night
-from jobs.publish import rollback
-from jobs.train import train
+from jobs.night.ledger import current, history, scores_latest
+from jobs.night.night import NightRequest, NightResult, run_night
+from jobs.night.publish import rollback
+from jobs.registry import model_registry
+from jobs.training.train import train
 from models.errors import BundleInvalid
-from models.predict import predictor
+from models.scoring.predict import predictor
 from tests.toy import Row, toy_days, toy_definition
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from feature_store.definition import (
     Numeric,
 )
 from feature_store.errors import SourceCorrupt, TooManyBadRows
-from feature_store.quarantine import check_ceiling, split_bad_rows, typed_lookup
+from feature_store.events.quarantine import check_ceiling, split_bad_rows, typed_lookup
 from tests.toy import Rows
 
 if TYPE_CHECKING:

@@ -18,15 +18,15 @@ from feature_store.errors import CheckFailed
 from feature_store.home import Home
 from feature_store.schema import DS, EVENTS, FEATURES, RUN_ID, SCORES
 from jobs.context import Context
-from jobs.ledger import current
-from jobs.model_registry import ModelRef
-from jobs.prepare import prepare
-from jobs.publish import StagedRun, publish, rollback
-from jobs.quality import check_features, check_scores, require_passed
-from jobs.report import labelled_metrics, render_report
-from jobs.report_chart import histogram_svg
-from jobs.report_facts import FINE_BINS, DayScores
-from jobs.score import plan_run
+from jobs.night.ledger import current
+from jobs.night.prepare import prepare
+from jobs.night.publish import StagedRun, publish, rollback
+from jobs.night.quality import check_features, check_scores, require_passed
+from jobs.night.score import plan_run
+from jobs.registry.model_registry import ModelRef
+from jobs.report.chart import histogram_svg
+from jobs.report.facts import FINE_BINS, DayScores
+from jobs.report.render import labelled_metrics, render_report
 from tests.toy import Row, toy_days, toy_definition
 
 if TYPE_CHECKING:

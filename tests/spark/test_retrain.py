@@ -11,13 +11,13 @@ import pytest
 
 from feature_store.errors import GateRefused
 from feature_store.home import Home
-from jobs import mlflow_client, model_registry
 from jobs.context import Context
-from jobs.train import TrainResult, train
-from models.bundle import verify
-from models.compiler import find_compiler
+from jobs.registry import mlflow_client, model_registry
+from jobs.training.train import TrainResult, train
 from models.errors import ConfigInvalid
-from models.precision import PrecisionBounds
+from models.scoring.bundle import verify
+from models.scoring.compiler import find_compiler
+from models.scoring.precision import PrecisionBounds
 from tests.conftest import OpenToy
 from tests.toy import clicky_definition, toy_days
 
@@ -124,7 +124,7 @@ def test_bf16_goes_through_the_guard_with_the_held_out_rows(
 ) -> None:
     # On 180 rows one pair that changes places is more than the bound for thousands.
     loose = PrecisionBounds(auc=0.05, logloss=0.05, rank=0.05, score=0.05)
-    monkeypatch.setattr("models.bundle.PrecisionBounds", lambda: loose)
+    monkeypatch.setattr("models.scoring.bundle.PrecisionBounds", lambda: loose)
     definition = clicky_definition()
     config = (("embedding_dim", 4), ("hidden", (16,)), ("cross_layers", 1))
     low = replace(definition.training, model="dcnv2", precision="bf16", config=config)

@@ -13,7 +13,7 @@ from feature_store.definition import plain
 from feature_store.definitions import clicks, flights
 from feature_store.definitions.clicks import DEFINITION as CLICKS
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.quarantine import split_bad_rows
+from feature_store.events.quarantine import split_bad_rows
 from feature_store.sources.avazu import Avazu
 from feature_store.sources.clicks import Clicks
 from feature_store.sources.clicks_rows import impressions

@@ -9,9 +9,9 @@ import pytest
 
 from feature_store.errors import PartitionNotReady, WriteFailed
 from feature_store.home import Home
-from feature_store.inputs import Inputs
 from feature_store.schema import LINEAGE, SCORES
-from feature_store.tables import Warehouse
+from feature_store.tables.inputs import Inputs
+from feature_store.tables.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -16,11 +16,11 @@ import pytest
 from feature_store.definition import Gate, Numeric
 from feature_store.errors import GateRefused, UsageError
 from feature_store.home import Home
-from jobs import model_registry
 from jobs.context import Context
-from jobs.recipe import signature_of
-from jobs.train import TrainResult, train
-from models import bundle
+from jobs.registry import model_registry
+from jobs.training.recipe import signature_of
+from jobs.training.train import TrainResult, train
+from models.scoring import bundle
 from tests.toy import Row, toy_days, toy_definition
 
 if TYPE_CHECKING:

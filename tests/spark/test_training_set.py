@@ -13,8 +13,8 @@ from feature_store.definition import Gate, Label
 from feature_store.errors import NightscoreError, PartitionNotReady, UsageError
 from feature_store.home import Home
 from jobs.context import Context
-from jobs.prepare import prepare
-from jobs.training_set import TrainingSet, first_day_after_training, freeze, local_path
+from jobs.night.prepare import prepare
+from jobs.training.training_set import TrainingSet, first_day_after_training, freeze, local_path
 from tests.toy import Row, toy_days, toy_definition
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from feature_store.home import Home
-from jobs import model_registry as registry
+from jobs.registry import model_registry as registry
 
 FILES = (
     "weights.safetensors",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import class_archive
-from jobs.class_archive import archive_options, archive_path, base_path, has_base
-from jobs.java import JavaNotFound, JavaRuntime, find_java
+from jobs.machine import class_archive
+from jobs.machine.class_archive import archive_options, archive_path, base_path, has_base
+from jobs.machine.java import JavaNotFound, JavaRuntime, find_java
 
 JAVA = JavaRuntime(home=Path("/java"), version="17.0.15", origin="JAVA_HOME")
 

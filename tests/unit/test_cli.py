@@ -17,9 +17,11 @@ import pytest
 
 from feature_store import definitions
 from feature_store.errors import CheckFailed, NightscoreError
-from jobs import cli, cli_night, cli_train
-from jobs.cli_progress import Progress
-from jobs.cli_session import who
+from jobs.cli import app as cli
+from jobs.cli import night as cli_night
+from jobs.cli import train as cli_train
+from jobs.cli.progress import Progress
+from jobs.cli.session import who
 from models.errors import UnknownModel
 
 HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expectations", "jinja2")
@@ -184,7 +186,7 @@ def test_pipelines_are_listed_beside_a_broken_one(run, broken_definition: str) -
 def test_models_are_listed_beside_a_broken_definition(
     run, broken_definition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs import model_registry
+    from jobs.registry import model_registry
 
     asked: list[str] = []
     monkeypatch.setattr(model_registry, "list_models", lambda _, name: asked.append(name) or [])
@@ -219,7 +221,7 @@ def test_what_needs_neither_spark_nor_torch_imports_neither(
     arguments: Sequence[str], tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from jobs.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from jobs.cli.app import main; code = main(sys.argv[1:]); "
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"
     )
     environment = {**os.environ, "NIGHTSCORE_HOME": str(tmp_path)}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from feature_store.definition import Training
-from jobs.maintain_models import ModelRetention
-from models.precision import PrecisionBounds
+from jobs.maintenance.models import ModelRetention
 from models.registry import MODELS
+from models.scoring.precision import PrecisionBounds
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXT = (DOCS / "models.md").read_text()

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from feature_store.home import Home
-from jobs import doctor, java
-from jobs.doctor import CheckResult
+from jobs.machine import doctor, java
+from jobs.machine.doctor import CheckResult
 
 LINE = "    --hash=sha256:00"
 
@@ -46,7 +46,7 @@ def test_this_environment_passes_and_answers_for_every_required_package() -> Non
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, jobs.doctor as d; d.checks(); "
+        "import sys, jobs.machine.doctor as d; d.checks(); "
         "print({'torch', 'pyspark', 'mlflow', 'pandas', 'pyarrow'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -197,7 +197,7 @@ def test_the_table_shows_what_was_found_as_it_is_and_the_remedy() -> None:
 
 def test_the_command_prints_one_json_object_per_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.doctor", "--json"],
+        [sys.executable, "-m", "jobs.machine.doctor", "--json"],
         capture_output=True,
         text=True,
         check=True,

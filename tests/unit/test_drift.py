@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from feature_store.drift import psi, psi_by_chance
+from feature_store.quality.drift import psi, psi_by_chance
 
 
 def test_equal_distributions_have_no_drift() -> None:

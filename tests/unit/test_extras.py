@@ -14,7 +14,14 @@ import pytest
 import setuptools
 
 ROOT = Path(__file__).resolve().parents[2]
-SCORING = ("bundle", "compile", "predict", "registry", "settings", "precision")
+SCORING = (
+    "scoring.bundle",
+    "scoring.compile",
+    "scoring.predict",
+    "scoring.precision",
+    "registry",
+    "settings",
+)
 
 
 @pytest.fixture

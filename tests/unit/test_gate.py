@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from feature_store.definition import Gate
-from jobs.evaluate import Evaluation, evaluate, segment_masks
-from jobs.gate import decide, refuse
+from jobs.training.evaluate import Evaluation, evaluate, segment_masks
+from jobs.training.gate import decide, refuse
 
 ROWS = 4000
 GATE = Gate(min_auc=0.6, max_ece=0.05, segments=("city",), min_segment_rows=500)

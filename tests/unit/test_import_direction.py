@@ -23,8 +23,8 @@ DAGS_MAY_IMPORT = {"airflow", "dags"} | set(sys.stdlib_module_names)
 # The pipelines: what these import when they are imported is the standard library's, and no more.
 DAGS_MAY_IMPORT_OF_OURS = {"feature_store.definition", "feature_store.definitions"}
 
-PETASTORM_HOME = "models/data.py"
-DELTA_HOME = "feature_store/tables.py"
+PETASTORM_HOME = "models/training/data.py"
+DELTA_HOME = "feature_store/tables/warehouse.py"
 
 _DELTA_SQL = re.compile(
     r"\b(INSERT INTO|MERGE INTO|DELETE FROM|UPDATE|ALTER TABLE|CREATE TABLE|VACUUM|OPTIMIZE"
@@ -135,24 +135,24 @@ PLANTED = [
     ("dags/nightly.py", "import pyspark"),
     ("dags/nightly.py", "from jobs.config import x"),
     ("dags/nightly.py", "from feature_store import tables"),
-    ("dags/nightly.py", "from feature_store.tables import Warehouse"),
+    ("dags/nightly.py", "from feature_store.tables.warehouse import Warehouse"),
     ("dags/nightly.py", "def f():\n    import torch"),
-    ("feature_store/tiles.py", "import torch.nn as nn"),
-    ("feature_store/tiles.py", "from models import spec"),
+    ("feature_store/features/tiles.py", "import torch.nn as nn"),
+    ("feature_store/features/tiles.py", "from models import spec"),
     ("feature_store/definitions/flights.py", "from ...jobs import config"),
     ("feature_store/definitions/flights.py", "from ... import dags"),
     ("models/dlrm.py", "from pyspark.sql import functions"),
     ("models/dlrm.py", "import importlib\nimportlib.import_module('feature_store.schema')"),
     ("models/layers/cross.py", "def f():\n    from airflow import DAG"),
     ("models/dlrm.py", "from delta import DeltaTable as D"),
-    ("models/trainer.py", "from petastorm import make_batch_reader"),
-    ("jobs/train.py", "import petastorm.reader"),
-    ("jobs/score.py", "import airflow"),
-    ("jobs/score.py", "from delta.tables import DeltaTable as D"),
-    ("jobs/score.py", "def f(df):\n    df.write.mode('append').format('delta').save('x')"),
-    ("jobs/score.py", "def f(df):\n    df.write.format(source='delta').save('x')"),
-    ("feature_store/quarantine.py", "def f(t):\n    return DeltaTable.forPath(t)"),
-    ("jobs/maintain.py", "def f(s, p):\n    s.sql(f'VACUUM delta.`{p}` RETAIN 1 HOURS')"),
+    ("models/training/trainer.py", "from petastorm import make_batch_reader"),
+    ("jobs/training/train.py", "import petastorm.reader"),
+    ("jobs/night/score.py", "import airflow"),
+    ("jobs/night/score.py", "from delta.tables import DeltaTable as D"),
+    ("jobs/night/score.py", "def f(df):\n    df.write.mode('append').format('delta').save('x')"),
+    ("jobs/night/score.py", "def f(df):\n    df.write.format(source='delta').save('x')"),
+    ("feature_store/events/quarantine.py", "def f(t):\n    return DeltaTable.forPath(t)"),
+    ("jobs/maintenance/tables.py", "def f(s, p):\n    s.sql(f'VACUUM delta.`{p}` RETAIN 1 HOURS')"),
 ]
 
 
@@ -170,12 +170,18 @@ ALLOWED = [
     ("dags/nightly.py", "import datetime\nfrom airflow.sdk import DAG\nfrom dags._tasks import t"),
     ("dags/nightly.py", "from ._tasks import task"),
     ("dags/_pipelines.py", "from feature_store.definitions import load, names"),
-    ("jobs/score.py", "import torch\nfrom feature_store import tables\nfrom models import predict"),
-    ("jobs/report.py", "def f(s):\n    return s.read.format('delta').load('x')"),
-    ("models/data.py", "from petastorm import make_batch_reader"),
-    ("feature_store/tables.py", "from delta.tables import DeltaTable\nDeltaTable.forPath"),
+    (
+        "jobs/night/score.py",
+        "import torch\nfrom feature_store import tables\nfrom models import predict",
+    ),
+    ("jobs/report/render.py", "def f(s):\n    return s.read.format('delta').load('x')"),
+    ("models/training/data.py", "from petastorm import make_batch_reader"),
+    (
+        "feature_store/tables/warehouse.py",
+        "from delta.tables import DeltaTable\nDeltaTable.forPath",
+    ),
     ("feature_store/definitions/flights.py", "from ..definition import Pipeline"),
-    ("feature_store/checks.py", "import great_expectations\nimport pyspark"),
+    ("feature_store/quality/checks.py", "import great_expectations\nimport pyspark"),
 ]
 
 

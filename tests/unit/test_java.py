@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import java
+from jobs.machine import java
 
 
 def make_java(home: Path, version: str, *, has_release_file: bool = True) -> Path:

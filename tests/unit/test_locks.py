@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import doctor, jars
+from jobs.machine import doctor, jars
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "infra" / "locks"

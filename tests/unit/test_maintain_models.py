@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from feature_store.home import Home
-from jobs import cli, model_registry
-from jobs import maintain_models as cleaning
-from jobs.maintain import Maintained
-from jobs.maintain_models import (
+from jobs.cli import app as cli
+from jobs.maintenance import models as cleaning
+from jobs.maintenance.models import (
     ModelRetention,
     kept_models,
     maintain_models,
@@ -25,7 +24,9 @@ from jobs.maintain_models import (
     removable_bundles,
     removable_sets,
 )
-from jobs.model_registry import ModelRef
+from jobs.maintenance.tables import Maintained
+from jobs.registry import model_registry
+from jobs.registry.model_registry import ModelRef
 from models.errors import BundleInvalid
 from tests.unit.conftest import save_bundle
 
@@ -195,8 +196,8 @@ def test_the_command_cleans_models_after_tables(
         )
 
     tables = Maintained(runs_removed=("2026-01-01 r",), tables=("scores",))
-    monkeypatch.setattr("jobs.cli_backfill.open_context", lambda *_: nullcontext())
-    monkeypatch.setattr("jobs.maintain.maintain", lambda *_, **__: tables)
+    monkeypatch.setattr("jobs.cli.backfill.open_context", lambda *_: nullcontext())
+    monkeypatch.setattr("jobs.maintenance.tables.maintain", lambda *_, **__: tables)
     monkeypatch.setattr(cleaning, "maintain_models", clean)
     flags = ["--dry-run"] if dry_run else []
     command = ["maintain", "--pipeline", "flights", "--keep-models", "90", *flags]

@@ -12,10 +12,10 @@ import pytest
 
 from feature_store.errors import NoChampion, UsageError
 from feature_store.home import Home
-from jobs import mlflow_client, registry_cache
-from jobs import model_registry as registry
-from models.bundle import verify
+from jobs.registry import mlflow_client, registry_cache
+from jobs.registry import model_registry as registry
 from models.errors import BundleInvalid, BundleTampered
+from models.scoring.bundle import verify
 from tests.unit.conftest import save_bundle
 
 

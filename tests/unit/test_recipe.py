@@ -9,14 +9,16 @@ import pytest
 from feature_store import definitions
 from feature_store.definition import Definition
 from feature_store.errors import UsageError
-from jobs import cli, cli_train, recipe
-from jobs.recipe import model_config, recipe_of, train_config
+from jobs.cli import app as cli
+from jobs.cli import train as cli_train
+from jobs.training import recipe
+from jobs.training.recipe import model_config, recipe_of, train_config
 from jobs.version import REVISIONS
-from models.compiler import Compiler
-from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid
-from models.finalmlp import FinalMLPConfig
 from models.registry import MODELS
+from models.scoring.compiler import Compiler
+from models.zoo.dcnv2 import DCNv2Config
+from models.zoo.finalmlp import FinalMLPConfig
 from tests.toy import toy_definition
 
 SMALL = (("embedding_dim", 4), ("hidden", (8, 8)))

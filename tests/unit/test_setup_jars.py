@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from jobs.jars import JarError, LockedJar
+from jobs.machine.jars import JarError, LockedJar
 
 SCRIPT = Path(__file__).resolve().parents[2] / "infra" / "setup_jars.py"
 GOOD = b"the jar"

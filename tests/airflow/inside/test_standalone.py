@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def _java_home() -> str:
-    code = "from jobs.java import find_java; print(find_java().home)"
+    code = "from jobs.machine.java import find_java; print(find_java().home)"
     done = subprocess.run(
         [ROOT / ".venv/bin/python", "-c", code], capture_output=True, text=True, check=True
     )

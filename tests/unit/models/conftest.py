@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models import bundle as bundles
-from models.bundle import Bundle, BundleRef
-from models.data import Rows, TrainingFiles
-from models.dcnv2 import DCNv2Config
-from models.finalmlp import FinalMLPConfig
-from models.fm import FMConfig
-from models.lr import LRConfig
 from models.registry import MODELS
+from models.scoring import bundle as bundles
+from models.scoring.bundle import Bundle, BundleRef
 from models.spec import Signature
-from models.trainer import TrainConfig, TrainedModel, train
+from models.training.data import Rows, TrainingFiles
+from models.training.trainer import TrainConfig, TrainedModel, train
+from models.zoo.dcnv2 import DCNv2Config
+from models.zoo.finalmlp import FinalMLPConfig
+from models.zoo.fm import FMConfig
+from models.zoo.lr import LRConfig
 
 SIGNATURE = Signature(
     categorical=("user", "item", "place"), numeric=("price", "age"), labels=("click", "buy")

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models import bundle as bundles
-from models import compile as compiling
-from models.bundle import BundleRef, sha256
 from models.errors import BundleInvalid, BundleTampered, InputInvalid
-from models.predict import Predictor
+from models.scoring import bundle as bundles
+from models.scoring import compile as compiling
+from models.scoring.bundle import BundleRef, sha256
+from models.scoring.predict import Predictor
 from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Saved, Zoo, sample, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -144,7 +144,7 @@ def test_a_package_for_another_machine_falls_back_to_the_export(
 ) -> None:
     manifest = json.loads((copy.path / "manifest.json").read_text())
     digest = repin(copy.path, compiled={**manifest["compiled"], **change})
-    with caplog.at_level(logging.WARNING, logger="models.bundle"):
+    with caplog.at_level(logging.WARNING, logger="models.scoring.bundle"):
         loaded = bundles.load(copy.path, digest)
     assert saved.bundle.engine == "aoti"
     assert loaded.engine == "export"

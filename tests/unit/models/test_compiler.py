@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import doctor
-from models import bundle as bundles
-from models.compiler import COST_WITHOUT, find_compiler
+from jobs.machine import doctor
 from models.errors import CompilerMissing
+from models.scoring import bundle as bundles
+from models.scoring.compiler import COST_WITHOUT, find_compiler
 from tests.unit.models.conftest import NEEDS_COMPILER, Zoo, save
 
 

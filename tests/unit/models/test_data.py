@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models import data
-from models.data import Rows, Shard, TrainingFiles, read_all, stream
 from models.errors import ConfigInvalid, InputInvalid, RowCountMismatch
-from models.feed import Feed, batch_spans, step_count
+from models.training import data
+from models.training.data import Rows, Shard, TrainingFiles, read_all, stream
+from models.training.feed import Feed, batch_spans, step_count
 from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, Sets, sample, write
 
 pytest.importorskip("petastorm", reason="petastorm is not installed")
@@ -106,7 +106,7 @@ def test_an_epoch_has_every_row_once_in_an_order_set_by_the_seed(
 def test_streaming_carries_what_a_chunk_leaves_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.feed.CHUNK_ROWS", 150)
+    monkeypatch.setattr("models.training.feed.CHUNK_ROWS", 150)
     feed = Feed(
         files=numbered(tmp_path, 1001, group=90), signature=ONE_LABEL, batch_size=100,
         memory_bytes=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.moments import Moments
+from models.training.moments import Moments
 
 
 def test_moments_of_parts_are_those_of_the_whole_without_missing_values() -> None:

@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import bundle as bundles
-from models.bundle import BundleRef
 from models.errors import ConfigInvalid, InputInvalid, PrecisionRefused
-from models.precision import HeldOut, PrecisionBounds, PrecisionReport, measure, refuse_beyond
-from models.predict import Predictor
+from models.scoring import bundle as bundles
+from models.scoring.bundle import BundleRef
+from models.scoring.precision import (
+    HeldOut,
+    PrecisionBounds,
+    PrecisionReport,
+    measure,
+    refuse_beyond,
+)
+from models.scoring.predict import Predictor
 from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.errors import BundleInvalid, BundleTampered, ConfigInvalid, InputInvalid
-from models.predict import Predictor, predictor
+from models.scoring.predict import Predictor, predictor
 from tests.unit.models.conftest import SIGNATURE, Saved, Zoo, sample, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -72,7 +72,7 @@ def test_a_process_loads_a_bundle_once(
     ref = save(saved.trained, tmp_path / "bundle")
     first = predictor(ref.path, ref.digest)
     assert predictor(str(ref.path)) is first
-    monkeypatch.setattr("models.predict.load", lambda *_: pytest.fail("loaded twice"))
+    monkeypatch.setattr("models.scoring.predict.load", lambda *_: pytest.fail("loaded twice"))
     assert predictor(ref.path, ref.digest) is first
 
 
@@ -89,7 +89,7 @@ def test_scoring_needs_neither_spark_nor_petastorm(saved: Saved) -> None:
         "blocked = ('pyspark', 'delta', 'petastorm', 'airflow', 'mlflow', 'pandas', 'pyarrow')\n"
         "sys.modules.update(dict.fromkeys(blocked))\n"
         "import numpy as np\n"
-        "from models.predict import predictor\n"
+        "from models.scoring.predict import predictor\n"
         f"p = predictor({str(saved.ref.path)!r}, {saved.ref.digest!r})\n"
         f"keys = np.zeros((3, {len(SIGNATURE.categorical)}), np.int64)\n"
         f"print(p.predict(keys, np.zeros((3, {len(SIGNATURE.numeric)}), np.float32)).shape)\n"

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid, UnknownModel
-from models.finalmlp import FinalMLPConfig
 from models.registry import MODELS
 from models.settings import _MEANS, check_fits, config_of, kinds_of, read_settings
+from models.zoo.dcnv2 import DCNv2Config
+from models.zoo.finalmlp import FinalMLPConfig
 from tests.unit.models.conftest import SIGNATURE, SMALL
 
 

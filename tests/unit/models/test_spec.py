@@ -7,13 +7,13 @@ import dataclasses
 import pytest
 
 from models import registry
-from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid, UnknownModel
-from models.finalmlp import FinalMLPConfig, field_positions
-from models.fm import FMConfig
 from models.registry import MODELS
 from models.spec import Signature
-from models.trainer import TrainConfig
+from models.training.trainer import TrainConfig
+from models.zoo.dcnv2 import DCNv2Config
+from models.zoo.finalmlp import FinalMLPConfig, field_positions
+from models.zoo.fm import FMConfig
 from tests.unit.models.conftest import SIGNATURE, SMALL
 
 

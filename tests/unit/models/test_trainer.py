@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.dcnv2 import DCNv2Config
 from models.errors import ConfigInvalid, NonFiniteLoss, UnknownModel
-from models.trainer import EpochReport, TrainConfig, TrainedModel, train
+from models.training.trainer import EpochReport, TrainConfig, TrainedModel, train
+from models.zoo.dcnv2 import DCNv2Config
 from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, SMALL, Sets, sample, save, write
 
 pytest.importorskip("petastorm", reason="petastorm is not installed")
@@ -78,7 +78,8 @@ def test_a_loss_that_is_not_finite_stops_the_training(
 ) -> None:
     nan = torch.tensor(float("nan"), requires_grad=True)
     monkeypatch.setattr(
-        "models.trainer.F.binary_cross_entropy_with_logits", lambda logits, _: logits.sum() * nan
+        "models.training.trainer.F.binary_cross_entropy_with_logits",
+        lambda logits, _: logits.sum() * nan,
     )
     with pytest.raises(NonFiniteLoss, match="lr: loss=nan at epoch 1 step 1"):
         run(sets, "lr")
@@ -107,8 +108,8 @@ def test_a_model_without_numeric_features_trains(tmp_path: Path) -> None:
 
 WORKER = """
 import sys, json, torch
-from models.trainer import train, TrainConfig
-from models.data import TrainingFiles
+from models.training.trainer import train, TrainConfig
+from models.training.data import TrainingFiles
 from tests.unit.models.conftest import SIGNATURE, SMALL
 torch.set_num_threads(1)
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import bundle as bundles
-from models import compile as compiling
-from models.predict import Predictor
 from models.registry import MODELS
+from models.scoring import bundle as bundles
+from models.scoring import compile as compiling
+from models.scoring.predict import Predictor
 from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, SMALL, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

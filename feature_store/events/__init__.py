@@ -1,0 +1,1 @@
+"""From delivered rows to good events: quarantine, duplicates, content."""

@@ -1,0 +1,78 @@
+"""The features of some days: pure DataFrame in, DataFrame out, nothing known too late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from feature_store.definition import Categorical, Cross
+from feature_store.features.asof import cutoff_column, join_lookup
+from feature_store.features.tiles import empty_histories, join_histories, window_sums
+from feature_store.schema import DS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from feature_store.definition import Definition, Numeric
+
+
+def build_features(
+    events_df: DataFrame,
+    tiles_df: DataFrame | None,
+    lookups: Mapping[str, DataFrame],
+    definition: Definition,
+    days: Sequence[date],
+) -> DataFrame:
+    """Return one row per thing to score on `days`: ds, keys, then every feature.
+
+    Args:
+        events_df: events of `days`.
+        tiles_df: tiles of the window before each of `days`; None where there are none yet.
+        lookups: rows of each lookup by name, with event_time and known_at.
+        definition: the pipeline.
+        days: the days to compute.
+
+    A row that was not known before its own cut-off is not a thing to score that day; a value that
+    was not is null.
+    """
+    rows = _known_in_time(events_df, definition)
+    for lookup in definition.lookups:
+        rows = join_lookup(rows, lookups[lookup.name], lookup, definition)
+    if tiles_df is None:
+        rows = rows.withColumns(empty_histories(definition))
+    else:
+        rows = join_histories(rows, window_sums(tiles_df, definition, days), definition)
+    plain = [f.name for f in definition.features]
+    keys = [key for key in definition.keys if key not in plain]
+    histories = [name for h in definition.histories for name, _, _ in h.columns()]
+    computed = [_feature(f, definition).alias(f.name) for f in definition.features]
+    return rows.select(DS, *keys, *computed, *histories)
+
+
+def _known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the rows known before their cut-off; in them a value that was not is null.
+
+    Every column, whatever takes it later: joined on, or used as a time, a value known too late
+    tells as much as it does as a feature.
+    """
+    cutoff = cutoff_column(definition)
+    in_time = {group.name: F.col(group.at) < cutoff for group in definition.knowns}
+    of_keys = {definition.column(key).known for key in definition.keys}
+    rows = events_df
+    for group in sorted(of_keys):
+        rows = rows.where(in_time[group])
+    late = [c for c in definition.columns if c.known not in of_keys and c.name in rows.columns]
+    return rows.withColumns({c.name: F.when(in_time[c.known], F.col(c.name)) for c in late})
+
+
+def _feature(feature: Categorical | Cross | Numeric, definition: Definition) -> Column:
+    if isinstance(feature, Cross):
+        parts = [F.col(column).cast("string") for column in feature.of]
+        return F.concat_ws("\u001f", *[F.coalesce(part, F.lit("")) for part in parts])
+    value = F.col(feature.column)
+    if feature.name in definition.keys:
+        return value
+    return value.cast("string" if isinstance(feature, Categorical) else "double")

@@ -1,0 +1,1 @@
+"""Checks of a day's rows, and how far a day drifted from another."""

@@ -1,0 +1,134 @@
+"""Whether a day of a table is fresh, missing, stale or blocked, and why; nothing is changed.
+
+The rules are those by which the steps skip a finished day (`jobs.night.expected`), followed through
+the tables: what was made of a stale day is stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+from feature_store.errors import SourceDayMissing
+from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
+from jobs.night import expected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from feature_store.definition import Lookup
+    from feature_store.tables.inputs import Inputs
+    from jobs.context import Context
+
+Status = Literal["fresh", "missing", "stale", "blocked"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What a day of a table is, with the reasons if it is not fresh."""
+
+    status: Status
+    reasons: tuple[str, ...] = ()
+    """Why it is stale or missing, or left alone."""
+    blocked_by: tuple[str, ...] = ()
+    """`table ds` of what is not to be had; not empty exactly if blocked."""
+
+
+@dataclass
+class Freshness:
+    """Answers for many days from one look at the tables; ask within `warehouse.held()`."""
+
+    context: Context
+    _known: dict[tuple[str, date], State] = field(default_factory=dict)
+
+    def events(self, day: date) -> State:
+        """Return the state of a day of events."""
+        return self._once(EVENTS, day, lambda: self._events(day))
+
+    def tiles(self, day: date) -> State:
+        """Return the state of a day of tiles."""
+
+        def find() -> State:
+            return self._derived(
+                TILES, day, [(EVENTS, day, self.events(day))], expected.tiles_inputs
+            )
+
+        return self._once(TILES, day, find)
+
+    def features(self, day: date) -> State:
+        """Return the state of a day of features."""
+        return self._once(FEATURES, day, lambda: self._features(day))
+
+    def _features(self, day: date) -> State:
+        definition = self.context.definition
+        upstream = [(EVENTS, day, self.events(day))]
+        upstream += [(TILES, d, self.tiles(d)) for d in definition.window_days(day)]
+        upstream += [
+            (lookup_table(lookup.name), d, self._lookup(lookup, d))
+            for lookup in definition.lookups
+            for d in expected.lookup_days(definition, lookup, [day])
+        ]
+        return self._derived(FEATURES, day, upstream, expected.features_inputs)
+
+    def _events(self, day: date) -> State:
+        return self._from_source(EVENTS, day, lambda: expected.events_inputs(self.context, day))
+
+    def _lookup(self, lookup: Lookup, day: date) -> State:
+        table = lookup_table(lookup.name)
+
+        def find() -> State:
+            return self._from_source(
+                table, day, lambda: expected.lookup_inputs(self.context, lookup, day)
+            )
+
+        return self._once(table, day, find)
+
+    def _from_source(self, table: str, day: date, inputs: Callable[[], Inputs]) -> State:
+        stored = self.context.warehouse.commit(table, day)
+        try:
+            now = inputs()
+        except SourceDayMissing:
+            # What was ingested before stays good; only a day never ingested cannot be had.
+            if stored is not None:
+                return State(status="fresh")
+            return State(status="blocked", blocked_by=(f"source of {table} {day}",))
+        if stored is None:
+            return State(status="missing", reasons=(f"{table} {day} was never written",))
+        return _compare(stored.inputs, now)
+
+    def _derived(
+        self,
+        table: str,
+        day: date,
+        upstream: list[tuple[str, date, State]],
+        inputs: Callable[[Context, date], Inputs],
+    ) -> State:
+        blocked = tuple(by for _, _, state in upstream for by in state.blocked_by)
+        stored = self.context.warehouse.commit(table, day)
+        if blocked:
+            return State(status="blocked", blocked_by=tuple(dict.fromkeys(blocked)))
+        if stored is None:
+            return State(status="missing", reasons=(f"{table} {day} was never written",))
+        changed = [
+            f"late input ({name} {d}: {', '.join(state.reasons)})"
+            for name, d, state in upstream
+            if state.status != "fresh"
+        ]
+        if changed:
+            return State(status="stale", reasons=tuple(_shortened(changed)))
+        return _compare(stored.inputs, inputs(self.context, day))
+
+    def _once(self, table: str, day: date, find: Callable[[], State]) -> State:
+        if (table, day) not in self._known:
+            self._known[table, day] = find()
+        return self._known[table, day]
+
+
+def _compare(stored: Inputs, now: Inputs) -> State:
+    changes = tuple(stored.changes(now))
+    return State(status="stale", reasons=changes) if changes else State(status="fresh")
+
+
+def _shortened(reasons: list[str]) -> list[str]:
+    return reasons if len(reasons) <= 2 else [*reasons[:1], f"and {len(reasons) - 1} more"]

@@ -1,0 +1,1 @@
+"""The `nightscore` command: one file a group of commands, and what they share."""

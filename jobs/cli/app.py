@@ -1,0 +1,74 @@
+"""The `nightscore` command: reads what was asked, calls one function of `jobs`, prints the result.
+
+A command is a thin function in a module beside this one that also says its examples in
+a `Command`; it is added below. Nothing heavy is imported here: what needs neither Spark nor torch
+answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.cli import about, backfill, models, night, report, scores, train
+from jobs.cli.command import EXIT_CODES, add
+from jobs.cli.errors import INTERRUPTED, guarded, interrupted
+from jobs.cli.logs import configure
+
+app = typer.Typer(
+    name="nightscore",
+    help="Scores a pipeline's next day every night, with every input pinned.",
+    epilog=EXIT_CODES,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+add(
+    app,
+    *night.COMMANDS,
+    *backfill.COMMANDS,
+    *train.COMMANDS,
+    *report.COMMANDS,
+    *about.COMMANDS,
+)
+app.add_typer(scores.app, name="scores")
+app.add_typer(models.app, name="models")
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every step (or NIGHTSCORE_LOG=INFO).")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks (or NIGHTSCORE_DEBUG=1).")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=about.print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Read the options that come before any command."""
+    if debug:
+        os.environ["NIGHTSCORE_DEBUG"] = "1"
+    configure(verbose)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; an error is one message on stderr."""
+    try:
+        return guarded(lambda: app(arguments, prog_name="nightscore"))
+    except SystemExit as end:  # typer ends with one, whatever happened
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return interrupted() if code == INTERRUPTED else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

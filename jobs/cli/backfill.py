@@ -1,0 +1,296 @@
+"""Commands of many days: `plan`, `backfill` and `maintain`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from feature_store import definitions
+from feature_store.errors import NightscoreError
+from feature_store.home import Home
+from jobs.cli.command import Command
+from jobs.cli.options import First, Force, Json, Last, Model, Pipeline
+from jobs.cli.progress import Progress
+from jobs.cli.session import open_context, who
+from jobs.config import day_range
+
+if TYPE_CHECKING:
+    from feature_store.definition import Definition
+    from jobs.backfill.backfill import DayOutcome, Options
+    from jobs.backfill.plan import Plan
+    from jobs.context import Context
+    from jobs.registry.model_registry import ModelRef
+
+Exclude = Annotated[
+    list[str] | None, typer.Option("--exclude", help="A day to leave out; may be repeated.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+MaxDays = Annotated[
+    int | None, typer.Option("--max-days", min=1, help="Do at most so many days, oldest first.")
+]
+
+
+class OnHeld(StrEnum):
+    """What to do with days that another backfill is working on."""
+
+    wait = "wait"
+    skip = "skip"
+
+
+def plan(
+    pipeline: Pipeline,
+    first: First,
+    last: Last,
+    exclude: Exclude = None,
+    model: Model = "champion",
+    force: Force = False,
+    max_days: MaxDays = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Say for each day whether it is fresh, missing, stale or blocked, and why; changes no score.
+
+    The estimate comes from past runs; NIGHTSCORE_PRICE_PER_CORE_HOUR turns it into money.
+    """
+    definition, days = _days(pipeline, first, last, exclude)
+    with Progress() as progress:
+        ref = _model(pipeline, model, progress)
+        with (
+            open_context(definition, progress, "plan", is_quick=True) as context,
+            progress.step("plan"),
+        ):
+            found = _make_plan(context, days, ref, reason, force, max_days)
+            _record(context, found, "plan")
+    _print_plan(found, as_json)
+
+
+def backfill(
+    pipeline: Pipeline,
+    first: First,
+    last: Last,
+    exclude: Exclude = None,
+    model: Model = "champion",
+    force: Force = False,
+    max_days: MaxDays = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the plan; nothing is changed.")
+    ] = False,
+    allow_older_model: Annotated[
+        bool,
+        typer.Option("--allow-older-model", help="Let an older model replace newer scores."),
+    ] = False,
+    on_held: Annotated[
+        OnHeld, typer.Option("--on-held", help="Days another backfill works on: wait or skip.")
+    ] = OnHeld.wait,
+    chunk_days: Annotated[
+        int, typer.Option("--chunk-days", min=1, max=366, help="Days published per commit.")
+    ] = 10,
+    reason: Reason = "backfill",
+    as_json: Json = False,
+) -> None:
+    """Publish the scores of every day of a range that needs it.
+
+    One Spark application and one model for all days. Killed, it resumes where it was: published
+    days are left alone. Exit code 1 if a day failed, was overtaken or stayed held.
+    """
+    definition, days = _days(pipeline, first, last, exclude)
+    with Progress() as progress:
+        ref = _model(pipeline, model, progress)
+        with open_context(definition, progress, "backfill") as context:
+            with progress.step("plan"):
+                found = _make_plan(context, days, ref, reason, force, max_days)
+            if dry_run:
+                _print_plan(found, as_json)
+                return
+            from jobs.backfill.backfill import Options
+
+            options = Options(
+                on_held=on_held.value, allow_older_model=allow_older_model, chunk_days=chunk_days
+            )
+            outcomes = _run(context, found, options, progress)
+    _print_outcomes(found, outcomes, as_json)
+
+
+def maintain(
+    pipeline: Pipeline,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    runs_per_day: Annotated[
+        int, typer.Option("--runs-per-day", min=1, help="Published runs kept per day.")
+    ] = 2,
+    file_hours: Annotated[
+        float,
+        typer.Option("--file-hours", min=168.0, help="Keep files that versions so old need."),
+    ] = 168.0,
+    keep_models: Annotated[
+        int,
+        typer.Option("--keep-models", min=1, help="Keep models that scored in so many last days."),
+    ] = 30,
+    as_json: Json = False,
+) -> None:
+    """Compact tables, remove scores nobody reads, delete files no version needs.
+
+    Of models it keeps champion, challenger, the five newest, and those of --keep-models; the
+    bundles of the others go, and the training sets that only these learned from.
+    """
+    definition = definitions.load(pipeline)
+    with Progress() as progress, open_context(definition, progress, "maintain") as context:
+        from jobs.maintenance.models import ModelRetention, maintain_models
+        from jobs.maintenance.tables import Retention
+        from jobs.maintenance.tables import maintain as run_maintenance
+
+        retention = Retention(runs_per_day=runs_per_day, file_hours=file_hours)
+        done = run_maintenance(context, retention, progress.note, dry_run=dry_run)
+        kept = ModelRetention(used_days=keep_models)
+        models = maintain_models(context, kept, progress.note, dry_run=dry_run)
+    if as_json:
+        print(json.dumps({"dry_run": dry_run, **asdict(done), **asdict(models)}))
+        return
+    verb = "would remove" if dry_run else "removed"
+    print(
+        f"{pipeline}: {verb} {len(done.runs_removed)} runs, {len(models.bundles_removed)} bundles, "
+        f"{len(models.training_sets_removed)} training sets; {len(done.tables)} tables"
+    )
+    for thing in (*done.runs_removed, *models.bundles_removed, *models.training_sets_removed):
+        print(f"  {thing}")
+
+
+def _days(
+    pipeline: str, first: str, last: str, exclude: list[str] | None
+) -> tuple[Definition, list[date]]:
+    definition = definitions.load(pipeline)
+    return definition, day_range(definition, first, last, exclude or [])
+
+
+def _model(pipeline: str, model: str, progress: Progress) -> ModelRef:
+    from jobs.registry import model_registry
+
+    with progress.step("find model"):
+        return model_registry.get(Home.from_env(), pipeline, model)
+
+
+def _make_plan(
+    context: Context,
+    days: list[date],
+    model: ModelRef,
+    why: str,
+    force: bool,
+    max_days: int | None,
+) -> Plan:
+    from jobs.backfill.plan import PlanRequest, make_plan
+
+    request = PlanRequest(
+        days=tuple(days), model=model, who=who(), why=why, force=force, max_days=max_days
+    )
+    return make_plan(context, request)
+
+
+def _record(context: Context, found: Plan, kind: str) -> None:
+    from jobs.backfill.plan import record_plan
+
+    record_plan(context, found, kind)
+
+
+def _run(context: Context, found: Plan, options: Options, progress: Progress) -> list[DayOutcome]:
+    import time
+
+    from jobs.backfill.backfill import Backfill
+
+    _record(context, found, "backfill")
+    started = time.monotonic()
+
+    def on_day(outcome: DayOutcome, done: int, total: int) -> None:
+        seconds = time.monotonic() - started
+        left = seconds / done * (total - done)
+        detail = f": {outcome.detail}" if outcome.detail else ""
+        progress.note(
+            f"{outcome.ds} {outcome.outcome} ({done} of {total}, {seconds:.0f} s, "
+            f"about {left:.0f} s left){detail}"
+        )
+
+    progress.expect("backfill")
+    return Backfill(context, found, options, on_day, progress.note).run()
+
+
+def _print_plan(found: Plan, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    for status, spans in found.by_status().items():
+        listed = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in spans)
+        print(f"{status:<8} {sum((b - a).days + 1 for a, b in spans):>4} days  {listed}")
+    for day in found.days:
+        why = "; ".join((*day.reasons, *(f"blocked by {by}" for by in day.blocked_by)))
+        if why:
+            print(f"  {day.ds} {day.status}: {why}")
+    print(_estimate_text(found))
+
+
+def _estimate_text(found: Plan) -> str:
+    cost = found.estimate
+    if not cost.days:
+        return "nothing to do"
+    if cost.seconds is None:
+        return f"to do: {cost.days} days; no past run to estimate the cost from"
+    rows = "" if cost.rows is None else f", about {cost.rows:,} rows"
+    money = "" if cost.money is None else f", {cost.money:.4f} at {cost.price_per_core_hour}/core-h"
+    error = "unknown" if cost.past_error is None else f"{cost.past_error:.0%}"
+    return (
+        f"to do: {cost.days} days{rows}, about {cost.seconds:.0f} s of table writes, "
+        f"{cost.core_hours:.4f} core-hours{money} (from {cost.past_days} past days; "
+        f"median error on them {error})"
+    )
+
+
+def _print_outcomes(found: Plan, outcomes: list[DayOutcome], as_json: bool) -> None:
+    bad = [o for o in outcomes if o.outcome not in ("published", "already published")]
+    for outcome in outcomes if as_json else []:
+        fields = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
+        print(json.dumps({**fields, "ds": str(outcome.ds), "plan_id": found.plan_id}))
+    if not as_json:
+        rows = sum(outcome.rows for outcome in outcomes)
+        done = sum(outcome.outcome == "published" for outcome in outcomes)
+        print(f"{done} of {len(found.request.days)} days published now, {rows:,} rows")
+    if bad:
+        raise NightscoreError(
+            f"{len(bad)} of {len(outcomes)} days did not end well, first {bad[0].ds}: "
+            f"{bad[0].outcome}: {bad[0].detail}"
+        )
+
+
+_RANGE = "--pipeline flights --from 2013-12-01 --to 2013-12-30"
+
+COMMANDS = (
+    Command(
+        "plan",
+        plan,
+        (
+            f"nightscore plan {_RANGE}",
+            f"nightscore plan {_RANGE} --model 3 --json",
+        ),
+    ),
+    Command(
+        "backfill",
+        backfill,
+        (
+            f"nightscore backfill {_RANGE} --dry-run",
+            f"nightscore backfill {_RANGE} --reason 'weather was mended'",
+            f"nightscore backfill {_RANGE} --exclude 2013-12-25 --max-days 10",
+            f"nightscore backfill {_RANGE} --model 2 --allow-older-model",
+        ),
+    ),
+    Command(
+        "maintain",
+        maintain,
+        (
+            "nightscore maintain --pipeline flights --dry-run",
+            "nightscore maintain --pipeline flights --runs-per-day 3 --keep-models 90",
+        ),
+    ),
+)

@@ -1,0 +1,28 @@
+"""Command `report`: the page of one night."""
+
+from __future__ import annotations
+
+from jobs.cli.command import Command
+from jobs.cli.options import Ds, Pipeline
+from jobs.cli.progress import Progress
+from jobs.cli.session import open_context, pipeline_day
+
+
+def report(pipeline: Pipeline, ds: Ds) -> None:
+    """Write the report of a night and print where it is.
+
+    A night that was not published has one too: it says what stopped it.
+    """
+    definition, day = pipeline_day(pipeline, ds)
+    with (
+        Progress() as progress,
+        open_context(definition, progress, "report", is_quick=True) as context,
+    ):
+        from jobs.report.render import render_report
+
+        with progress.step("report"):
+            path = render_report(context, day)
+    print(path)
+
+
+COMMANDS = (Command("report", report, ("nightscore report --pipeline flights --ds 2013-12-10",)),)

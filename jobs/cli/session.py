@@ -1,0 +1,93 @@
+"""What the commands have in common: who asks, for which pipeline and day, and a Spark session."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from feature_store import definitions
+from feature_store.errors import WriteConflict, WriteFailed
+from feature_store.home import Home
+from jobs.config import check_day, parse_ds
+
+if TYPE_CHECKING:
+    from feature_store.definition import Definition
+    from jobs.cli.progress import Progress
+    from jobs.context import Context
+
+log = logging.getLogger(__name__)
+
+
+def who() -> str:
+    """Return who is asking: NIGHTSCORE_USER, else the user of this machine."""
+    named = os.environ.get("NIGHTSCORE_USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid-{os.getuid()}"
+
+
+def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
+    """Return the definition and the day that were asked for.
+
+    Raises:
+        UsageError: there is no such pipeline, or the day is malformed or not one of its days.
+    """
+    definition = definitions.load(pipeline)
+    return definition, check_day(definition, parse_ds(ds))
+
+
+@contextmanager
+def open_context(
+    definition: Definition, progress: Progress, what: str, *, is_quick: bool = False
+) -> Iterator[Context]:
+    """Yield the pipeline in a Spark application of its own, stopped afterwards.
+
+    Args:
+        definition: the pipeline.
+        progress: told when Spark has started.
+        what: what the application is for, for its name.
+        is_quick: whether it looks at a day or two, and should start as fast as it can.
+    """
+    with ExitStack() as stack:
+        with progress.step("start spark"):
+            from jobs.context import Context
+            from jobs.machine.spark import spark_session
+
+            session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
+            spark = stack.enter_context(session)
+            _interrupt_plainly()
+        context = Context.open(definition, Home.from_env(), spark)
+        try:
+            yield context
+            _save_lineage(context)
+        except KeyboardInterrupt:
+            spark.sparkContext.setLogLevel("OFF")  # tasks that lose their session log pages
+            raise
+
+
+def _save_lineage(context: Context) -> None:
+    """Write the lineage down; what was asked for is done by now, and does not fail of it."""
+    try:
+        context.warehouse.save_lineage()
+    except (WriteConflict, WriteFailed) as error:
+        log.warning("%s. The costs of this run are lost; no data is", error)
+
+
+def _interrupt_plainly() -> None:
+    """Let ctrl-C raise KeyboardInterrupt at once.
+
+    PySpark's own handler first asks the JVM to cancel, over the connection that the interrupted
+    call is using: that ends in an error of py4j. Stopping the session cancels as well.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,152 @@
+"""Command `train`: from a range of days to a registered, judged and perhaps promoted model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from feature_store import definitions
+from jobs.cli.command import Command
+from jobs.cli.options import First, Force, Json, Last, Pipeline
+from jobs.cli.progress import Progress
+from jobs.cli.session import open_context, who
+from jobs.config import check_day, parse_ds
+
+if TYPE_CHECKING:
+    from jobs.training.evaluate import Evaluation
+    from jobs.training.train import TrainResult
+
+
+MODELS = "dcnv2, finalmlp, fm, lr"
+"""The zoo's names, for the help: to import the zoo for them would take seconds."""
+
+
+class Precision(StrEnum):
+    """What a model's linear layers score in."""
+
+    f32 = "f32"
+    bf16 = "bf16"
+
+
+def train(
+    pipeline: Pipeline,
+    first: First,
+    last: Last,
+    eval_to: Annotated[
+        str, typer.Option("--eval-to", help="Last day to judge it on; the first is after --to.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", help=f"One of {MODELS}; the definition's by default."),
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the model, such as hidden=400,400; may be repeated.",
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option("--precision", help="What it scores in; the definition's by default."),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Make it champion if the gate lets it.")
+    ] = True,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model, judge it on later days, promote what passes.
+
+    The rows are frozen first and pinned in the model. A model that the gate refuses is registered
+    as challenger, and the command exits with 1. A model that was made of the same rows in the same
+    way is judged again and not trained again, unless there is --force.
+    """
+    definition = definitions.load(pipeline)
+    start = check_day(definition, parse_ds(first, "--from"), "--from")
+    end = check_day(definition, parse_ds(last, "--to"), "--to")
+    until = check_day(definition, parse_ds(eval_to, "--eval-to"), "--eval-to")
+    with Progress() as progress:
+        with progress.step("load torch"):
+            from jobs.training.recipe import recipe_of
+            from jobs.training.train import train as run_training
+
+            name, given = model or None, tuple(settings or ())
+            # Refuse before Spark starts what cannot be trained.
+            recipe_of(definition, model=name, settings=given, precision=precision)
+        with open_context(definition, progress, "train") as context:
+            progress.expect("train")
+            result = run_training(
+                context, start, end, until,
+                model=name, settings=given, precision=precision, force=force, promote=promote,
+                on_progress=progress.note, who=who(),
+            )  # fmt: skip
+    if as_json:
+        print(json.dumps(_as_dict(pipeline, result)))
+    else:
+        _print_text(pipeline, result)
+
+
+def _as_dict(pipeline: str, result: TrainResult) -> dict[str, Any]:
+    return {
+        "pipeline": pipeline,
+        "model": result.model.model,
+        "version": result.model.version,
+        "digest": result.model.digest,
+        "promoted": result.promoted,
+        "reused": result.is_reused,
+        "passed": result.decision.passed,
+        "reasons": list(result.decision.reasons),
+        "notes": list(result.decision.notes),
+        "metrics": _metrics(result.evaluation),
+        "segments": [asdict(s) for s in result.evaluation.segments if not math.isnan(s.auc)],
+        "champion_metrics": _metrics(result.champion) if result.champion else None,
+        "training_set": result.training_set.id,
+        "seconds": result.seconds,
+    }
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
+    found = evaluation.metrics()
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
+
+
+def _print_text(pipeline: str, result: TrainResult) -> None:
+    found = result.evaluation
+    print(f"{pipeline}: {result.model.title}: {_fate(result)}")
+    print(
+        f"AUC {found.auc}, logloss {found.logloss:.4f} (base rate alone "
+        f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
+    )
+    for sentence in (*result.decision.reasons, *result.decision.notes):
+        print(f"- {sentence}")
+
+
+def _fate(result: TrainResult) -> str:
+    aliases = " and ".join(result.model.aliases) or "a version"
+    verdict = "passed the gate" if result.decision.passed else "did not pass the gate"
+    if result.is_reused:
+        return f"{verdict}; made before, and now {aliases}"
+    return "promoted to champion" if result.promoted else f"{verdict}; registered as {aliases}"
+
+
+COMMANDS = (
+    Command(
+        "train",
+        train,
+        (
+            "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
+            "    --eval-to 2013-12-31",
+            "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
+            "    --eval-to 2013-12-31 --model dcnv2 --no-promote --json",
+            "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
+            "    --eval-to 2013-12-31 --set embedding_dim=16 --set first_hidden=400,400",
+        ),
+    ),
+)

@@ -1,0 +1,120 @@
+"""The Spark session every job uses: Delta, UTC, one thread per Python worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.config import setting
+from jobs.machine.class_archive import archive_options, class_path
+from jobs.machine.java import find_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": _CATALOG,
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A batch larger than the model's own is cut up by the scorer; see ANCHORS on batch size.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
+    "spark.python.worker.reuse": "true",
+    "spark.ui.showConsoleProgress": "false",
+    # Java compiles no method above 8000 bytes of code; past that Spark's plain operators are three
+    # times faster than its generated ones (measured on the quarantine rules of a wide table).
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    # A day without rows is a fact too: its commit says what it was made of.
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
+    # Petastorm reads the files of a table, which a deletion vector would make wrong.
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.databricks.delta.vacuum.parallelDelete.enabled": "true",
+}
+
+LOCAL_SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.driver.memory": "4g",
+    # Delta keeps 50 partitions for its log by default: too many for one machine.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+}
+
+
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""For an application of a minute or two: Java's optimising compiler and its parallel collector take
+nearly half of the CPU time of such a one, and it ends before they pay."""
+
+_LOG_SETTINGS = Path(__file__).resolve().with_name("log4j2.properties")
+
+
+def jar_paths() -> list[Path]:
+    """Return Delta's jars, fetched at set-up into this environment."""
+    return sorted(Path(sys.prefix, "nightscore", "jars").glob("*.jar"))
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit started this process, and so chose master, memory and jars."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def local_conf(*, is_quick: bool = False) -> dict[str, str]:
+    """Return master and sizes for a session that nobody submitted, for a day's work or for more."""
+    cores = setting("NIGHTSCORE_CORES", os.cpu_count() or 2, 1, 1024)
+    master = os.environ.get("NIGHTSCORE_MASTER") or f"local[{cores},4]"
+    conf = {
+        "spark.master": master,
+        "spark.driver.extraClassPath": class_path(),
+        "spark.driver.extraJavaOptions": " ".join(
+            [
+                f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+                *archive_options(find_java()),
+                *([QUICK_JAVA] * is_quick),
+            ]
+        ),
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        **LOCAL_SETTINGS,
+    }
+    if master.startswith("local"):
+        # Elsewhere executors must find the driver by its own address.
+        conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    else:
+        conf["spark.jars"] = ",".join(str(path) for path in jar_paths())
+    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY")
+    return {**conf, "spark.driver.memory": memory} if memory else conf
+
+
+def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
+    """Return a session, started if there is none in this process."""
+    # Without this the workers start whatever python3 is first on the path.
+    os.environ["PYSPARK_PYTHON"] = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    if not is_submitted():
+        os.environ["JAVA_HOME"] = str(find_java().home)
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName(app_name)
+    conf = SETTINGS if is_submitted() else {**SETTINGS, **local_conf(is_quick=is_quick)}
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    # Spark repeats every exception it raises as a page of JSON; the exception itself is enough.
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+    spark.sparkContext.setLogLevel(os.environ.get("NIGHTSCORE_SPARK_LOG", "ERROR"))
+    return spark
+
+
+@contextmanager
+def spark_session(app_name: str, *, is_quick: bool = False) -> Iterator[SparkSession]:
+    """Yield a session and stop it afterwards."""
+    spark = start_spark(app_name, is_quick=is_quick)
+    try:
+        yield spark
+    finally:
+        spark.stop()

@@ -1,0 +1,1 @@
+"""Keeps tables, bundles and training sets from growing; nothing published is touched."""

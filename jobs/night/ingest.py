@@ -1,0 +1,153 @@
+"""Step `ingest`: source rows into `events`, `quarantine` and the lookups' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from feature_store.errors import NightscoreError, SourceDayMissing, TooManyBadRows
+from feature_store.events.quarantine import (
+    SUPERSEDED,
+    bad_rows,
+    check_ceiling,
+    good_rows,
+    judge_rows,
+    typed_lookup,
+)
+from feature_store.features.tiles import build_tiles
+from feature_store.schema import DS, EVENTS, QUARANTINE, TILES, lookup_table
+from feature_store.tables.warehouse import days_predicate
+from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs, unless_gone
+from jobs.night.outdated import StepResult, outdated_days, write_outdated
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from feature_store.definition import Lookup
+    from feature_store.tables.inputs import Inputs
+    from jobs.context import Context
+
+
+def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
+    """Bring events, quarantine and lookups of `days` up to date with the source.
+
+    There is no forcing it: events are what later days are made of, and to write them anew from the
+    same source would only make those days stale.
+
+    The quarantine is written, and its ceiling checked, before the events: a day with too many bad
+    rows leaves the earlier events of that day untouched, and the reasons to be read. The events of
+    the other days are written before it is reported.
+
+    A day of `absent_days` is written empty, also where `days` only read it in a history window:
+    nobody asks for such a day itself.
+
+    Raises:
+        SourceDayMissing: the source has nothing for one of the days.
+        TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
+        SourceCorrupt: a source lacks a column, or a lookup has broken rows.
+    """
+    results = ingest_events(context, [*days, *_absent_before(context, days)])
+    for lookup in context.definition.lookups:
+        results.append(_ingest_lookup(context, lookup, days))
+    return results
+
+
+def ingest_events(context: Context, days: Sequence[date]) -> list[StepResult]:
+    """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup."""
+    inputs = unless_gone(context, EVENTS, days, lambda day: events_inputs(context, day))
+    outdated = outdated_days(context, EVENTS, inputs, force=False)
+    if outdated:
+        return _write_events(context, {day: inputs[day] for day in outdated})
+    return [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
+
+
+def build_day_tiles(context: Context, days: Sequence[date]) -> StepResult:
+    """Bring the tiles of `days` up to date with their events."""
+    with context.warehouse.held():
+        inputs = {day: tiles_inputs(context, day) for day in days}
+
+    def compute(outdated: Sequence[date]) -> DataFrame:
+        return build_tiles(context.warehouse.read(EVENTS, outdated), context.definition)
+
+    return write_outdated(context, TILES, inputs, compute)
+
+
+def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
+    days = sorted(inputs)
+    definition = context.definition
+    judged = judge_rows(_read(context, days), definition).persist()
+    try:
+        bad, good = bad_rows(judged, definition), good_rows(judged, definition)
+        results = [write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)]
+        refused = _refusals(context, days, good)
+        usable = [day for day in days if day not in refused]
+        if usable:
+            rows = good.where(days_predicate(usable))
+            kept = {day: inputs[day] for day in usable}
+            results.append(write_outdated(context, EVENTS, kept, lambda _: rows, force=True))
+    finally:
+        judged.unpersist()
+    for error in refused.values():
+        raise error
+    return results
+
+
+def _refusals(
+    context: Context, days: Sequence[date], good_df: DataFrame
+) -> dict[date, NightscoreError]:
+    """Return why a day's rows may not become events, for the days that have too few or bad ones."""
+    good = {row[DS]: row["count"] for row in good_df.groupBy(DS).count().collect()}
+    refused: dict[date, NightscoreError] = {}
+    for day in (d for d in days if d not in context.definition.absent_days):
+        commit = context.warehouse.commit(QUARANTINE, day)
+        bad = commit.rows if commit else 0
+        if bad or not good.get(day):
+            try:
+                _raise_for_day(context, day, bad, good.get(day, 0))
+            except (SourceDayMissing, TooManyBadRows) as error:
+                refused[day] = error
+    return refused
+
+
+def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
+    if not good and not bad:
+        raise SourceDayMissing(
+            context.definition.name, day, "the day is empty", "Wait for the source, then run again"
+        )
+    counted = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
+    reasons = {row[0]: row[1] for row in counted.collect()}
+    bad -= reasons.pop(SUPERSEDED, 0)
+    check_ceiling(
+        context.definition.name, day, bad, bad + good, context.definition.max_bad_share, reasons
+    )
+
+
+def _absent_before(context: Context, days: Sequence[date]) -> list[date]:
+    """Return the days without a source that history windows of `days` read, if not among them."""
+    absent = context.definition.absent_days
+    windows = {d for day in days for d in context.definition.window_days(day)} if absent else set()
+    return sorted(windows.intersection(absent).difference(days))
+
+
+def _read(context: Context, days: Sequence[date]) -> DataFrame:
+    """Return the raw rows of `days`; the source is not asked for those it has nothing for."""
+    definition = context.definition
+    present = [day for day in days if day not in definition.absent_days]
+    if present:
+        return definition.source.read(context.spark, present)
+    columns = (f"`{column.name}` {column.dtype}" for column in definition.columns)
+    return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")
+
+
+def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
+    needed, table = lookup_days(context.definition, lookup, days), lookup_table(lookup.name)
+    inputs = unless_gone(context, table, needed, lambda day: lookup_inputs(context, lookup, day))
+
+    def compute(outdated: Sequence[date]) -> DataFrame:
+        raw = lookup.source.read(context.spark, outdated)
+        return typed_lookup(raw, lookup, context.definition)
+
+    return write_outdated(context, table, inputs, compute)

@@ -1,0 +1,1 @@
+"""The page of one night: can its scores be trusted?"""

@@ -1,0 +1,278 @@
+"""What a night's report is made of, read from the tables; the page itself computes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from feature_store.errors import NightscoreError
+from feature_store.quality.drift import psi, psi_by_chance
+from feature_store.schema import (
+    DS,
+    EVENTS,
+    FEATURES,
+    QUALITY,
+    QUARANTINE,
+    RUN_ID,
+    SCORE,
+    SCORES,
+    TILES,
+)
+from feature_store.tables.inputs import Inputs, expand
+from feature_store.tables.warehouse import runs_predicate
+from jobs.night.ledger import history
+from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from feature_store.definition import Definition
+    from feature_store.tables.lineage import DayCommit
+    from jobs.context import Context
+    from jobs.night.ledger import Publication
+    from jobs.registry.model_registry import ModelRef
+
+log = logging.getLogger(__name__)
+
+DAYS_BEFORE = 7
+FINE_BINS = 200
+BINS = 20
+MAX_LABELLED_ROWS = 2_000_000
+"""Rows that metrics are computed of at most: a sample by the keys' hash above that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckRow:
+    """One recorded result of a check."""
+
+    stage: str
+    run_id: str
+    check: str
+    column: str
+    passed: bool
+    observed: str
+    expected: str
+    bad_rows: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayScores:
+    """The scores of one run of one day, as a histogram over 0..1."""
+
+    ds: date
+    run_id: str
+    mean: float
+    counts: tuple[int, ...]
+    """Rows in each of FINE_BINS equal parts."""
+
+    @property
+    def rows(self) -> int:
+        """How many scores there are."""
+        return sum(self.counts)
+
+    @property
+    def coarse(self) -> list[int]:
+        """Rows in each of BINS equal parts."""
+        width = FINE_BINS // BINS
+        return [sum(self.counts[i : i + width]) for i in range(0, FINE_BINS, width)]
+
+    def quantile(self, share: float) -> float:
+        """Return about the score that `share` of the rows lie below, to half a fine bin."""
+        below, wanted = 0, share * self.rows
+        for place, count in enumerate(self.counts):
+            below += count
+            if below >= wanted:
+                return (place + 0.5) / FINE_BINS
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NightFacts:
+    """Everything that a page says."""
+
+    definition: Definition
+    ds: date
+    failure: str
+    """What the latest attempt ended with, where it failed and is known; else empty."""
+    publications: Sequence[Publication]
+    """Of the day, oldest first."""
+    commits: Mapping[str, DayCommit]
+    """By table; scores are those of `run_id`."""
+    run_id: str
+    """The run that the page is about: the published one, else the one that was staged last."""
+    reasons: Mapping[str, int]
+    """Quarantined rows by reason."""
+    checks: Sequence[CheckRow]
+    scores: DayScores | None
+    before: Sequence[DayScores]
+    """Up to seven published days before, oldest first."""
+    labels: Mapping[str, Any] | None
+    model: ModelRef | None
+    model_problem: str
+
+    @property
+    def published(self) -> Publication | None:
+        """What is published of the day now."""
+        return self.publications[-1] if self.publications else None
+
+    @property
+    def failed_checks(self) -> list[CheckRow]:
+        """The checks that failed when they last ran."""
+        return [check for check in self.checks if not check.passed]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the features were replaced since the published scores were made of them."""
+        features = self.commits.get(FEATURES)
+        if self.published is None or features is None:
+            return False
+        pins = Inputs.from_json(self.published.inputs).pins.get(FEATURES, [])
+        return expand(pins).get(self.ds) != features.version
+
+    @property
+    def drift(self) -> tuple[float, float] | None:
+        """PSI of the scores against the days before, and what it would be by chance."""
+        if self.scores is None or not self.before:
+            return None
+        reference = [sum(column) for column in zip(*(d.coarse for d in self.before), strict=True)]
+        chance = psi_by_chance(sum(reference), self.scores.rows, BINS)
+        return psi(reference, self.scores.coarse), chance
+
+
+def read_facts(context: Context, ds: date, failure: str = "") -> NightFacts:
+    """Return what is known of a night, published or not."""
+    ledger = history(context)
+    publications = [p for p in ledger if p.ds == ds]
+    checks = _checks(context, ds)
+    run_id = publications[-1].run_id if publications else _staged_run(checks)
+    commits = _commits(context, ds, run_id)
+    runs = {p.ds: p.run_id for p in ledger if p.ds < ds}
+    runs = dict(sorted(runs.items())[-DAYS_BEFORE:])
+    if SCORES in commits:
+        runs[ds] = run_id
+    scores = {day.ds: day for day in _day_scores(context, runs)}
+    model, problem = _model(context, publications[-1] if publications else None)
+    return NightFacts(
+        definition=context.definition,
+        ds=ds,
+        failure=failure,
+        publications=publications,
+        commits=commits,
+        run_id=run_id,
+        reasons=_reasons(context, ds, commits),
+        checks=checks,
+        scores=scores.pop(ds, None),
+        before=[scores[day] for day in sorted(scores)],
+        labels=labelled_metrics(context, ds) if publications else None,
+        model=model,
+        model_problem=problem,
+    )
+
+
+def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
+    """Return how good the published scores of a day were, once labels are known; else None.
+
+    Keys: rows, base_rate, auc, auc_low, auc_high, logloss, ece, sampled (whether of a sample).
+    AUC is NaN where all labels are the same.
+    """
+    from jobs.night.ledger import scores_latest
+    from jobs.training.training_set import labelled
+    from models.metrics import summary
+
+    keys, label = [DS, *context.definition.keys], f"y_{context.definition.label.name}"
+    published = context.warehouse.commits(SCORES)
+    if not any(day == ds for _, day, _ in published):
+        return None
+    known = F.col("_known_at") <= F.lit(datetime.now(UTC))
+    labels = labelled(context.warehouse.read(EVENTS, [ds]), context.definition)
+    labels = labels.where(F.col(label).isNotNull() & known)
+    pairs = scores_latest(context, [ds]).join(labels, keys)
+    every = _every_nth(context, ds)
+    if every > 1:
+        pairs = pairs.where(F.pmod(F.xxhash64(*keys), F.lit(every)) == 0)
+    found = pairs.select(label, SCORE).toPandas()
+    if found.empty:
+        return None
+    metrics = summary(found[label].to_numpy(), found[SCORE].to_numpy())
+    return {**metrics, "sampled": every > 1}
+
+
+def _every_nth(context: Context, ds: date) -> int:
+    events = context.warehouse.commit(EVENTS, ds)
+    return -(-(events.rows if events else 0) // MAX_LABELLED_ROWS)
+
+
+def _staged_run(checks: Sequence[CheckRow]) -> str:
+    return next((check.run_id for check in checks if check.stage == SCORES), "")
+
+
+def _commits(context: Context, ds: date, run_id: str) -> dict[str, DayCommit]:
+    found = {t: context.warehouse.commit(t, ds) for t in (EVENTS, QUARANTINE, TILES, FEATURES)}
+    if run_id:
+        found[SCORES] = context.warehouse.commit(SCORES, ds, run_id)
+    return {table: commit for table, commit in found.items() if commit is not None}
+
+
+def _checks(context: Context, ds: date) -> list[CheckRow]:
+    if context.warehouse.version(QUALITY) is None:
+        return []
+    names = list(CheckRow.__dataclass_fields__)
+    rows = context.warehouse.read(QUALITY, [ds]).select(*names).collect()
+    return sorted(
+        (CheckRow(**row.asDict()) for row in rows), key=lambda c: (c.passed, c.stage, c.check)
+    )
+
+
+def _reasons(context: Context, ds: date, commits: Mapping[str, DayCommit]) -> dict[str, int]:
+    if QUARANTINE not in commits or not commits[QUARANTINE].rows:
+        return {}
+    counted = context.warehouse.read(QUARANTINE, [ds]).groupBy("reason").count().collect()
+    return dict(sorted(((r, n) for r, n in counted), key=lambda item: (-item[1], item[0])))
+
+
+def _day_scores(context: Context, runs: Mapping[date, str]) -> list[DayScores]:
+    """Return the histograms of several days' runs, in one Spark job."""
+    if not runs or context.warehouse.version(SCORES) is None:
+        return []
+    place = F.least(F.floor(F.col(SCORE) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
+    scores: DataFrame = context.warehouse.read(SCORES, list(runs))
+    rows = (
+        scores.where(runs_predicate(runs, RUN_ID))
+        .groupBy(DS, place.alias("place"))
+        .agg(F.count(F.lit(1)).alias("n"), F.sum(SCORE).alias("total"))
+        .collect()
+    )
+    return [_histogram(day, run, [r for r in rows if r[DS] == day]) for day, run in runs.items()]
+
+
+def _histogram(day: date, run_id: str, rows: Sequence[Any]) -> DayScores:
+    counts = {row["place"]: int(row["n"]) for row in rows}
+    total, n = sum(row["total"] for row in rows), sum(counts.values())
+    return DayScores(
+        ds=day,
+        run_id=run_id,
+        mean=total / n if n else float("nan"),
+        counts=tuple(counts.get(place, 0) for place in range(FINE_BINS)),
+    )
+
+
+def _model(context: Context, published: Publication | None) -> tuple[ModelRef | None, str]:
+    """Return the published model as the registry knows it, or why it does not."""
+    from jobs.registry import model_registry
+
+    if published is None:
+        return None, ""
+    try:
+        name = context.definition.name
+        ref = model_registry.get(context.home, name, published.model_version)
+    except (NightscoreError, ModelError) as error:
+        return None, str(error)
+    if ref.digest != published.model_digest:
+        return None, f"version {ref.version} now has another digest, {ref.digest[:12]}"
+    return ref, ""

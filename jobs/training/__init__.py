@@ -1,0 +1,1 @@
+"""From features to a registered model: freeze, fit, judge, promote."""

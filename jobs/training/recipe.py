@@ -1,0 +1,178 @@
+"""What a model is made by: everything that decides it but the rows, checked before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from feature_store.errors import UsageError
+from jobs.version import MODELS, revision
+from models.errors import ConfigInvalid
+from models.scoring.compiler import find_compiler
+from models.spec import Signature
+
+if TYPE_CHECKING:
+    from feature_store.definition import Definition
+    from models.scoring.precision import Precision
+    from models.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A model of the zoo, its settings, and how it is trained and compiled."""
+
+    model: str
+    config: Any
+    """The model's own config, every setting resolved."""
+    train: TrainConfig
+    precision: Precision
+    signature: Signature
+    is_compiled: bool
+    """Whether there will be a compiled package: one was asked for, and there is a compiler."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready data, for the bundle."""
+        return {
+            "model": self.model,
+            "config": asdict(self.config),
+            "train": asdict(self.train),
+            "precision": self.precision,
+            "compiled": self.is_compiled,
+        }
+
+    def params(self) -> dict[str, Any]:
+        """Return the recipe as flat parameters, for MLflow."""
+        config = {f"config.{name}": value for name, value in asdict(self.config).items()}
+        train = asdict(self.train)
+        return {"model": self.model, **train, **config, "precision": self.precision}
+
+    def key(self, training_set: str) -> str:
+        """Return 16 hex digits that are the same for trainings that would give the same model.
+
+        torch's version is one of the parts: a package that one version compiled, another does not
+        run.
+        """
+        import torch
+
+        made_of = {
+            **self.to_json(),
+            "training_set": training_set,
+            "code": revision(MODELS),
+            "torch": torch.__version__,
+        }
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def recipe_of(
+    definition: Definition,
+    *,
+    model: str | None = None,
+    settings: Sequence[str] = (),
+    precision: str | None = None,
+    compiled: bool = True,
+) -> Recipe:
+    """Return the recipe of a training, with everything checked that can be before its rows exist.
+
+    Args:
+        definition: the pipeline; its `training` holds for what is not asked for here.
+        model: a name in the zoo.
+        settings: `name=value` texts, over the definition's settings if the model is its own, over
+            the model's defaults if it is another.
+        precision: `f32` or `bf16`.
+        compiled: False leaves out the compiled package.
+
+    Raises:
+        UsageError: there is no such model, or the precision cannot be had here.
+        ConfigInvalid: a setting is unknown, breaks its rule, or does not fit the features.
+    """
+    from models.settings import check_fits
+
+    name = check_model(model or definition.training.model)
+    signature, config = signature_of(definition), model_config(definition, name, settings)
+    check_fits(name, config, signature)
+    is_compiled = compiled and find_compiler().path is not None
+    return Recipe(
+        model=name,
+        config=config,
+        train=train_config(definition, name),
+        precision=_precision(precision or definition.training.precision, is_compiled),
+        signature=signature,
+        is_compiled=is_compiled,
+    )
+
+
+def check_model(name: str) -> str:
+    """Return the name of a model in the zoo.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    from models.registry import MODELS
+
+    if name not in MODELS:
+        raise UsageError(f"model={name!r} is unknown; there are: {', '.join(sorted(MODELS))}")
+    return name
+
+
+def signature_of(definition: Definition) -> Signature:
+    """Return which columns a model of the pipeline takes."""
+    return Signature(
+        categorical=definition.categorical_names(),
+        numeric=definition.numeric_names(),
+        labels=(definition.label.name,),
+    )
+
+
+def model_config(definition: Definition, model: str, settings: Sequence[str] = ()) -> Any:
+    """Return the model's config: the definition's settings are for its own model only.
+
+    Raises:
+        ConfigInvalid: a setting is unknown or breaks its rule.
+    """
+    from models.settings import config_of, read_settings
+
+    wanted = definition.training
+    own = dict(wanted.config) if model == wanted.model else {}
+    return config_of(model, {**own, **read_settings(model, settings)})
+
+
+def train_config(definition: Definition, model: str) -> TrainConfig:
+    """Return the definition's training settings for the trainer.
+
+    The weight on embeddings was chosen for the definition's own model: another takes its own.
+
+    Raises:
+        ConfigInvalid: a setting breaks its rule.
+    """
+    from models.training.trainer import TrainConfig
+
+    wanted = definition.training
+    return TrainConfig(
+        epochs=wanted.epochs,
+        batch_size=wanted.batch_size,
+        learning_rate=wanted.learning_rate,
+        patience=wanted.patience,
+        seed=wanted.seed,
+        min_count=wanted.min_count,
+        embedding_l2=wanted.embedding_l2 if model == wanted.model else None,
+    )
+
+
+def _precision(wanted: str, is_compiled: bool) -> Precision:
+    from models.scoring.precision import Precision
+
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if precision == wanted:
+            if precision != "f32" and not is_compiled:
+                found = find_compiler()
+                raise UsageError(
+                    f"precision={wanted}: only a compiled package scores in it, and there will be "
+                    f"none ({found.why or 'it was left out'}). "
+                    f"Use precision f32{f', or {found.remedy}' if found.remedy else ''}"
+                )
+            return precision
+    raise ConfigInvalid("training", "precision", wanted, f"must be one of {', '.join(known)}")

@@ -1,0 +1,279 @@
+"""A frozen, encoded copy of features and labels for one training run; its id says what is in it.
+
+Splits: `train`; `valid`, the last days of the training range, for early stopping; `eval`, later
+days, for the gate. A row is in `train` or `valid` only if its label was known before the first
+evaluation day began (the day after training, without one): what a training then could have known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from pyspark.sql import functions as F
+
+from feature_store.definition import plain
+from feature_store.errors import NightscoreError, UsageError, WriteConflict
+from feature_store.features.encode import widen
+from feature_store.schema import DS, EVENTS, FEATURES, TRAINING_SETS
+from jobs.version import revision
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from feature_store.definition import Definition
+    from feature_store.tables.inputs import Runs
+    from jobs.context import Context
+
+log = logging.getLogger(__name__)
+
+SPLIT = "split"
+TRAIN = "train"
+VALID = "valid"
+EVAL = "eval"
+SEGMENT_PREFIX = "s_"
+
+ROWS_PER_FILE = 500_000
+"""About 100 MB of 40 columns: a row group or two, few enough to open, enough to share out."""
+_SHUFFLE = "_shuffle"
+_KNOWN_AT = "_known_at"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitFiles:
+    """The files of one split."""
+
+    files: tuple[str, ...]
+    """Local paths (or URLs, where the home is one), in the order the rows were shuffled into."""
+    rows: int
+    positives: int
+
+    @property
+    def base_rate(self) -> float:
+        """The share of positive labels."""
+        return self.positives / self.rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSet:
+    """A complete frozen set: the same id always holds the same rows in the same order."""
+
+    id: str
+    label: str
+    splits: Mapping[str, SplitFiles]
+    """`train`, `valid` and, where there are days to evaluate on, `eval`."""
+    manifest: Mapping[str, Any]
+    """What the id is the digest of: definition digests, days per split, and pins."""
+    is_reused: bool
+    """Whether it was found rather than written."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all splits together."""
+        return sum(split.rows for split in self.splits.values())
+
+
+def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[date]) -> TrainingSet:
+    """Return the frozen set of these days, written now unless it is there already.
+
+    Raises:
+        UsageError: the days overlap, are out of order, or too few to hold some out.
+        PartitionNotReady: features or events of some day are missing.
+        NightscoreError: a split has no labelled row, or only one class.
+    """
+    started = time.monotonic()
+    days = split_days(context.definition, train_days, eval_days)
+    manifest = _manifest(context, days)
+    text = json.dumps(manifest, sort_keys=True)
+    set_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    table = f"{TRAINING_SETS}/{set_id}"
+    log.info("step=freeze id=%s manifest=%s", set_id, text)
+    is_reused = context.warehouse.version(table) is not None
+    if not is_reused:
+        frame = training_frame(context, days)
+        # Another driver may freeze the same set meanwhile: it is the same, whoever wrote it.
+        with suppress(WriteConflict):
+            context.warehouse.write_frozen(table, frame, SPLIT, text)
+    frozen = TrainingSet(
+        id=set_id,
+        label=context.definition.label.name,
+        splits=_read_splits(context, table, list(days)),
+        manifest=manifest,
+        is_reused=is_reused,
+    )
+    log.info(
+        "step=freeze id=%s reused=%d rows=%d seconds=%.1f",
+        set_id, is_reused, frozen.rows, time.monotonic() - started,
+    )  # fmt: skip
+    return frozen
+
+
+def split_days(
+    definition: Definition, train_days: Sequence[date], eval_days: Sequence[date]
+) -> dict[str, list[date]]:
+    """Return the days of each split: the last training days are held out for early stopping.
+
+    Raises:
+        UsageError: the days overlap, are out of order, or too few to hold some out.
+    """
+    ordered, later = sorted(set(train_days)), sorted(set(eval_days))
+    held_out = definition.training.validation_days
+    if held_out < 1 or len(ordered) <= held_out:
+        raise UsageError(
+            f"{definition.name}: {len(ordered)} training days, of which validation_days={held_out} "
+            "are held out for early stopping: both must have one day or more. Start the range "
+            "earlier (--from), or change validation_days in the definition"
+        )
+    if later and later[0] <= ordered[-1]:
+        raise UsageError(
+            f"{definition.name}: evaluation starts on {later[0]}, training ends on {ordered[-1]}: "
+            "evaluation days must come after training days. Change --to or --eval-to"
+        )
+    splits = {TRAIN: ordered[:-held_out], VALID: ordered[-held_out:]}
+    return {**splits, EVAL: later} if later else splits
+
+
+def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> DataFrame:
+    """Return the encoded, labelled, shuffled rows of the splits, as pinned."""
+    definition, warehouse = context.definition, context.warehouse
+    every = sorted(d for listed in days.values() for d in listed)
+    features = warehouse.read(FEATURES, every)
+    label = f"y_{definition.label.name}"
+    labels = labelled(warehouse.read(EVENTS, every), definition).where(F.col(label).isNotNull())
+    start = first_day_after_training(days)
+    # A null time is a label nobody knew: the comparison is null, and the row left out.
+    in_time = F.col(_KNOWN_AT) < F.lit(definition.cutoff(start))
+    rows = (
+        features.join(labels, [DS, *definition.keys])
+        .withColumn(SPLIT, _split_of(days))
+        .where((F.col(SPLIT) == EVAL) | in_time)
+    )
+    return _shuffled(rows, definition, _file_count(context, every))
+
+
+def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return ds, keys, the label as 0.0 or 1.0 (null = none) and when it became known."""
+    label = definition.label
+    value = F.expr(label.expression).cast("boolean").cast("float")
+    known_at = F.col(definition.known(label.known).at)
+    return events_df.select(
+        DS, *definition.keys, value.alias(f"y_{label.name}"), known_at.alias(_KNOWN_AT)
+    )
+
+
+def first_day_after_training(days: Mapping[str, Sequence[date]]) -> date:
+    """Return the day until whose cut-off a training label counts."""
+    return days[EVAL][0] if days.get(EVAL) else days[VALID][-1] + timedelta(days=1)
+
+
+def _split_of(days: Mapping[str, Sequence[date]]) -> Column:
+    """Return the split of a row by its day; splits follow one another in time."""
+    column = F.lit(TRAIN)
+    for split in (VALID, EVAL):
+        if days.get(split):
+            column = F.when(F.col(DS) >= F.lit(days[split][0]), split).otherwise(column)
+    return column
+
+
+def _shuffled(rows: DataFrame, definition: Definition, files: int) -> DataFrame:
+    """Return the columns to freeze, in an order that the row's day and keys alone decide."""
+    # Readable segments are looked at in the evaluation only.
+    segments = {
+        f"{SEGMENT_PREFIX}{name}": F.when(F.col(SPLIT) == EVAL, F.col(name).cast("string"))
+        for name in definition.gate.segments
+    }
+    ordered = (
+        rows.withColumns({_SHUFFLE: F.xxhash64(DS, *definition.keys), **segments})
+        .repartition(files, _SHUFFLE)
+        .sortWithinPartitions(SPLIT, _SHUFFLE, DS, *definition.keys)
+    )
+    return widen(ordered, definition, SPLIT, DS, f"y_{definition.label.name}", *segments)
+
+
+def _file_count(context: Context, days: Sequence[date]) -> int:
+    """Return how many files a split should have at most, by the rows of its features."""
+    commits = context.warehouse.commits(FEATURES)
+    rows = sum(commits[FEATURES, day, ""].rows for day in days)
+    return max(1, -(-rows // ROWS_PER_FILE))
+
+
+def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str, Any]:
+    """Return everything that decides the rows of the set, as JSON-ready data.
+
+    Raises:
+        PartitionNotReady: features or events of some day are missing.
+    """
+    definition, warehouse = context.definition, context.warehouse
+    every = sorted(d for listed in days.values() for d in listed)
+    pins: dict[str, Runs] = {table: warehouse.pins(table, every) for table in (FEATURES, EVENTS)}
+    return {
+        "pipeline": definition.name,
+        "code": revision(TRAINING_SETS),
+        "features": definition.digest("features"),
+        "encoding": definition.digest("encoding"),
+        "label": plain(definition.label),
+        "cutoff_hours": definition.cutoff_hours,
+        "segments": list(definition.gate.segments),
+        "days": {split: _runs(listed) for split, listed in days.items()},
+        "pins": {table: [list(run) for run in runs] for table, runs in pins.items()},
+    }
+
+
+def _runs(days: Sequence[date]) -> list[list[str]]:
+    """Return days as (first, last) of each unbroken run."""
+    runs: list[list[str]] = []
+    for day in days:
+        if runs and date.fromisoformat(runs[-1][1]) + timedelta(days=1) == day:
+            runs[-1][1] = day.isoformat()
+        else:
+            runs.append([day.isoformat(), day.isoformat()])
+    return runs
+
+
+def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str, SplitFiles]:
+    """Return what is in a frozen set, by split.
+
+    Raises:
+        NightscoreError: a split has no row, or only one class.
+    """
+    label = F.col(f"y_{context.definition.label.name}")
+    frame = context.warehouse.read(table, version=0)
+    counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), F.sum(label)).collect()
+    counts = {row[0]: (int(row[1]), int(row[2])) for row in counted}
+    files = [local_path(url) for url in frame.inputFiles()]
+    splits = {}
+    for name in names:
+        rows, positives = counts.get(name, (0, 0))
+        _check_classes(context.definition, name, rows, positives)
+        own = sorted(file for file in files if f"/{SPLIT}={name}/" in file)
+        splits[name] = SplitFiles(files=tuple(own), rows=rows, positives=positives)
+    return splits
+
+
+def _check_classes(definition: Definition, split: str, rows: int, positives: int) -> None:
+    label, flag = definition.label, "--eval-to" if split == EVAL else "--from"
+    widen_it = f"Take a longer range ({flag}), or change the label in the definition"
+    if not rows:
+        raise NightscoreError(
+            f"{definition.name}: split {split} has no row with a label {label.name!r} known in "
+            f"time ({label.expression}, known {definition.known(label.known).at}). {widen_it}"
+        )
+    if positives in (0, rows):
+        raise NightscoreError(
+            f"{definition.name}: label {label.name!r} is {bool(positives)} in all {rows} rows of "
+            f"split {split}: nothing can be learned or measured from one class. {widen_it}"
+        )
+
+
+def local_path(url: str) -> str:
+    """Return the path of a `file:` URL, decoded; any other URL as it is."""
+    parsed = urlparse(url)
+    return unquote(parsed.path) if parsed.scheme in ("", "file") else url

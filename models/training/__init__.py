@@ -1,0 +1,1 @@
+"""From the files of a frozen set to a trained model."""
