@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Nothing of ours is imported above `_mend_path`, and night_steps.STEPS would bring Spark.
+# Nothing of ours is imported above `_mend_path`, and jobs.night.steps.STEPS would bring Spark.
 STEPS = (
     "ingest",
     "features",
@@ -161,7 +161,7 @@ def _one_step(context: Context, request: NightRequest, receipt: Receipt, step: s
     from jobs.night.steps import STEPS as FUNCTIONS
 
     started = time.monotonic()
-    note = FUNCTIONS[step](context, request)
+    note = _report(context, request, "") if step == STEPS[-1] else FUNCTIONS[step](context, request)
     receipt.step(step, time.monotonic() - started, note)
     print(f"{step}: {note}", flush=True)
 
@@ -170,7 +170,7 @@ def _all_steps(
     context: Context, request: NightRequest, receipt: Receipt, progress: Progress
 ) -> None:
     from jobs.night.night import run_night
-    from jobs.night.steps import why_train
+    from jobs.report.verdict import why_train
 
     def on_step(name: str, seconds: float) -> None:
         receipt.step(name, seconds, "done")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.layers.lookup import Lookup
 from models.layers.numeric import NumericFields
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 EMBEDDING_STD = 1e-4

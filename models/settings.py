@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from models import registry
 from models.errors import ConfigInvalid
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import KeyCounts
 
 _MEANS: dict[Any, str] = {

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.content import content_hash
-from feature_store.features.asof import cutoff_column
+from feature_store.events.cutoff import cutoff_column
 from feature_store.schema import DS
 
 if TYPE_CHECKING:

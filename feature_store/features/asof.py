@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from feature_store.events.content import content_hash
+from feature_store.events.cutoff import cutoff_column
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Definition, Lookup
-
-
-def cutoff_column(definition: Definition) -> Column:
-    """Return the cut-off instant of a row's `ds` (session time zone UTC)."""
-    hours = F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
-    return F.col(DS).cast("timestamp") + hours
 
 
 def join_lookup(

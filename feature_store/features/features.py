@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from feature_store.definition import Categorical, Cross
-from feature_store.features.asof import cutoff_column, join_lookup
+from feature_store.events.cutoff import cutoff_column
+from feature_store.features.asof import join_lookup
 from feature_store.features.tiles import empty_histories, join_histories, window_sums
 from feature_store.schema import DS
 

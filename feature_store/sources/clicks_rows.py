@@ -6,12 +6,10 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-    from feature_store.sources.clicks import Clicks
 
 DEVICES = ("phone", "tablet", "desktop", "tv")
 _SEGMENTS, _CATEGORIES, _SLOTS = 12, 24, 6
@@ -60,8 +58,25 @@ NUMERIC = (
 )
 
 
+class Settings(Protocol):
+    """What of a generator its rows depend on."""
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def rows_per_day(self) -> int: ...  # noqa: D102
+    @property
+    def users(self) -> int: ...  # noqa: D102
+    @property
+    def items(self) -> int: ...  # noqa: D102
+    @property
+    def late_share(self) -> float: ...  # noqa: D102
+    @property
+    def copy_share(self) -> float: ...  # noqa: D102
+
+
 def impressions(
-    spark: SparkSession, clicks: Clicks, days: Sequence[date], *, copies: bool
+    spark: SparkSession, clicks: Settings, days: Sequence[date], *, copies: bool
 ) -> DataFrame:
     """Return every impression of `days` with its true probability `_p` and `_late`."""
     rows = _row_numbers(spark, clicks, days, copies)
@@ -76,7 +91,7 @@ def observed(rows_df: DataFrame) -> DataFrame:
 
 
 def _row_numbers(
-    spark: SparkSession, clicks: Clicks, days: Sequence[date], copies: bool
+    spark: SparkSession, clicks: Settings, days: Sequence[date], copies: bool
 ) -> DataFrame:
     """Return ds, _day (days since 1970) and _row; a copy repeats the number of another row."""
     rows = clicks.rows_per_day
@@ -95,7 +110,7 @@ def _row_numbers(
     )
 
 
-def _salt(clicks: Clicks, name: str) -> str:
+def _salt(clicks: Settings, name: str) -> str:
     """Return a 63-bit literal for the seed and a name: hashing a number is less code than a text.
 
     Whatever grows a generated Java method past 8000 bytes is never compiled to machine code.
@@ -104,13 +119,13 @@ def _salt(clicks: Clicks, name: str) -> str:
     return f"{int.from_bytes(digest[:8]) >> 1}L"
 
 
-def _uniform(clicks: Clicks, salt: str, *fields: str) -> str:
+def _uniform(clicks: Settings, salt: str, *fields: str) -> str:
     """Return a number in (0, 1) that depends on the seed, the salt and `fields` alone."""
     parts = ", ".join([_salt(clicks, salt), *fields])
     return f"(((xxhash64({parts}) & {2**52 - 1}L) + 0.5D) / {2**52}D)"
 
 
-def _effect(clicks: Clicks, deviation: float, salt: str, *fields: str) -> str:
+def _effect(clicks: Settings, deviation: float, salt: str, *fields: str) -> str:
     """Return a fixed effect of mean 0 and the given standard deviation."""
     width = math.sqrt(12.0) * deviation
     return f"({width!r}D * ({_uniform(clicks, salt, *fields)} - 0.5D))"
@@ -129,7 +144,7 @@ def _label(prefix: str, number: str) -> str:
     return f"concat('{prefix}', cast({number} AS string))"
 
 
-def _who_and_what(clicks: Clicks) -> Mapping[str, str]:
+def _who_and_what(clicks: Settings) -> Mapping[str, str]:
     slot = f"power({_uniform(clicks, 'slot', *_ROW)}, 1.5D)"
     return {
         "impression": "_row",
@@ -139,7 +154,7 @@ def _who_and_what(clicks: Clicks) -> Mapping[str, str]:
     }
 
 
-def _user(clicks: Clicks) -> Mapping[str, str]:
+def _user(clicks: Settings) -> Mapping[str, str]:
     def of(salt: str) -> str:
         return _uniform(clicks, salt, "user")
 
@@ -159,7 +174,7 @@ def _user(clicks: Clicks) -> Mapping[str, str]:
     }
 
 
-def _item(clicks: Clicks) -> Mapping[str, str]:
+def _item(clicks: Settings) -> Mapping[str, str]:
     def of(salt: str) -> str:
         return _uniform(clicks, salt, "item")
 
@@ -181,7 +196,7 @@ def _item(clicks: Clicks) -> Mapping[str, str]:
     }
 
 
-def _context(clicks: Clicks) -> Mapping[str, str]:
+def _context(clicks: Settings) -> Mapping[str, str]:
     def at(salt: str) -> str:
         return _uniform(clicks, salt, *_ROW)
 
@@ -205,11 +220,11 @@ def _context(clicks: Clicks) -> Mapping[str, str]:
     }
 
 
-def _page(clicks: Clicks) -> Mapping[str, str]:
+def _page(clicks: Settings) -> Mapping[str, str]:
     return {"page_topic": _label("j", _pick(_uniform(clicks, "topic", "page"), 25))}
 
 
-def _probability(clicks: Clicks) -> Mapping[str, str]:
+def _probability(clicks: Settings) -> Mapping[str, str]:
     """Return the true click probability `_p`."""
 
     def effect(deviation: float, *fields: str) -> str:
@@ -238,7 +253,7 @@ def _probability(clicks: Clicks) -> Mapping[str, str]:
     return {"_p": f"1D / (1D + exp(-({logit})))"}
 
 
-def _drift(clicks: Clicks) -> str:
+def _drift(clicks: Settings) -> str:
     """Tastes that come and go: each category, and each segment's taste for it, at its own pace."""
     fashion = _uniform(clicks, "fashion", "item_category")
     taste = _uniform(clicks, "taste", "user_segment", "item_category")
@@ -248,11 +263,11 @@ def _drift(clicks: Clicks) -> str:
     )
 
 
-def _week(clicks: Clicks) -> str:
+def _week(clicks: Settings) -> str:
     return f"if(weekday >= 6, 0.2D + {_effect(clicks, 0.3, 'weekend', 'item_category')}, 0D)"
 
 
-def _outcome(clicks: Clicks) -> Mapping[str, str]:
+def _outcome(clicks: Settings) -> Mapping[str, str]:
     """Return the times, the click, and when each became known."""
 
     def at(salt: str) -> str:

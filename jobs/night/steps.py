@@ -18,8 +18,6 @@ from jobs.night.quality import check_features, check_scores, require_passed
 from jobs.night.score import plan_run, score_days
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from feature_store.tables.lineage import DayCommit
     from jobs.context import Context
     from jobs.night.ledger import Publication
@@ -76,26 +74,6 @@ def _publish(context: Context, request: NightRequest) -> str:
     return f"run {run.run_id} published, {staged.rows} rows"
 
 
-def _report(context: Context, request: NightRequest) -> str:
-    from jobs.report.render import render_report
-
-    return str(render_report(context, request.ds))
-
-
-def why_train(context: Context, day: date) -> str:
-    """Return why a published night asks for a new model; nothing if it does not."""
-    from jobs.report.facts import read_facts
-    from jobs.report.verdict import PSI_TO_LOOK_AT
-
-    drift = read_facts(context, day).drift
-    if drift is None or drift[0] <= PSI_TO_LOOK_AT + drift[1]:
-        return ""
-    return (
-        f"the scores of {day} lie elsewhere than in the days before: PSI {drift[0]:.2f}, "
-        f"{drift[1]:.2f} by chance"
-    )
-
-
 def _staged(context: Context, request: NightRequest) -> tuple[ScoringRun, DayCommit]:
     """Return the run that the day's features and the model make, and its staged scores."""
     run = plan_run(context, request.ds, request.model)
@@ -113,6 +91,6 @@ STEPS: dict[str, Callable[[Context, NightRequest], str]] = {
     "score": _score,
     "check scores": _check_scores,
     "publish": _publish,
-    "report": _report,
 }
-"""Every step by name, in the order of a night; each says in a few words what it did."""
+"""Every step by name, in the order of a night; each says in a few words what it did. The page is
+made after them, by whoever runs the night: `jobs.report`."""

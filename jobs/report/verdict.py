@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE
+from jobs.report.facts import read_facts
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from jobs.context import Context
     from jobs.night.ledger import Publication
     from jobs.report.facts import NightFacts
 
@@ -99,3 +103,14 @@ def _is_stopped_at_ingest(facts: NightFacts) -> bool:
     if quarantine is None or not quarantine.rows:
         return False
     return events is None or events.inputs != quarantine.inputs
+
+
+def why_train(context: Context, day: date) -> str:
+    """Return why a published night asks for a new model; nothing if it does not."""
+    drift = read_facts(context, day).drift
+    if drift is None or drift[0] <= PSI_TO_LOOK_AT + drift[1]:
+        return ""
+    return (
+        f"the scores of {day} lie elsewhere than in the days before: PSI {drift[0]:.2f}, "
+        f"{drift[1]:.2f} by chance"
+    )

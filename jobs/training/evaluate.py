@@ -18,7 +18,7 @@ from models.training.data import Rows, TrainingFiles, concatenate, stream
 if TYPE_CHECKING:
     from jobs.training.training_set import SplitFiles, TrainingSet
     from models.scoring.bundle import Bundle
-    from models.spec import Signature
+    from models.signature import Signature
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.object_]

@@ -12,7 +12,7 @@ from feature_store.errors import UsageError
 from jobs.version import MODELS, revision
 from models.errors import ConfigInvalid
 from models.scoring.compiler import find_compiler
-from models.spec import Signature
+from models.signature import Signature
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition

@@ -46,7 +46,7 @@ from models.scoring.precision import (
     measure,
     refuse_beyond,
 )
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

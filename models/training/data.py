@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.errors import ConfigInvalid, InputInvalid, RowCountMismatch
-from models.spec import Signature
+from models.signature import Signature
 from models.training.prefetch import prefetched
 
 PREFETCHED_GROUPS = 2

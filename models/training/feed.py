@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.spec import Signature
+from models.signature import Signature
 from models.training.data import WHOLE, Rows, Shard, TrainingFiles, concatenate, read_all, stream
 
 Batch = tuple[Tensor, Tensor, Tensor]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.training.data import Rows
 from models.training.distributed import Group
 from models.training.moments import Moments

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from models import metrics, registry
 from models.errors import ConfigInvalid, NonFiniteLoss
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.training.data import WHOLE, Shard, TrainingFiles
 from models.training.distributed import Group, joined
 from models.training.feed import Feed

@@ -14,7 +14,7 @@ from models.errors import ConfigInvalid
 from models.layers.cross import CrossNetwork
 from models.layers.mlp import MLP
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 

@@ -15,7 +15,7 @@ from models.layers.gate import FeatureGate
 from models.layers.interaction import BilinearFusion
 from models.layers.mlp import MLP
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.errors import ConfigInvalid
 from models.layers.interaction import pair_sum
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.ranker import Ranker
-from models.spec import Signature
+from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 

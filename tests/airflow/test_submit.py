@@ -38,8 +38,8 @@ def receipt(tmp_path: Path) -> Path:
 def fake_night(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A night without Spark, which ends with `error` after the steps in `done`."""
     import jobs.night.night
-    import jobs.night.steps
     import jobs.report.render
+    import jobs.report.verdict
     from jobs.cli import session as cli_session
 
     plan: dict[str, Any] = {"done": ["ingest", "features"], "error": None, "failures": []}
@@ -65,7 +65,7 @@ def fake_night(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(model_registry, "get", lambda *_: None)
     monkeypatch.setattr(jobs.night.night, "run_night", run_night)
     monkeypatch.setattr(jobs.report.render, "render_report", render_report)
-    monkeypatch.setattr(jobs.night.steps, "why_train", lambda *_: "PSI is .4")
+    monkeypatch.setattr(jobs.report.verdict, "why_train", lambda *_: "PSI is .4")
     return plan
 
 
@@ -155,7 +155,7 @@ def test_as_a_script_it_finds_our_packages_and_hides_our_modules(
         f"sys.path.insert(0, {str(script.parent)!r})\n"
         f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "import importlib.util; print(importlib.util.find_spec('night_steps'))"
+        "import importlib.util; print(importlib.util.find_spec('submit'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -166,7 +166,7 @@ def test_as_a_script_it_finds_our_packages_and_hides_our_modules(
 def test_the_steps_are_those_that_can_be_run_alone() -> None:
     from jobs.night.steps import STEPS
 
-    assert tuple(STEPS) == submit.STEPS
+    assert (*STEPS, "report") == submit.STEPS
 
 
 def _copy(spark: SparkSession, home: Home, folder: Path) -> Context:
@@ -196,7 +196,7 @@ def test_steps_one_by_one_come_to_what_a_night_at_once_does(
     for too_early in ("check scores", "publish"):
         with pytest.raises(PartitionNotReady, match="repeat the step `score`"):
             STEPS[too_early](alone, request)
-    notes = {name: STEPS[name](alone, request) for name in submit.STEPS}
+    notes = {name: STEPS[name](alone, request) for name in STEPS}
     result = run_night(at_once, request, lambda *_: None)
     assert notes["features"] == f"{result.rows} rows found"
     assert notes["publish"] == f"run {result.run_id} published, {result.rows} rows"
@@ -209,4 +209,4 @@ def test_steps_one_by_one_come_to_what_a_night_at_once_does(
     assert len(published(alone)) == result.rows > 0
     assert STEPS["publish"](alone, request).endswith("is published already")
     assert len(history(alone, [tonight])) == 1
-    assert Path(notes["report"]).exists()
+    assert Path(submit._report(alone, request, "")).exists()

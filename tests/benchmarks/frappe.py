@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import torch
 
 from models import metrics
-from models.spec import Signature
+from models.signature import Signature
 from models.training.data import TrainingFiles, read_all
 from models.training.trainer import EpochReport, TrainConfig, train
 from models.zoo.finalmlp import FinalMLPConfig

@@ -28,7 +28,7 @@ from feature_store.definition import (
     Training,
     plain,
 )
-from feature_store.definition_checks import wrong_types
+from feature_store.definition.rules import wrong_types
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError, SourceDayMissing, UsageError
 from feature_store.sources.clicks import Clicks

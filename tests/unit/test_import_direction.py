@@ -1,4 +1,8 @@
-"""One direction: dags -> jobs -> {feature_store, models}, and each heavy library in its place."""
+"""One direction: dags -> jobs -> {feature_store, models}, and each heavy library in its place.
+
+Within a package too: no two files, and no two rooms (folders), import each other in a loop, and a
+room of `jobs` imports only the rooms below it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,20 @@ FORBIDDEN = {
     "models": {"pyspark", "delta", "airflow", "jobs", "feature_store", "dags"},
     "jobs": {"dags", "airflow"},
 }
+# The rooms of jobs, the lowest first; the files beside them are for all.
+ROOMS = (
+    "machine",
+    "registry",
+    "night",
+    "backfill",
+    "maintenance",
+    "training",
+    "report",
+    "cli",
+)
+# What starts a whole application imports the rooms, not the other way round.
+ENTRANCES = {"jobs/demo.py", "jobs/submit.py"}
+
 # A DAG file is parsed again and again, where our dependencies are not installed: nothing heavy.
 DAGS_MAY_IMPORT = {"airflow", "dags"} | set(sys.stdlib_module_names)
 # The pipelines: what these import when they are imported is the standard library's, and no more.
@@ -85,6 +103,87 @@ def _absolute(where: Path, node: ast.ImportFrom) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
+def loops(root: Path) -> list[str]:
+    """Every circle of files and of rooms, as `a -> b -> a`."""
+    files = _edges(root)
+    rooms: dict[str, set[str]] = {}
+    for file, imported in files.items():
+        rooms.setdefault(_room(file), set()).update(map(_room, imported))
+    return [" -> ".join(loop) for graph in (files, rooms) if (loop := _loop(graph))]
+
+
+def upwards(root: Path) -> list[str]:
+    """Every import of a higher room of `jobs`, or of what starts an application."""
+    found = []
+    for file, imported in _edges(root).items():
+        for other in imported:
+            here, there = _level(file), _level(other)
+            if (here is not None and there is not None and there > here) or (
+                other in ENTRANCES and file not in ENTRANCES
+            ):
+                found.append(f"{file} imports {other}")
+    return found
+
+
+def _edges(root: Path) -> dict[str, set[str]]:
+    """Which of our files a file imports."""
+    packages = ("dags", *FORBIDDEN)
+    paths = [path for package in packages for path in sorted((root / package).rglob("*.py"))]
+    known = {_module(path.relative_to(root)): path.relative_to(root).as_posix() for path in paths}
+    edges: dict[str, set[str]] = {}
+    for path in paths:
+        where = path.relative_to(root)
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        names = {name for _, name in _imports(where, tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                names |= {f"{_absolute(where, node)}.{alias.name}" for alias in node.names}
+        here = where.as_posix()
+        edges[here] = {known[name] for name in names if name in known} - {here}
+        # A package's face hands on what its files define: who imports it, imports the file.
+        edges[here] = {name for name in edges[here] if not _is_above(name, here)}
+    return edges
+
+
+def _is_above(face: str, file: str) -> bool:
+    return face.endswith("/__init__.py") and file.startswith(face.removesuffix("__init__.py"))
+
+
+def _module(where: Path) -> str:
+    parts = where.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _room(file: str) -> str:
+    """The folder within a package; a file that lies in none is a room of its own."""
+    parts = file.split("/")
+    return "/".join(parts[:2]).removesuffix(".py") if len(parts) > 2 else file
+
+
+def _level(file: str) -> int | None:
+    parts = file.split("/")
+    return ROOMS.index(parts[1]) if parts[0] == "jobs" and len(parts) > 2 else None
+
+
+def _loop(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of a graph, its first node named again at the end; nothing if there is none."""
+    done: set[str] = set()
+
+    def walk(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for other in sorted(graph.get(node, set()) - {node}):
+            found = walk(other, [*path, node])
+            if found:
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(graph) if (found := walk(node, []))), [])
+
+
 def _delta_writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id == "DeltaTable":
@@ -129,6 +228,73 @@ def _text(node: ast.Constant | ast.JoinedStr) -> str:
 
 def test_imports_point_one_way_and_each_heavy_library_has_one_home() -> None:
     assert violations(ROOT) == []
+
+
+def test_nothing_imports_in_a_loop() -> None:
+    assert loops(ROOT) == []
+
+
+def test_a_room_imports_only_the_rooms_below_it() -> None:
+    assert upwards(ROOT) == []
+
+
+def test_jobs_is_rooms_and_what_starts_or_serves_them_all() -> None:
+    assert {path.name for path in (ROOT / "jobs").iterdir() if (path / "__init__.py").exists()} == {
+        *ROOMS
+    }
+    loose = {path.name for path in (ROOT / "jobs").glob("*.py")}
+    assert loose == {"__init__.py", "config.py", "context.py", "demo.py", "submit.py", "version.py"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"models/a.py": "import models.b", "models/b.py": "from models import a"}, "models/a.py"),
+        (
+            {
+                "models/a.py": "def f():\n    from .b import x",
+                "models/b.py": "from models.c import y",
+                "models/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+                "    from models.a import f",
+            },
+            "models/a.py -> models/b.py -> models/c.py -> models/a.py",
+        ),
+        (
+            {
+                "models/x/a.py": "from models.y import b",
+                "models/y/b.py": "",
+                "models/y/c.py": "from models.x.d import e",
+                "models/x/d.py": "",
+            },
+            "models/x -> models/y -> models/x",
+        ),
+    ],
+)
+def test_a_planted_loop_is_caught(tmp_path: Path, files: dict[str, str], expected: str) -> None:
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    found = loops(tmp_path)
+    assert found
+    assert all(expected in loop for loop in found), found
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ("jobs/night/score.py", "from jobs.report.render import x"),
+        ("jobs/night/score.py", "def f():\n    from jobs.training import train"),
+        ("jobs/cli/app.py", "from jobs import demo"),
+        ("jobs/context.py", "from jobs.submit import main"),
+    ],
+)
+def test_a_planted_import_of_what_is_above_is_caught(tmp_path: Path, place: str, code: str) -> None:
+    for name in ("jobs/report/render.py", "jobs/training/train.py", "jobs/demo.py", place):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "jobs/submit.py").touch()
+    (tmp_path / place).write_text(code)
+    assert len(upwards(tmp_path)) == 1
 
 
 PLANTED = [

@@ -16,7 +16,7 @@ import torch
 from models.registry import MODELS
 from models.scoring import bundle as bundles
 from models.scoring.bundle import Bundle, BundleRef
-from models.spec import Signature
+from models.signature import Signature
 from models.training.data import Rows, TrainingFiles
 from models.training.trainer import TrainConfig, TrainedModel, train
 from models.zoo.dcnv2 import DCNv2Config

@@ -9,7 +9,7 @@ import pytest
 from models import registry
 from models.errors import ConfigInvalid, UnknownModel
 from models.registry import MODELS
-from models.spec import Signature
+from models.signature import Signature
 from models.training.trainer import TrainConfig
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.finalmlp import FinalMLPConfig, field_positions

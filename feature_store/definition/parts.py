@@ -1,4 +1,4 @@
-"""What a pipeline is: frozen, typed, checked when it is built, and digested part by part.
+"""What a pipeline is made of: frozen and typed.
 
 Nothing here imports Spark or torch, so a scheduler, the command line and a GPU node can all read
 a definition at no cost.
@@ -7,12 +7,10 @@ a definition at no cost.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -208,105 +206,6 @@ class Gate:
     """Categorical features whose larger values are compared one by one."""
     max_segment_auc_drop: float = 0.03
     min_segment_rows: int = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Definition:
-    """One pipeline, from source to gate.
-
-    `ds` is the partition day. A feature uses a value only if it was known before the cut-off:
-    midnight UTC at the start of `ds`, moved by `cutoff_hours`.
-    """
-
-    name: str
-    description: str
-    source: Source
-    keys: tuple[str, ...]
-    """Columns that, with `ds`, identify one thing to score."""
-    event_time: str
-    knowns: tuple[Known, ...]
-    columns: tuple[Column, ...]
-    label: Label
-    features: tuple[Categorical | Numeric | Cross, ...]
-    histories: tuple[History, ...] = ()
-    lookups: tuple[Lookup, ...] = ()
-    checks: tuple[Check, ...] = ()
-    training: Training = Training()
-    gate: Gate = Gate()
-    first_day: date
-    last_day: date | None = None
-    absent_days: tuple[date, ...] = ()
-    """Days that the source will never have: their events are empty, and they are not scored."""
-    cutoff_hours: int = 0
-    max_bad_share: float = 0.01
-    owner: str = "nightscore"
-    deadline_hours: int = 6
-    """Hours after the cut-off by which scores must be published."""
-
-    def __post_init__(self) -> None:
-        # Imported late: the rules know every part of a definition, and so import this module.
-        from feature_store.definition_checks import check
-
-        check(self)
-
-    def cutoff(self, day: date) -> datetime:
-        """Return the UTC instant before which a value must be known to be a feature of `day`."""
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return midnight + timedelta(hours=self.cutoff_hours)
-
-    @property
-    def max_window(self) -> int:
-        """The longest history window, in days; 0 without histories."""
-        return max((w for history in self.histories for w in history.windows), default=0)
-
-    def window_days(self, day: date) -> list[date]:
-        """Return the earlier days whose tiles a feature of `day` may read, oldest first."""
-        days = (day - timedelta(days=back) for back in range(self.max_window, 0, -1))
-        return [d for d in days if d >= self.first_day]
-
-    def known(self, name: str) -> Known:
-        """Return the known-at group of that name."""
-        return next(group for group in self.knowns if group.name == name)
-
-    def column(self, name: str) -> Column:
-        """Return the source column of that name."""
-        return next(column for column in self.columns if column.name == name)
-
-    def categorical_names(self) -> tuple[str, ...]:
-        """Names of the categorical features, in the order of a model's `keys`."""
-        return tuple(f.name for f in self.features if isinstance(f, Categorical | Cross))
-
-    def numeric_names(self) -> tuple[str, ...]:
-        """Names of the numeric features, in the order of a model's `values`."""
-        plain = [f.name for f in self.features if isinstance(f, Numeric)]
-        return (*plain, *(name for h in self.histories for name, _, _ in h.columns()))
-
-    @property
-    def feature_dtypes(self) -> dict[str, Dtype]:
-        """The type of each source and lookup column that a feature takes, by the column's name.
-
-        A category's key is a hash of its text, and 1 as a double has another text than as an int.
-        """
-        dtypes = {column.name: column.dtype for column in self.columns}
-        dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
-        return {name: dtypes[name] for feature in self.features for name in taken(feature)}
-
-    def digest(self, part: Part) -> str:
-        """Return 16 hex digits over what decides the rows of a table (or the encoding)."""
-        text = json.dumps([plain(getattr(self, field)) for field in _PARTS[part]], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_EVENTS = ("name", "source", "keys", "event_time", "knowns", "columns")
-_TILES = (*_EVENTS, "histories", "cutoff_hours")
-_FEATURES = (*_TILES, "lookups", "features", "first_day")
-_PARTS: dict[str, tuple[str, ...]] = {
-    "events": _EVENTS,
-    "tiles": _TILES,
-    "features": _FEATURES,
-    "encoding": ("features", "histories", "feature_dtypes"),
-    "scores": ("name",),
-}
 
 
 def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:

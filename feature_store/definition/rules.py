@@ -16,7 +16,8 @@ from itertools import chain
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from feature_store.definition import Check, Column, Definition, Known, Source, plain, taken, words
+from feature_store.definition.fields import Fields
+from feature_store.definition.parts import Check, Column, Known, Source, plain, taken, words
 from feature_store.errors import DefinitionError
 
 Broken = Iterator[tuple[str, object, str]]
@@ -52,7 +53,7 @@ _OF_GATE = {
 _WINDOW_DAYS = (1, 3_660)
 
 
-def check(definition: Definition) -> None:
+def check(definition: Fields) -> None:
     """Do nothing if the definition keeps every rule.
 
     Raises:
@@ -60,7 +61,7 @@ def check(definition: Definition) -> None:
     """
     # One after the other: what comes later is not looked at once something is wrong.
     broken = chain(
-        wrong_types("", definition, Definition),
+        wrong_types("", definition, Fields),
         _names(definition),
         _ranges(definition),
         _sources(definition),
@@ -136,7 +137,7 @@ def _called(hint: Any) -> str:
     return _CALLED.get(hint) or f"a {getattr(hint, '__name__', hint)}"  # of tuple[int, ...], tuple
 
 
-def _names(definition: Definition) -> Broken:
+def _names(definition: Fields) -> Broken:
     if not _NAME.match(definition.name):
         yield "name", definition.name, _NAME_RULE
     for field in ("knowns", "columns", "histories", "lookups"):
@@ -151,7 +152,7 @@ def _names(definition: Definition) -> Broken:
         )
 
 
-def _ranges(definition: Definition) -> Broken:
+def _ranges(definition: Fields) -> Broken:
     for where, part, ranges in (
         ("", definition, _OF_DEFINITION),
         ("training.", definition.training, _OF_TRAINING),
@@ -163,7 +164,7 @@ def _ranges(definition: Definition) -> Broken:
                 yield f"{where}{name}", value, f"must be in {low}..{high}"
 
 
-def _sources(definition: Definition) -> Broken:
+def _sources(definition: Fields) -> Broken:
     """Yield a source whose fields have no digest: what rows are made of must be told apart."""
     sources = {f"lookups.{lookup.name}.source": lookup.source for lookup in definition.lookups}
     for where, source in {"source": definition.source, **sources}.items():
@@ -173,7 +174,7 @@ def _sources(definition: Definition) -> Broken:
             yield where, source, f"fields must be text, numbers, dates or tuples of these: {error}"
 
 
-def _columns(definition: Definition) -> Broken:
+def _columns(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
     for column in definition.columns:
         if not _NAME.match(column.name) or column.name == "ds":
@@ -190,7 +191,7 @@ def _columns(definition: Definition) -> Broken:
         yield "keys", (), "must name at least one column"
 
 
-def _features(definition: Definition) -> Broken:
+def _features(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
     lookups = {f"{lk.name}.{c.name}" for lk in definition.lookups for c in lk.columns}
     names = [*definition.categorical_names(), *definition.numeric_names()]
@@ -223,7 +224,7 @@ def _features(definition: Definition) -> Broken:
                 )
 
 
-def _expressions(definition: Definition) -> Broken:
+def _expressions(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
     label = definition.label
     for field, expression, known in [
@@ -238,7 +239,7 @@ def _expressions(definition: Definition) -> Broken:
                 yield field, word, f"is known by {group.name!r}, later than the stated {known!r}"
 
 
-def _histories(definition: Definition) -> Broken:
+def _histories(definition: Fields) -> Broken:
     low, high = _WINDOW_DAYS
     for history in definition.histories:
         field = f"histories.{history.name}"
@@ -251,7 +252,7 @@ def _histories(definition: Definition) -> Broken:
         yield from _known_beforehand(definition, f"{field}.keys", history.keys)
 
 
-def _lookups(definition: Definition) -> Broken:
+def _lookups(definition: Fields) -> Broken:
     _, columns = _by_name(definition)
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"
@@ -270,14 +271,14 @@ def _lookups(definition: Definition) -> Broken:
         yield from _known_beforehand(definition, f"{field}.keys", lookup.keys)
 
 
-def _known_beforehand(definition: Definition, field: str, names: tuple[str, ...]) -> Broken:
+def _known_beforehand(definition: Fields, field: str, names: tuple[str, ...]) -> Broken:
     groups, columns = _by_name(definition)
     for name in names:
         if name not in columns or groups[columns[name].known].after_event:
             yield field, name, "must be a column known beforehand"
 
 
-def _checks(definition: Definition) -> Broken:
+def _checks(definition: Fields) -> Broken:
     known = {
         "features": {
             *definition.keys,
@@ -315,14 +316,14 @@ def _one(check: Check) -> Broken:
         yield "mostly", check.mostly, f"a {check.kind} is kept or not: it has no share of rows"
 
 
-def _gate(definition: Definition) -> Broken:
+def _gate(definition: Fields) -> Broken:
     names = definition.categorical_names()
     for name in definition.gate.segments:
         if name not in names:
             yield "gate.segments", name, f"must be a categorical feature, one of {sorted(names)}"
 
 
-def _by_name(definition: Definition) -> tuple[dict[str, Known], dict[str, Column]]:
+def _by_name(definition: Fields) -> tuple[dict[str, Known], dict[str, Column]]:
     groups = {group.name: group for group in definition.knowns}
     return groups, {column.name: column for column in definition.columns}
 

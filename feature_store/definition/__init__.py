@@ -1,0 +1,57 @@
+"""What a pipeline is: frozen, typed, checked when it is built, and digested part by part.
+
+Nothing here imports Spark or torch, so a scheduler, the command line and a GPU node can all read
+a definition at no cost.
+"""
+
+from feature_store.definition.definition import Definition
+from feature_store.definition.parts import (
+    Aggregate,
+    Categorical,
+    Check,
+    CheckKind,
+    Column,
+    Cross,
+    Dtype,
+    Gate,
+    History,
+    Known,
+    Label,
+    Lookup,
+    Numeric,
+    Part,
+    Setting,
+    Source,
+    Stage,
+    Training,
+    Transform,
+    plain,
+    taken,
+    words,
+)
+
+__all__ = [
+    "Aggregate",
+    "Categorical",
+    "Check",
+    "CheckKind",
+    "Column",
+    "Cross",
+    "Definition",
+    "Dtype",
+    "Gate",
+    "History",
+    "Known",
+    "Label",
+    "Lookup",
+    "Numeric",
+    "Part",
+    "Setting",
+    "Source",
+    "Stage",
+    "Training",
+    "Transform",
+    "plain",
+    "taken",
+    "words",
+]
