@@ -24,7 +24,8 @@ SETTINGS = {
     "spark.sql.catalog.spark_catalog": _CATALOG,
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # A batch larger than the model's own is cut up by the scorer; see ANCHORS on batch size.
+    # Large, because each batch has a fixed cost on its way to Python; the scorer cuts it up into
+    # the few thousand rows that a compiled model is fastest with.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
     "spark.python.worker.reuse": "true",
     "spark.ui.showConsoleProgress": "false",

@@ -17,10 +17,9 @@ from feature_store.events.quarantine import (
     judge_rows,
     typed_lookup,
 )
-from feature_store.features.tiles import build_tiles
-from feature_store.schema import DS, EVENTS, QUARANTINE, TILES, lookup_table
+from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
 from feature_store.tables.warehouse import days_predicate
-from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, tiles_inputs, unless_gone
+from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, unless_gone
 from jobs.night.outdated import StepResult, outdated_days, write_outdated
 
 if TYPE_CHECKING:
@@ -62,17 +61,6 @@ def ingest_events(context: Context, days: Sequence[date]) -> list[StepResult]:
     if outdated:
         return _write_events(context, {day: inputs[day] for day in outdated})
     return [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
-
-
-def build_day_tiles(context: Context, days: Sequence[date]) -> StepResult:
-    """Bring the tiles of `days` up to date with their events."""
-    with context.warehouse.held():
-        inputs = {day: tiles_inputs(context, day) for day in days}
-
-    def compute(outdated: Sequence[date]) -> DataFrame:
-        return build_tiles(context.warehouse.read(EVENTS, outdated), context.definition)
-
-    return write_outdated(context, TILES, inputs, compute)
 
 
 def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:

@@ -14,7 +14,8 @@ from feature_store.errors import PublishFenced, TooManyBadRows
 from feature_store.quality.checks import load_early
 from feature_store.schema import EVENTS
 from jobs.night.build_features import build_day_features
-from jobs.night.ingest import build_day_tiles, ingest, ingest_events
+from jobs.night.build_tiles import build_day_tiles
+from jobs.night.ingest import ingest, ingest_events
 from jobs.night.ledger import current, history
 from jobs.night.prepare import days_to_ingest
 from jobs.night.publish import StagedRun, has_scores, publish

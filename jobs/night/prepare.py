@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES
 from jobs.night.build_features import build_day_features
+from jobs.night.build_tiles import build_day_tiles
 from jobs.night.expected import lookup_days
-from jobs.night.ingest import build_day_tiles, ingest
+from jobs.night.ingest import ingest
 
 if TYPE_CHECKING:
     from jobs.context import Context

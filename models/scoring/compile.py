@@ -4,10 +4,11 @@ Both take the tables as arguments (`keys, values, table, slots`), so that neithe
 
 - **Portable export** (`model.pt2`): the graph as JSON and the weights as raw bytes. torch's loader
   would also read pickles if an archive held any; `load_portable` refuses such an archive first.
-- **Compiled package** (`compiled.pt2`): AOTInductor with the dense weights frozen in, the main
-  compiler win (ANCHORS 5). It is a shared library: loading it runs native code, so `bundle.load`
-  verifies its digest before this module sees it. A compiled package crashes on non-contiguous
-  arguments; `models/scoring/predict.py` makes them contiguous.
+- **Compiled package** (`compiled.pt2`): AOTInductor with the dense weights frozen in, which is what
+  makes it fast: weights that are constants are packed once for the matrix product. It is a shared
+  library: loading it runs native code, so `bundle.load` verifies its digest before this module sees
+  it. A compiled package crashes on non-contiguous arguments; `models/scoring/predict.py` makes them
+  contiguous.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from feature_store.features.tiles import build_tiles
 from feature_store.home import Home
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
-from jobs.night.ingest import build_day_tiles, ingest
+from jobs.night.build_tiles import build_day_tiles
+from jobs.night.ingest import ingest
 from tests.toy import COLUMNS, FIRST_DAY, SCHEMA, Prices, Row, Rows, toy_days, toy_definition
 
 if TYPE_CHECKING:
