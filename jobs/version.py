@@ -1,58 +1,68 @@
 """The version of the code that computed something: of nightscore, and of each table's rows.
 
 A release that changes no row must not make years of them stale, and a mended formula must, the day
-it is merged. So every table has a revision of its own, raised by hand when its rows may differ;
-`tests/unit/test_revisions.py` fails when code that makes rows changed and nobody has said whether.
+it is merged. So every table has a revision of its own, raised by hand when its rows may differ.
+Which code makes its rows is found by following the imports of the step that writes it, and
+`tests/unit/test_revisions.py` fails when it changed and nobody has said whether the rows did.
+
+What is one pipeline's or one model's own is not among them, so that to add or change it concerns
+nobody else: a source's code counts for the tables that are read from it, a model's for the models
+that are made by it.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, TRAINING_SETS
+from jobs.imports import Scope, code_digest, files_behind
 
-MODELS = "models"
+if TYPE_CHECKING:
+    from feature_store.definition import Source
 
-REVISIONS = {EVENTS: 1, TILES: 1, FEATURES: 1, TRAINING_SETS: 1, MODELS: 1, SCORES: 1}
-"""Raise a table's number when its rows may differ from those that the code before made; that of
-models when the same training set may give another model."""
+REVISIONS = {EVENTS: 1, TILES: 1, FEATURES: 1, TRAINING_SETS: 1, SCORES: 1}
+"""Raise a table's number when its rows may differ from those that the code before made."""
 
 MADE_BY = {
-    EVENTS: (
-        "feature_store/events/quarantine.py",
-        "feature_store/events/content.py",
-        "feature_store/sources/*.py",
-    ),
-    TILES: ("feature_store/features/tiles.py",),
-    FEATURES: (
-        "feature_store/features/features.py",
-        "feature_store/features/asof.py",
-        "feature_store/events/content.py",
-        "feature_store/features/tiles.py",
-    ),
-    MODELS: (
-        "models/training/data.py",
-        "models/zoo/dcnv2.py",
-        "models/training/feed.py",
-        "models/zoo/finalmlp.py",
-        "models/training/fitting.py",
-        "models/zoo/fm.py",
-        "models/layers/*.py",
-        "models/zoo/lr.py",
-        "models/training/moments.py",
-        "models/ranker.py",
-        "models/training/trainer.py",
-        "models/vocabulary.py",
-    ),
-    TRAINING_SETS: ("feature_store/features/encode.py", "jobs/training/training_set.py"),
-    SCORES: (
-        "feature_store/features/encode.py",
-        "jobs/night/scorer.py",
-        "models/scoring/predict.py",
-    ),
+    EVENTS: ("jobs.night.ingest",),
+    TILES: ("jobs.night.build_tiles",),
+    FEATURES: ("jobs.night.build_features",),
+    TRAINING_SETS: ("jobs.training.training_set",),
+    SCORES: ("jobs.night.scorer",),
 }
-"""The files that decide what is made, as patterns from the root of the repository."""
+"""Where the rows of each table are computed; what these modules import is found, not listed."""
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_ROWS = Scope(
+    root=ROOT,
+    within=("feature_store", "models"),
+    boundary=(
+        # Each of these counts where it is used, by its own digest or fingerprint.
+        "feature_store.definitions",
+        "feature_store.sources",
+        "models.registry",
+        "models.zoo",
+        # These refuse, store, name or judge rows, and make none.
+        "feature_store.definition.rules",
+        "feature_store.errors",
+        "feature_store.home",
+        "feature_store.quality",
+        "feature_store.schema",
+        "feature_store.tables",
+        "models.errors",
+        "models.training",
+    ),
+)
+_MODELS = Scope(root=ROOT, within=("models",), boundary=("models.errors", "models.registry"))
+_TRAINING = ("models.training.trainer", "models.scoring.bundle")
+"""What makes a bundle of whatever model."""
+
+_SOURCES = "feature_store.sources"
 
 
 @cache
@@ -61,6 +71,55 @@ def code_version() -> str:
     return version("nightscore")
 
 
-def revision(what: str) -> str:
-    """Return the revision of the code that makes a table's rows, or models, as it is pinned."""
-    return f"{what} r{REVISIONS[what]}"
+def revision(table: str, source: Source | None = None) -> str:
+    """Return the revision of the code that makes a table's rows, as it is pinned.
+
+    Args:
+        table: the table.
+        source: where its rows are read from, for a table that is read from a source.
+    """
+    own = f"{table} r{REVISIONS[table]}"
+    return own if source is None else f"{own}, {source_revision(source)}"
+
+
+def source_revision(source: Source) -> str:
+    """Return what is pinned of a source's code: the `revision` that it declares.
+
+    One that declares none is pinned by a digest of its code: then every change of it counts.
+    """
+    declared, own = getattr(source, "revision", None), type(source)
+    pinned = f"r{declared}" if declared is not None else source_digest(own)
+    return f"{own.__name__} {pinned}"
+
+
+@cache
+def source_digest(source: type) -> str:
+    """Return the digest of the code of a source's class: its file, and what that imports.
+
+    Of ours that is followed through the other sources, of others through their own package.
+    """
+    name = source.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return "typed in"  # at a prompt or in a notebook: there is no file to look at
+    if name == "__main__":
+        return code_digest([Path(file)], Path(file).parent)
+    parts = name.split(".")
+    root = Path(file).resolve().parents[len(parts) - (not file.endswith("__init__.py"))]
+    within = _SOURCES if name.startswith(f"{_SOURCES}.") else parts[0]
+    return code_digest(files_behind([name], Scope(root=root, within=(within,))), root)
+
+
+def table_files(table: str) -> list[Path]:
+    """Return the files that decide a table's rows, but those of sources."""
+    return files_behind(MADE_BY[table], _ROWS)
+
+
+@cache
+def model_code(module: str) -> str:
+    """Return the digest of the code that makes a model: its module, and how models are trained.
+
+    Args:
+        module: dotted name of the module that builds it.
+    """
+    return code_digest(files_behind([module, *_TRAINING], _MODELS), ROOT)

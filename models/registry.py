@@ -1,4 +1,7 @@
-"""The zoo: every model that can be trained and scored at speed."""
+"""The zoo: every model that can be trained and scored at speed.
+
+To list it costs nothing: a model's module, and torch with it, is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +11,36 @@ from typing import Any
 
 from models.errors import ConfigInvalid, UnknownModel
 from models.spec import ModelSpec
-from models.zoo import dcnv2, finalmlp, fm, lr
 
 MODELS: dict[str, ModelSpec] = {
     "lr": ModelSpec(
         name="lr",
-        config_class=lr.LRConfig,
-        build=lr.build,
+        module="models.zoo.lr",
+        config="LRConfig",
         description="Logistic regression: one weight per value; the floor to beat",
         paper="McMahan et al. 2013, Ad Click Prediction: a View from the Trenches",
         embedding_l2=1e-5,
     ),
     "fm": ModelSpec(
         name="fm",
-        config_class=fm.FMConfig,
-        build=fm.build,
+        module="models.zoo.fm",
+        config="FMConfig",
         description="Factorisation machine: all pairs of fields by dot product",
         paper="Rendle 2010, Factorization Machines",
         embedding_l2=5e-6,
     ),
     "dcnv2": ModelSpec(
         name="dcnv2",
-        config_class=dcnv2.DCNv2Config,
-        build=dcnv2.build,
+        module="models.zoo.dcnv2",
+        config="DCNv2Config",
         description="Cross network beside a deep network; a strong default",
         paper="Wang et al. 2021, DCN V2",
         embedding_l2=0.05,
     ),
     "finalmlp": ModelSpec(
         name="finalmlp",
-        config_class=finalmlp.FinalMLPConfig,
-        build=finalmlp.build,
+        module="models.zoo.finalmlp",
+        config="FinalMLPConfig",
         description="Two gated perceptrons fused by a bilinear form; small and accurate",
         paper="Mao et al. 2023, FinalMLP",
         embedding_l2=0.05,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources import daycache
@@ -55,6 +55,8 @@ class Avazu:
     are stated: a row is planned an hour before midnight UTC, happens at its `hour` (taken as UTC),
     and its click is known two hours later.
     """
+
+    revision: ClassVar[int] = 1
 
     folder: str
     files: tuple[str, ...] = field(metadata={"is_data": True})

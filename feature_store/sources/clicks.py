@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from feature_store.errors import SourceDayMissing
 from feature_store.sources import clicks_rows
@@ -50,6 +50,8 @@ class Clicks:
     scored), the same share of the clicks is reported one to three days later, and `copy_share` of
     the rows comes twice, equal in every column.
     """
+
+    revision: ClassVar[int] = 1
 
     seed: int = 7
     rows_per_day: int = 20_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources.files import content_digest
@@ -31,6 +31,8 @@ class Criteo:
     UTC, happens at noon, and its label is known at the end of the day. `row_id` is a hash of the
     line and of which copy of it this is, so equal lines stay apart.
     """
+
+    revision: ClassVar[int] = 1
 
     folder: str
     files: tuple[str, ...] = field(metadata={"is_data": True})

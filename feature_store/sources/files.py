@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources.daycache import file_digest, open_bytes
@@ -33,6 +33,8 @@ class DailyFiles:
     (`.csv`, `.csv.gz`) and is read as text; a line with too many or too few values is marked, and
     ends in quarantine as `malformed`.
     """
+
+    revision: ClassVar[int] = 1
 
     folder: str
     format: Literal["csv", "parquet"] = "csv"

@@ -12,7 +12,7 @@ from datetime import date
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources import daycache
@@ -37,6 +37,8 @@ class NycFlights:
     `arrival_known_at`: one hour after the wheels stop, and for a flight without an arrival 24 hours
     after its planned departure.
     """
+
+    revision: ClassVar[int] = 1
 
     folder: str = ""
     """Folder with the CSV files; empty for the installed package."""
@@ -69,6 +71,8 @@ class NycWeather:
     here. The year's last day and some hours have no rows.
     """
 
+    revision: ClassVar[int] = 1
+
     folder: str = ""
 
     def fingerprint(self, day: date) -> str:
@@ -87,6 +91,8 @@ class NycWeather:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NycPlanes:
     """One row per aircraft, as registered before 2013; a snapshot of one day, 2013-01-01."""
+
+    revision: ClassVar[int] = 1
 
     folder: str = ""
 

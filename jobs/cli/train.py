@@ -16,14 +16,11 @@ from jobs.cli.options import First, Force, Json, Last, Pipeline
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, who
 from jobs.config import check_day, parse_ds
+from models.registry import MODELS
 
 if TYPE_CHECKING:
     from jobs.training.evaluate import Evaluation
     from jobs.training.train import TrainResult
-
-
-MODELS = "dcnv2, finalmlp, fm, lr"
-"""The zoo's names, for the help: to import the zoo for them would take seconds."""
 
 
 class Precision(StrEnum):
@@ -42,7 +39,9 @@ def train(
     ],
     model: Annotated[
         str,
-        typer.Option("--model", help=f"One of {MODELS}; the definition's by default."),
+        typer.Option(
+            "--model", help=f"One of {', '.join(sorted(MODELS))}; the definition's by default."
+        ),
     ] = "",
     settings: Annotated[
         list[str] | None,

@@ -34,7 +34,7 @@ def events_inputs(context: Context, day: date) -> Inputs:
     is_absent = day in definition.absent_days
     return Inputs(
         definition=definition.digest("events"),
-        code=revision(EVENTS),
+        code=revision(EVENTS, definition.source),
         source="absent" if is_absent else definition.source.fingerprint(day),
     )
 
@@ -44,7 +44,7 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     text = json.dumps(plain(lookup), sort_keys=True)
     return Inputs(
         definition=hashlib.sha256(text.encode()).hexdigest()[:16],
-        code=revision(EVENTS),
+        code=revision(EVENTS, lookup.source),
         source=lookup.source.fingerprint(day),
     )
 

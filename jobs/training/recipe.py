@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from feature_store.errors import UsageError
-from jobs.version import MODELS, revision
+from jobs.version import model_code
 from models.errors import ConfigInvalid
 from models.scoring.compiler import find_compiler
 from models.signature import Signature
@@ -52,15 +52,19 @@ class Recipe:
     def key(self, training_set: str) -> str:
         """Return 16 hex digits that are the same for trainings that would give the same model.
 
-        torch's version is one of the parts: a package that one version compiled, another does not
-        run.
+        The code that makes the model is one of the parts, so that an edited model is trained again
+        (and no other). So is torch's version: a package that one compiled, another does not run.
         """
         import torch
 
+        from models import registry
+
+        spec = registry.get(self.model)
         made_of = {
             **self.to_json(),
             "training_set": training_set,
-            "code": revision(MODELS),
+            "code": model_code(spec.module),
+            "embedding_l2": spec.embedding_l2,
             "torch": torch.__version__,
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]

@@ -143,7 +143,9 @@ def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
     outcomes = backfill(context, plan(context, DAYS[:2]))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert all(current(context)[day].run_id != before[day].run_id for day in DAYS[:2])
-    assert context.warehouse.commit(EVENTS, DAYS[0]).inputs.code == revision(EVENTS)  # type: ignore[union-attr]
+    assert context.warehouse.commit(EVENTS, DAYS[0]).inputs.code == revision(
+        EVENTS, context.definition.source
+    )  # type: ignore[union-attr]
     assert scores(context) == rows, "nothing was really changed"
     assert statuses(plan(context)) == ["fresh"] * 2 + ["stale"] * 6
 

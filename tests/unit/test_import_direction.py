@@ -243,7 +243,15 @@ def test_jobs_is_rooms_and_what_starts_or_serves_them_all() -> None:
         *ROOMS
     }
     loose = {path.name for path in (ROOT / "jobs").glob("*.py")}
-    assert loose == {"__init__.py", "config.py", "context.py", "demo.py", "submit.py", "version.py"}
+    assert loose == {
+        "__init__.py",
+        "config.py",
+        "context.py",
+        "demo.py",
+        "imports.py",
+        "submit.py",
+        "version.py",
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from models.training.trainer import TrainConfig
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.finalmlp import FinalMLPConfig, field_positions
 from models.zoo.fm import FMConfig
-from tests.unit.models.conftest import SIGNATURE, SMALL
+from tests.unit.models.conftest import SIGNATURE, small
 
 
 def test_signature_survives_json() -> None:
@@ -39,14 +39,14 @@ def test_what_is_no_signature_is_refused(text: str) -> None:
 
 
 def test_an_unknown_model_names_those_there_are() -> None:
-    with pytest.raises(UnknownModel, match="dcnv2, finalmlp, fm, lr") as caught:
+    with pytest.raises(UnknownModel, match=", ".join(sorted(MODELS))) as caught:
         registry.get("bert")
     assert caught.value.exit_code == 2
 
 
 def test_configs_survive_json(model: str) -> None:
-    text = registry.config_to_json(SMALL[model])
-    assert registry.config_from_json(model, text) == SMALL[model]
+    text = registry.config_to_json(small(model))
+    assert registry.config_from_json(model, text) == small(model)
     with pytest.raises(ConfigInvalid, match="unknown"):
         registry.config_from_json(model, '{"colour": 1}')
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.registry import MODELS
 from models.scoring import bundle as bundles
 from models.scoring import compile as compiling
 from models.scoring.predict import Predictor
-from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, SMALL, Zoo, sample
+from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 FORMS = ("export", pytest.param("aoti", marks=NEEDS_COMPILER))
@@ -30,10 +29,6 @@ def eager(zoo: Zoo, model: str, keys: np.ndarray, values: np.ndarray) -> np.ndar
     with torch.no_grad():
         logits = zoo[model].trained.module(torch.from_numpy(keys), torch.from_numpy(values))
     return torch.sigmoid(logits).numpy()
-
-
-def test_every_registered_model_has_a_small_form_to_test() -> None:
-    assert set(SMALL) == set(MODELS)
 
 
 @pytest.mark.parametrize("form", FORMS)
