@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
 Aggregate = Literal["mean", "sum", "count"]
 Transform = Literal["identity", "log1p"]
+Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["events", "tiles", "features", "encoding", "scores"]
@@ -68,6 +69,8 @@ class Column:
     nullable: bool = True
     minimum: float | None = None
     maximum: float | None = None
+    normalize: Normalize = "NFC"
+    """The Unicode form that text is brought into; `none` keeps it as it was delivered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

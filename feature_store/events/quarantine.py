@@ -23,6 +23,7 @@ from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.content import content_hash
 from feature_store.events.cutoff import cutoff_column
+from feature_store.events.text import normalized
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
 def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
     """Return ds and the columns, typed, with what is wrong with a row and where it comes from."""
     required = {*definition.keys, definition.event_time}
-    return _typed(raw_df, definition.columns, required, definition.name)
+    typed = _typed(raw_df, definition.columns, required, definition.name)
+    return normalized(typed, definition.columns)
 
 
 def _typed(
@@ -225,12 +227,14 @@ def typed_lookup(raw_df: DataFrame, lookup: Lookup, definition: Definition) -> D
     """
     what = f"{definition.name}, lookup {lookup.name}"
     times = [Column(name=name, dtype="timestamp", known="") for name in ("event_time", "known_at")]
-    keys = [Column(name=k, dtype=definition.column(k).dtype, known="") for k in lookup.keys]
+    # A key is found by the form that the pipeline's own column has.
+    own = [definition.column(key) for key in lookup.keys]
+    keys = [Column(name=c.name, dtype=c.dtype, known="", normalize=c.normalize) for c in own]
     columns = [*keys, *times, *lookup.columns]
     _require_all(raw_df, [DS, *(c.name for c in columns)], what)
     rows = _typed(raw_df, columns, {c.name for c in (*keys, *times)}, what)
     _refuse_broken(rows, what)
-    return rows.select(DS, *(c.name for c in columns))
+    return normalized(rows, columns).select(DS, *(c.name for c in columns))
 
 
 def _refuse_broken(typed_df: DataFrame, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from pyspark.sql import functions as F
@@ -162,6 +162,38 @@ def test_rows_that_differ_in_which_value_is_null_are_not_the_same(spark: SparkSe
 def told(bad_df: DataFrame) -> list[tuple[str, float]]:
     """Return the reason and the price of each bad row."""
     return sorted((row.reason, json.loads(row.row)["price"]) for row in bad_df.collect())
+
+
+DECOMPOSED, COMPOSED = "Le\u0301a \u212b", "L\u00e9a \u00c5"
+
+
+def test_text_of_another_unicode_form_is_the_same_key(spark: SparkSession) -> None:
+    rows = raw(spark, {"user": DECOMPOSED}, {"user": COMPOSED, "price": "8"}, {"user": None})
+    good, bad = split_bad_rows(rows, DEFINITION)
+    assert [row.user for row in good.collect()] == [COMPOSED]
+    assert sorted(row.reason for row in bad.collect()) == ["duplicate_key", "null(user)"]
+
+
+def test_a_column_may_keep_its_text_as_it_was_delivered(spark: SparkSession) -> None:
+    columns = (replace(DEFINITION.columns[0], normalize="none"), *DEFINITION.columns[1:])
+    rows = raw(spark, {"user": DECOMPOSED}, {"user": COMPOSED})
+    good, _ = split_bad_rows(rows, replace(DEFINITION, columns=columns))
+    assert sorted(row.user for row in good.collect()) == sorted([DECOMPOSED, COMPOSED])
+
+
+@pytest.mark.parametrize("normalize", ["NFC", "none"])
+def test_the_keys_of_a_lookup_take_the_form_of_the_column_they_are_found_by(
+    spark: SparkSession, normalize: Literal["NFC", "none"]
+) -> None:
+    user = replace(DEFINITION.columns[0], normalize=normalize)
+    definition = replace(DEFINITION, columns=(user, *DEFINITION.columns[1:]))
+    town = Column(name="town", dtype="string", known="plan")
+    frame = side(spark, ("30", EVENING, NIGHT, None)).selectExpr(
+        "* EXCEPT (age, rate)", f"'{DECOMPOSED}' AS user", f"'{DECOMPOSED}' AS town"
+    )
+    lookup = replace(LOOKUP, keys=("user",), columns=(town,))
+    (row,) = typed_lookup(frame, lookup, definition).collect()
+    assert (row.user, row.town) == (COMPOSED if normalize == "NFC" else DECOMPOSED, COMPOSED)
 
 
 def test_a_tie_is_broken_the_same_way_in_any_order(spark: SparkSession) -> None:
