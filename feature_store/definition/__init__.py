@@ -27,7 +27,6 @@ from feature_store.definition.parts import (
     Transform,
     plain,
     taken,
-    words,
 )
 
 __all__ = [
@@ -53,5 +52,4 @@ __all__ = [
     "Transform",
     "plain",
     "taken",
-    "words",
 ]

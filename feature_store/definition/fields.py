@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from feature_store.definition.expressions import columns_of
 from feature_store.definition.parts import (
     Categorical,
     Check,
@@ -82,6 +83,10 @@ class Fields:
     def column(self, name: str) -> Column:
         """Return the source column of that name."""
         return next(column for column in self.columns if column.name == name)
+
+    def taken_by(self, expression: str) -> frozenset[str]:
+        """Return the source columns that one of the definition's expressions takes."""
+        return columns_of(expression, {column.name for column in self.columns})
 
     def categorical_names(self) -> tuple[str, ...]:
         """Names of the categorical features, in the order of a model's `keys`."""

@@ -7,7 +7,6 @@ a definition at no cost.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,8 +23,6 @@ Stage = Literal["features", "scores"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["events", "tiles", "features", "encoding", "scores"]
 Setting = int | float | bool | tuple[int, ...] | tuple[str, ...]
-
-_WORD = re.compile(r"'(?:[^']|'')*'|[A-Za-z_]\w*")
 
 
 class Source(Protocol):
@@ -75,7 +72,10 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Label:
-    """What the model predicts: a boolean SQL expression over source columns; null = no label."""
+    """What the model predicts: a boolean SQL expression over source columns; null = no label.
+
+    A row for which it cannot be evaluated (a division by zero, text that is no number) has none.
+    """
 
     name: str
     expression: str
@@ -117,7 +117,8 @@ class History:
 
     Yields, per window of w days, `<name>_<aggregate>_<w>d`; a mean or sum without any known row is
     null, a count is 0. `value` is a SQL expression (boolean or number) over source columns, `known`
-    the group whose time says when it counts.
+    the group whose time says when it counts. A row for which it cannot be evaluated, or is not
+    finite, has no value. Sums are exact, whatever the order of the rows.
     """
 
     name: str
@@ -234,8 +235,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return value
-
-
-def words(expression: str) -> set[str]:
-    """Return the identifiers in a SQL expression, string literals left out."""
-    return {word for word in _WORD.findall(expression) if not word.startswith("'")}

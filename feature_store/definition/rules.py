@@ -9,22 +9,27 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from datetime import date, datetime
 from itertools import chain
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from feature_store.definition.expressions import Unfit, nearest
 from feature_store.definition.fields import Fields
-from feature_store.definition.parts import Check, Column, Known, Source, plain, taken, words
+from feature_store.definition.names import Broken, broken_names
+from feature_store.definition.parts import (
+    Check,
+    Column,
+    Dtype,
+    Known,
+    Numeric,
+    Source,
+    plain,
+    taken,
+)
 from feature_store.errors import DefinitionError
 
-Broken = Iterator[tuple[str, object, str]]
-"""Each broken rule: the field, its value, and the rule."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
-_NAME_RULE = "must be lower case letters, digits and _, a letter first, 80 at most"
 _CALLED = {float: "a number", int: "a whole number", date: "a date", str: "text", NoneType: "None"}
 
 # The least and the largest value, both allowed. Wide: they are there for slips, not for taste.
@@ -51,6 +56,9 @@ _OF_GATE = {
     "min_segment_rows": (1, 1_000_000_000),
 }
 _WINDOW_DAYS = (1, 3_660)
+_LABELS: tuple[Dtype, ...] = ("boolean",)
+_VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
+_NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
 
 
 def check(definition: Fields) -> None:
@@ -62,12 +70,13 @@ def check(definition: Fields) -> None:
     # One after the other: what comes later is not looked at once something is wrong.
     broken = chain(
         wrong_types("", definition, Fields),
-        _names(definition),
+        _days(definition),
         _ranges(definition),
         _sources(definition),
         _columns(definition),
-        _features(definition),
+        broken_names(definition),
         _expressions(definition),
+        _features(definition),
         _histories(definition),
         _lookups(definition),
         _checks(definition),
@@ -137,13 +146,7 @@ def _called(hint: Any) -> str:
     return _CALLED.get(hint) or f"a {getattr(hint, '__name__', hint)}"  # of tuple[int, ...], tuple
 
 
-def _names(definition: Fields) -> Broken:
-    if not _NAME.match(definition.name):
-        yield "name", definition.name, _NAME_RULE
-    for field in ("knowns", "columns", "histories", "lookups"):
-        names = [part.name for part in getattr(definition, field)]
-        if len(set(names)) != len(names):
-            yield field, names, "names must be unique"
+def _days(definition: Fields) -> Broken:
     if definition.last_day is not None and definition.last_day < definition.first_day:
         yield (
             "last_day",
@@ -177,48 +180,51 @@ def _sources(definition: Fields) -> Broken:
 def _columns(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
     for column in definition.columns:
-        if not _NAME.match(column.name) or column.name == "ds":
-            yield "columns", column.name, f"{_NAME_RULE}, and not ds"
         if column.known not in groups:
-            yield f"columns.{column.name}.known", column.known, f"must be one of {sorted(groups)}"
+            rule = f"must be one of {sorted(groups)}{nearest(column.known, groups)}"
+            yield f"columns.{column.name}.known", column.known, rule
     for group in definition.knowns:
         if group.at not in columns or columns[group.at].dtype != "timestamp":
-            yield f"knowns.{group.name}.at", group.at, "must be a declared timestamp column"
+            rule = f"must be a declared timestamp column{nearest(group.at, columns)}"
+            yield f"knowns.{group.name}.at", group.at, rule
     for name in (*definition.keys, definition.event_time):
         if name not in columns:
-            yield "keys/event_time", name, f"must be a declared column, one of {sorted(columns)}"
+            rule = f"must be a declared column, one of {sorted(columns)}{nearest(name, columns)}"
+            yield "keys/event_time", name, rule
     if not definition.keys:
         yield "keys", (), "must name at least one column"
 
 
 def _features(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
-    lookups = {f"{lk.name}.{c.name}" for lk in definition.lookups for c in lk.columns}
-    names = [*definition.categorical_names(), *definition.numeric_names()]
+    lookups = {f"{lk.name}.{c.name}": c for lk in definition.lookups for c in lk.columns}
+    of_label = definition.taken_by(definition.label.expression)
     if not definition.categorical_names():
         yield "features", (), "must hold a Categorical or a Cross: every model needs one"
-    for name in names:
-        if names.count(name) > 1:
-            yield "features", name, "is defined twice"
-        if not _NAME.match(name) or (name in ("ds", *definition.keys) and name not in columns):
-            yield "features", name, _NAME_RULE
-    label_words = words(definition.label.expression)
     for feature in definition.features:
         field = f"features.{feature.name}"
         if not taken(feature):
             yield f"{field}.of", (), "must name at least one column"
-        for column in taken(feature):
-            if column in lookups:
+        for name in taken(feature):
+            known = {**columns, **lookups}
+            if name not in known:
+                rule = f"is not a column; there are {sorted(known)}{nearest(name, known)}"
+                yield field, name, rule
+            if isinstance(feature, Numeric) and known[name].dtype in _NO_NUMBERS:
+                rule = (
+                    f"is of type {known[name].dtype}, and a Numeric must be a number: declare the "
+                    "column as one, or take it as a Categorical"
+                )
+                yield field, name, rule
+            if name in lookups:
                 continue
-            if column not in columns:
-                yield field, column, f"is not a column; there are {sorted({*columns, *lookups})}"
-            if column in label_words:
-                yield field, column, "is what the label is made of: it may only be in a history"
-            group = groups[columns[column].known]
+            if name in of_label:
+                yield field, name, "is what the label is made of: it may only be in a history"
+            group = groups[columns[name].known]
             if group.after_event:
                 yield (
                     field,
-                    column,
+                    name,
                     f"is known only after the event (group {group.name!r}): it may only be in a "
                     "history or in the label",
                 )
@@ -227,16 +233,39 @@ def _features(definition: Fields) -> Broken:
 def _expressions(definition: Fields) -> Broken:
     groups, columns = _by_name(definition)
     label = definition.label
+    yield from _expression(definition, f"label.{label.name}", label.expression, _LABELS)
+    for history in definition.histories:
+        field = f"histories.{history.name}"
+        yield from _expression(definition, field, history.value, _VALUES)
     for field, expression, known in [
         (f"label.{label.name}", label.expression, label.known),
         *((f"histories.{h.name}", h.value, h.known) for h in definition.histories),
     ]:
         if known not in groups:
-            yield f"{field}.known", known, f"must be one of {sorted(groups)}"
-        for word in sorted(words(expression) & set(columns)):
-            group = groups[columns[word].known]
+            rule = f"must be one of {sorted(groups)}{nearest(known, groups)}"
+            yield f"{field}.known", known, rule
+        for name in sorted(definition.taken_by(expression)):
+            group = groups[columns[name].known]
             if group.after_event and group.name != known:
-                yield field, word, f"is known by {group.name!r}, later than the stated {known!r}"
+                yield field, name, f"is known by {group.name!r}, later than the stated {known!r}"
+
+
+def _expression(
+    definition: Fields, field: str, expression: str, types: Collection[Dtype]
+) -> Broken:
+    """Yield what may not be in an expression, and the type of one that is a column and no more."""
+    _, columns = _by_name(definition)
+    try:
+        names = definition.taken_by(expression)
+    except Unfit as unfit:
+        yield field, expression, str(unfit)
+        return
+    if not names:
+        yield field, expression, "must take a column: the same for all rows says nothing"
+    bare = columns.get(expression.strip())
+    if bare is not None and bare.dtype not in types:
+        rule = f"is of type {bare.dtype}, and must be {' or '.join(types)}"
+        yield field, expression, rule
 
 
 def _histories(definition: Fields) -> Broken:
@@ -259,7 +288,8 @@ def _lookups(definition: Fields) -> Broken:
         if lookup.snapshot == (lookup.at is not None):
             yield f"{field}.at", lookup.at, "is needed unless the lookup is a snapshot"
         if lookup.at is not None and _dtype(columns, lookup.at) != "timestamp":
-            yield f"{field}.at", lookup.at, "must be a declared timestamp column"
+            rule = f"must be a declared timestamp column{nearest(lookup.at, columns)}"
+            yield f"{field}.at", lookup.at, rule
         if lookup.at is not None:
             yield from _known_beforehand(definition, f"{field}.at", (lookup.at,))
         if not lookup.snapshot and lookup.max_age_hours is None:
@@ -274,8 +304,9 @@ def _lookups(definition: Fields) -> Broken:
 def _known_beforehand(definition: Fields, field: str, names: tuple[str, ...]) -> Broken:
     groups, columns = _by_name(definition)
     for name in names:
+        hint = nearest(name, columns) if name not in columns else ""
         if name not in columns or groups[columns[name].known].after_event:
-            yield field, name, "must be a column known beforehand"
+            yield field, name, f"must be a column known beforehand{hint}"
 
 
 def _checks(definition: Fields) -> Broken:
@@ -290,7 +321,8 @@ def _checks(definition: Fields) -> Broken:
     for check in definition.checks:
         for column in check.columns:
             if column not in known[check.stage]:
-                yield f"checks.{check.title}", column, f"is not a column of {check.stage}"
+                hint = nearest(column, known[check.stage])
+                yield f"checks.{check.title}", column, f"is not a column of {check.stage}{hint}"
         yield from ((f"checks.{check.title}.{field}", v, rule) for field, v, rule in _one(check))
 
 
@@ -320,7 +352,8 @@ def _gate(definition: Fields) -> Broken:
     names = definition.categorical_names()
     for name in definition.gate.segments:
         if name not in names:
-            yield "gate.segments", name, f"must be a categorical feature, one of {sorted(names)}"
+            rule = f"must be a categorical feature, one of {sorted(names)}{nearest(name, names)}"
+            yield "gate.segments", name, rule
 
 
 def _by_name(definition: Fields) -> tuple[dict[str, Known], dict[str, Column]]:

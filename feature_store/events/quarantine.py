@@ -24,7 +24,7 @@ from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.content import content_hash
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.text import normalized
-from feature_store.schema import DS
+from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 REASON = "reason"
 ROW = "row"
-SOURCE_FILE = "source_file"
 CORRUPT_RECORD = "_corrupt_record"
 SUPERSEDED = "superseded"
 
@@ -226,7 +225,7 @@ def typed_lookup(raw_df: DataFrame, lookup: Lookup, definition: Definition) -> D
             time is null, or that break a rule of a column. None of the rows is to be used then.
     """
     what = f"{definition.name}, lookup {lookup.name}"
-    times = [Column(name=name, dtype="timestamp", known="") for name in ("event_time", "known_at")]
+    times = [Column(name=name, dtype="timestamp", known="") for name in (EVENT_TIME, KNOWN_AT)]
     # A key is found by the form that the pipeline's own column has.
     own = [definition.column(key) for key in lookup.keys]
     keys = [Column(name=c.name, dtype=c.dtype, known="", normalize=c.normalize) for c in own]

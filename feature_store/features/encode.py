@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from feature_store.definition import Numeric
-from feature_store.schema import DS
+from feature_store.schema import DS, KEY_PREFIX, VALUE_PREFIX
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -54,10 +54,12 @@ def pack(features_df: DataFrame, definition: Definition) -> DataFrame:
 
 def widen(features_df: DataFrame, definition: Definition, *extra: str) -> DataFrame:
     """Return training columns: `extra`, then k_<name> bigint and v_<name> float, NaN = missing."""
-    keys = [category_key(name).alias(f"k_{name}") for name in definition.categorical_names()]
+    keys = [
+        category_key(name).alias(f"{KEY_PREFIX}{name}") for name in definition.categorical_names()
+    ]
     missing = F.lit(float("nan")).cast("float")
     values = [
-        F.coalesce(column, missing).alias(f"v_{name}")
+        F.coalesce(column, missing).alias(f"{VALUE_PREFIX}{name}")
         for name, column in numeric_values(definition).items()
     ]
     return features_df.select(*extra, *keys, *values)

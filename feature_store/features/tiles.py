@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import words
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def build_tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
 
 def _known_at(history: History, definition: Definition) -> Column:
     """Return when the last of all that a value and its key are made of became known, or null."""
-    taken = {*history.keys, *words(history.value)}
+    taken = {*history.keys, *definition.taken_by(history.value)}
     groups = {history.known, *(c.known for c in definition.columns if c.name in taken)}
     times = [F.col(definition.known(group).at) for group in sorted(groups)]
     # `greatest` passes over a null, which means never known.

@@ -16,6 +16,7 @@ from feature_store.schema import (
     DS,
     EVENTS,
     FEATURES,
+    LABEL_PREFIX,
     QUALITY,
     QUARANTINE,
     RUN_ID,
@@ -185,7 +186,7 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
     from jobs.training.training_set import labelled
     from models.metrics import summary
 
-    keys, label = [DS, *context.definition.keys], f"y_{context.definition.label.name}"
+    keys, label = [DS, *context.definition.keys], f"{LABEL_PREFIX}{context.definition.label.name}"
     published = context.warehouse.commits(SCORES)
     if not any(day == ds for _, day, _ in published):
         return None

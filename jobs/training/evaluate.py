@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store.errors import NightscoreError
-from jobs.training.training_set import SEGMENT_PREFIX
+from feature_store.schema import LABEL_PREFIX, SEGMENT_PREFIX
 from models import metrics
 from models.training.data import Rows, TrainingFiles, concatenate, stream
 
@@ -183,7 +183,7 @@ def _segment_columns(
     frozen: TrainingSet, split: str, rows: Rows, segments: tuple[str, ...]
 ) -> dict[str, Words]:
     """Return the segment columns, row for row beside `rows`."""
-    label = f"y_{frozen.label}"
+    label = f"{LABEL_PREFIX}{frozen.label}"
     names = [f"{SEGMENT_PREFIX}{name}" for name in segments]
     # `stream` reads the files sorted by name, without threads: the same order as here.
     table = pq.read_table(

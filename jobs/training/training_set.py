@@ -23,7 +23,15 @@ from pyspark.sql import functions as F
 from feature_store.definition import plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.features.encode import widen
-from feature_store.schema import DS, EVENTS, FEATURES, TRAINING_SETS
+from feature_store.schema import (
+    DS,
+    EVENTS,
+    FEATURES,
+    LABEL_PREFIX,
+    SEGMENT_PREFIX,
+    SPLIT,
+    TRAINING_SETS,
+)
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -35,11 +43,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPLIT = "split"
 TRAIN = "train"
 VALID = "valid"
 EVAL = "eval"
-SEGMENT_PREFIX = "s_"
 
 ROWS_PER_FILE = 500_000
 """About 100 MB of 40 columns: a row group or two, few enough to open, enough to share out."""
@@ -146,7 +152,7 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     definition, warehouse = context.definition, context.warehouse
     every = sorted(d for listed in days.values() for d in listed)
     features = warehouse.read(FEATURES, every)
-    label = f"y_{definition.label.name}"
+    label = f"{LABEL_PREFIX}{definition.label.name}"
     labels = labelled(warehouse.read(EVENTS, every), definition).where(F.col(label).isNotNull())
     start = first_day_after_training(days)
     # A null time is a label nobody knew: the comparison is null, and the row left out.
@@ -165,7 +171,7 @@ def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
     value = F.expr(label.expression).cast("boolean").cast("float")
     known_at = F.col(definition.known(label.known).at)
     return events_df.select(
-        DS, *definition.keys, value.alias(f"y_{label.name}"), known_at.alias(_KNOWN_AT)
+        DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(_KNOWN_AT)
     )
 
 
@@ -195,7 +201,9 @@ def _shuffled(rows: DataFrame, definition: Definition, files: int) -> DataFrame:
         .repartition(files, _SHUFFLE)
         .sortWithinPartitions(SPLIT, _SHUFFLE, DS, *definition.keys)
     )
-    return widen(ordered, definition, SPLIT, DS, f"y_{definition.label.name}", *segments)
+    return widen(
+        ordered, definition, SPLIT, DS, f"{LABEL_PREFIX}{definition.label.name}", *segments
+    )
 
 
 def _file_count(context: Context, days: Sequence[date]) -> int:
@@ -244,7 +252,7 @@ def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str
     Raises:
         NightscoreError: a split has no row, or only one class.
     """
-    label = F.col(f"y_{context.definition.label.name}")
+    label = F.col(f"{LABEL_PREFIX}{context.definition.label.name}")
     frame = context.warehouse.read(table, version=0)
     counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), F.sum(label)).collect()
     counts = {row[0]: (int(row[1]), int(row[2])) for row in counted}

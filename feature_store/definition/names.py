@@ -1,0 +1,130 @@
+"""Names that a definition may give: well formed, told apart, and free of what tables need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from feature_store.definition.fields import Fields
+from feature_store.definition.parts import Categorical, Cross, Numeric
+from feature_store.schema import (
+    DS,
+    EVENT_TIME,
+    KNOWN_AT,
+    LABEL_PREFIX,
+    OF_EVENTS,
+    OF_TRAINING,
+    RESERVED,
+    SEGMENT_PREFIX,
+)
+
+Broken = Iterator[tuple[str, object, str]]
+"""Each broken rule: the field, its value, and the rule."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
+_NAME_RULE = "must be lower case letters, digits and _, a letter first, 80 at most"
+
+
+def broken_names(definition: Fields) -> Broken:
+    """Yield every name that is malformed, given twice, or needed by a table."""
+    if not _NAME.match(definition.name):
+        yield "name", definition.name, _NAME_RULE
+    for field in ("knowns", "columns", "histories", "lookups"):
+        names = [part.name for part in getattr(definition, field)]
+        if len({name.lower() for name in names}) != len(names):
+            yield field, names, "names must be unique, whatever their case"
+    yield from _of_columns(definition)
+    yield from _of_keys(definition)
+    yield from _of_features(definition)
+    yield from _of_histories(definition)
+    yield from _of_lookups(definition)
+    if not _NAME.match(definition.label.name):
+        yield "label.name", definition.label.name, _NAME_RULE
+
+
+def _of_columns(definition: Fields) -> Broken:
+    for column in definition.columns:
+        if not _NAME.match(column.name):
+            yield "columns", column.name, _NAME_RULE
+        if column.name in OF_EVENTS:
+            yield "columns", column.name, _reserved(OF_EVENTS)
+
+
+def _of_keys(definition: Fields) -> Broken:
+    # A key has the name that the source gives it, so only what really clashes is refused.
+    segments = [f"{SEGMENT_PREFIX}{name}" for name in definition.gate.segments]
+    reserved = (*RESERVED, f"{LABEL_PREFIX}{definition.label.name}", *segments)
+    if len(set(definition.keys)) != len(definition.keys):
+        yield "keys", definition.keys, "must name each column once"
+    for key in definition.keys:
+        if key in reserved:
+            yield "keys", key, f"{_reserved(reserved)}. Give it another name in the source"
+
+
+def _of_features(definition: Fields) -> Broken:
+    names = [*definition.categorical_names(), *definition.numeric_names()]
+    for name in names:
+        if names.count(name) > 1:
+            yield "features", name, "is defined twice"
+        if not _NAME.match(name) or name == DS:
+            yield "features", name, f"{_NAME_RULE}, and not {DS}"
+        if name in RESERVED:
+            yield "features", name, f"{_reserved(RESERVED)}. Call it otherwise"
+        if name.startswith(OF_TRAINING):
+            rule = f"begins as columns of training sets do ({', '.join(OF_TRAINING)})"
+            yield "features", name, f"{rule}. Call it otherwise"
+    for feature in definition.features:
+        if feature.name in definition.keys and not _is_that_key(feature):
+            rule = (
+                "is the name of a key, whose column it would replace: a feature of that name must "
+                f"be column={feature.name!r} itself. Call it otherwise"
+            )
+            yield f"features.{feature.name}", getattr(feature, "column", feature.name), rule
+
+
+def _is_that_key(feature: Categorical | Numeric | Cross) -> bool:
+    return not isinstance(feature, Cross) and feature.column == feature.name
+
+
+def _of_histories(definition: Fields) -> Broken:
+    columns = {column.name for column in definition.columns}
+    for history in definition.histories:
+        if not _NAME.match(history.name):
+            yield "histories", history.name, _NAME_RULE
+        if history.name in RESERVED:
+            yield "histories", history.name, f"{_reserved(RESERVED)}. Call it otherwise"
+        for name, _, _ in history.columns():
+            if name in columns:
+                rule = f"makes a feature {name!r}, which is a column too. Call it otherwise"
+                yield f"histories.{history.name}", name, rule
+
+
+def _of_lookups(definition: Fields) -> Broken:
+    columns = {column.name for column in definition.columns}
+    made = {name for history in definition.histories for name, _, _ in history.columns()}
+    for lookup in definition.lookups:
+        field = f"lookups.{lookup.name}"
+        if not _NAME.match(lookup.name):
+            yield "lookups", lookup.name, _NAME_RULE
+        if lookup.name in columns | made:
+            yield field, lookup.name, "is a column or a history's feature too. Call it otherwise"
+        if lookup.name in RESERVED:
+            yield "lookups", lookup.name, f"{_reserved(RESERVED)}. Call it otherwise"
+        names = [column.name for column in lookup.columns]
+        if not names:
+            yield f"{field}.columns", (), "must name at least one"
+        for name in names:
+            if not _NAME.match(name):
+                yield f"{field}.columns", name, _NAME_RULE
+            if names.count(name) > 1:
+                yield f"{field}.columns", name, "is defined twice"
+            if name in lookup.keys:
+                yield f"{field}.columns", name, "is a key of the lookup: it need not be read again"
+        of_lookups = (*OF_EVENTS, EVENT_TIME, KNOWN_AT)
+        for name in (*names, *lookup.keys):
+            if name in of_lookups:
+                yield field, name, _reserved(of_lookups)
+
+
+def _reserved(names: tuple[str, ...]) -> str:
+    return f"is a column that tables need for themselves, as are {', '.join(names)}"
