@@ -24,6 +24,7 @@ setup(
     extras_require={
         "jobs": [
             "delta-spark==4.4.0",
+            "deltalake>=1.6,<2",
             "great-expectations>=1.24,<2",
             "mlflow>=3.17,<4",
             "pandas>=2.2,<3",

@@ -87,3 +87,7 @@ class NoChampion(NightscoreError):
 
 class GateRefused(NightscoreError):
     """A challenger did not pass the promotion gate."""
+
+
+class TableDamaged(NightscoreError):
+    """A file of a table or of its log is gone, empty or not what it should be."""

@@ -6,9 +6,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from feature_store.errors import UsageError
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*|(?<=file:).*)\Z", re.DOTALL | re.IGNORECASE)
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
@@ -25,13 +28,37 @@ class Home:
 
     @classmethod
     def of(cls, place: str | Path) -> Home:
-        """Return the home at a local path (made absolute) or a URL; `file://` becomes a path."""
-        text = str(place).rstrip("/")
-        if text.startswith("file://"):
-            text = text.removeprefix("file://")
-        if "://" in text:
-            return cls(text)
-        return cls(str(Path(text).expanduser().resolve()))
+        """Return the home at a local path, made absolute, or at a URL.
+
+        `file:/x`, `file:///x` and `file://localhost/x` are the local path, `%20` and the like
+        decoded; a path that is no URL is taken as it is written.
+
+        Raises:
+            UsageError: it is a URL that names no folder of this machine and no store.
+        """
+        text = str(place)
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            return cls._local(Path(text).expanduser(), text)
+        if scheme.group(1).lower() == "file":
+            return cls._local(Path(_path_of_file_url(text)), text)
+        if not scheme.group(2).startswith("//"):
+            raise UsageError(
+                f"NIGHTSCORE_HOME={text!r}: a URL is written {scheme.group(1)}://…, and a local "
+                f"folder of that name ./{text}"
+            )
+        return cls(text.rstrip("/"))
+
+    @classmethod
+    def _local(cls, path: Path, text: str) -> Home:
+        place = str(path.resolve())
+        if _ENCODED.search(place):  # delta-rs would decode it, and read another folder
+            raise UsageError(
+                f"NIGHTSCORE_HOME={text!r}: the path of a local folder may not hold what a URL "
+                f"would decode ({unquote(place)!r}?). Write that path as it is, write "
+                "file:///… for a URL, or rename the folder"
+            )
+        return cls(place)
 
     @property
     def is_local(self) -> bool:
@@ -65,3 +92,21 @@ class Home:
     def table(self, pipeline: str, table: str) -> str:
         """Return the location of a pipeline's table."""
         return self.path("tables", pipeline, *table.split("/"))
+
+
+def _path_of_file_url(text: str) -> str:
+    """Return the local path that a `file:` URL names."""
+    rest = text[len("file:") :]
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host not in ("", "localhost") or not slash:
+            raise UsageError(
+                f"NIGHTSCORE_HOME={text!r}: {host!r} stands where the name of a machine does; a "
+                "local folder is written file:///path, with three slashes"
+            )
+        rest = f"/{path}"
+    if not rest.startswith("/"):
+        raise UsageError(
+            f"NIGHTSCORE_HOME={text!r}: a file: URL names an absolute path, as file:///path does"
+        )
+    return unquote(rest, errors="strict")

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,12 +141,24 @@ def _night(options: argparse.Namespace, receipt: Receipt) -> None:
     from feature_store.home import Home
     from jobs.cli.progress import Progress
     from jobs.cli.session import open_context, pipeline_day, who
+    from jobs.night.runs import recorded
     from jobs.registry import model_registry
 
     definition, day = pipeline_day(options.pipeline, options.ds)
-    model = model_registry.get(Home.from_env(), options.pipeline, options.model)
+    home = Home.from_env()
     progress = Progress(STEPS)
-    with open_context(definition, progress, f"night {day}") as context:
+    with ExitStack() as stack:
+        keep = recorded(
+            home,
+            definition.name,
+            "step" if options.step else "night",
+            [day],
+            who=who(),
+            why=options.reason,
+        )
+        record = stack.enter_context(keep)
+        model = model_registry.get(home, options.pipeline, options.model)
+        context = stack.enter_context(open_context(definition, progress, f"night {day}"))
         from jobs.night.night import NightRequest
 
         request = NightRequest(
@@ -153,8 +166,13 @@ def _night(options: argparse.Namespace, receipt: Receipt) -> None:
         )
         if options.step:
             _one_step(context, request, receipt, options.step)
+            record.outcome = "published" if options.step == "publish" else "done"
         else:
             _all_steps(context, request, receipt, progress)
+            record.outcome = receipt.content["published"]["status"]
+            record.rows = receipt.content["published"]["rows"]
+        steps = receipt.content["steps"].items()
+        record.steps |= {name: step["seconds"] for name, step in steps}
 
 
 def _one_step(context: Context, request: NightRequest, receipt: Receipt, step: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -26,7 +27,9 @@ def load(name: str) -> Definition:
         DefinitionError: its file cannot be imported, or what it holds breaks a rule.
     """
     if name not in names():
-        raise UsageError(f"pipeline={name!r} is unknown; there are: {', '.join(names())}")
+        close = difflib.get_close_matches(name, names(), n=1)
+        meant = f". Did you mean {close[0]}?" if close else ""
+        raise UsageError(f"pipeline={name!r} is unknown; there are: {', '.join(names())}{meant}")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except DefinitionError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from feature_store import definitions
 from jobs.cli.command import Command
 from jobs.cli.options import Json
+from jobs.cli.output import print_json, print_line, print_table
 
 
 def doctor(as_json: Json = False) -> None:
@@ -24,35 +23,30 @@ def doctor(as_json: Json = False) -> None:
 def pipelines(as_json: Json = False) -> None:
     """List the pipelines: one file each in feature_store/definitions.
 
-    Exits with 1 where a definition is broken; it is listed with what is wrong.
+    One whose definition is broken is listed with what is wrong; `run` would refuse it with 2.
     """
     sound, broken = definitions.load_all()
-    for name, definition in sound.items():
-        days = f"{definition.first_day} to {definition.last_day or 'today'}"
-        if as_json:
-            print(
-                json.dumps(
-                    {
-                        "pipeline": name,
-                        "description": definition.description,
-                        "keys": list(definition.keys),
-                        "model": definition.training.model,
-                        "first_day": definition.first_day.isoformat(),
-                        "last_day": definition.last_day and definition.last_day.isoformat(),
-                        "owner": definition.owner,
-                    }
-                )
-            )
-        else:
-            print(f"{name:<12} {days:<26} {definition.description}")
-    for name, error in broken.items():
-        print(
-            json.dumps({"pipeline": name, "error": str(error)})
-            if as_json
-            else f"{name:<12} {'broken':<26} {error}"
+    if as_json:
+        print_json(
+            {
+                "pipeline": name,
+                "description": definition.description,
+                "keys": list(definition.keys),
+                "model": definition.training.model,
+                "first_day": definition.first_day.isoformat(),
+                "last_day": definition.last_day and definition.last_day.isoformat(),
+                "owner": definition.owner,
+            }
+            for name, definition in sound.items()
         )
-    if broken:
-        raise typer.Exit(1)
+        print_json({"pipeline": name, "error": str(error)} for name, error in broken.items())
+        return
+    rows = [
+        (name, f"{one.first_day} to {one.last_day or 'today'}", one.training.model, one.description)
+        for name, one in sound.items()
+    ]
+    rows += [(name, "broken", "", str(error)) for name, error in broken.items()]
+    print_table(("pipeline", "days", "model", "description"), rows)
 
 
 def print_version(wanted: bool) -> None:
@@ -60,7 +54,7 @@ def print_version(wanted: bool) -> None:
     if wanted:
         from jobs.version import code_version
 
-        print(f"nightscore {code_version()}")
+        print_line(f"nightscore {code_version()}")
         raise typer.Exit()
 
 

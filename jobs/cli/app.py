@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import about, backfill, models, night, report, scores, train
+from jobs.cli import about, backfill, models, night, report, scores, status, train
 from jobs.cli.command import EXIT_CODES, add
-from jobs.cli.errors import INTERRUPTED, guarded, interrupted
+from jobs.cli.errors import INTERRUPTED, explained, guarded, interrupted
 from jobs.cli.logs import configure
+from jobs.cli.pipes import discard_the_rest, encode_anything, reader_left
 
 app = typer.Typer(
     name="nightscore",
@@ -25,7 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add(
@@ -34,6 +34,7 @@ add(
     *backfill.COMMANDS,
     *train.COMMANDS,
     *report.COMMANDS,
+    *status.COMMANDS,
     *about.COMMANDS,
 )
 app.add_typer(scores.app, name="scores")
@@ -62,10 +63,29 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code; an error is one message on stderr."""
+    """Run a command and return its exit code; an error is one message on stderr.
+
+    Whoever reads the result may stop when they have enough, as `head` does: that is no error.
+    """
+    encode_anything()
+    code = _code_of(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_the_rest()
+    return code
+
+
+def _code_of(arguments: list[str] | None) -> int:
     try:
         return guarded(lambda: app(arguments, prog_name="nightscore"))
     except SystemExit as end:  # typer ends with one, whatever happened
+        broken = end.__context__
+        if isinstance(broken, BrokenPipeError):  # typer makes a silent 1 of it
+            if not reader_left():
+                return explained(broken)
+            discard_the_rest()
+            return 0
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         return interrupted() if code == INTERRUPTED else code
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
@@ -14,10 +14,12 @@ from feature_store import definitions
 from feature_store.errors import NightscoreError
 from feature_store.home import Home
 from jobs.cli.command import Command
-from jobs.cli.options import First, Force, Json, Last, Model, Pipeline
+from jobs.cli.options import First, Force, Json, Last, Model, Pipeline, Reason
+from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, who
 from jobs.config import day_range
+from jobs.night.runs import Run, recorded
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", help="A day to leave out; may be repeated.")
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 MaxDays = Annotated[
     int | None, typer.Option("--max-days", min=1, help="Do at most so many days, oldest first.")
 ]
@@ -99,12 +100,16 @@ def backfill(
     days are left alone. Exit code 1 if a day failed, was overtaken or stayed held.
     """
     definition, days = _days(pipeline, first, last, exclude)
-    with Progress() as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress())
+        record = None
+        if not dry_run:
+            record = stack.enter_context(_recorded(definition, reason))
         ref = _model(pipeline, model, progress)
         with open_context(definition, progress, "backfill") as context:
             with progress.step("plan"):
                 found = _make_plan(context, days, ref, reason, force, max_days)
-            if dry_run:
+            if record is None:
                 _print_plan(found, as_json)
                 return
             from jobs.backfill.backfill import Options
@@ -113,6 +118,8 @@ def backfill(
                 on_held=on_held.value, allow_older_model=allow_older_model, chunk_days=chunk_days
             )
             outcomes = _run(context, found, options, progress)
+            record.days |= {outcome.ds.isoformat(): _kept(outcome) for outcome in outcomes}
+            record.rows = sum(outcome.rows for outcome in outcomes)
     _print_outcomes(found, outcomes, as_json)
 
 
@@ -150,15 +157,15 @@ def maintain(
         kept = ModelRetention(used_days=keep_models)
         models = maintain_models(context, kept, progress.note, dry_run=dry_run)
     if as_json:
-        print(json.dumps({"dry_run": dry_run, **asdict(done), **asdict(models)}))
+        print(json_text({"dry_run": dry_run, **asdict(done), **asdict(models)}))
         return
     verb = "would remove" if dry_run else "removed"
-    print(
+    print_line(
         f"{pipeline}: {verb} {len(done.runs_removed)} runs, {len(models.bundles_removed)} bundles, "
         f"{len(models.training_sets_removed)} training sets; {len(done.tables)} tables"
     )
     for thing in (*done.runs_removed, *models.bundles_removed, *models.training_sets_removed):
-        print(f"  {thing}")
+        print_line(f"  {thing}")
 
 
 def _days(
@@ -166,6 +173,15 @@ def _days(
 ) -> tuple[Definition, list[date]]:
     definition = definitions.load(pipeline)
     return definition, day_range(definition, first, last, exclude or [])
+
+
+def _recorded(definition: Definition, why: str) -> AbstractContextManager[Run]:
+    """Return the record of a backfill, kept when the block ends; its days are what it did."""
+    return recorded(Home.from_env(), definition.name, "backfill", [], who=who(), why=why)
+
+
+def _kept(outcome: DayOutcome) -> str:
+    return f"{outcome.outcome}: {outcome.detail}" if outcome.detail else outcome.outcome
 
 
 def _model(pipeline: str, model: str, progress: Progress) -> ModelRef:
@@ -220,16 +236,16 @@ def _run(context: Context, found: Plan, options: Options, progress: Progress) ->
 
 def _print_plan(found: Plan, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(found.to_json()))
+        print(json_text(found.to_json()))
         return
     for status, spans in found.by_status().items():
         listed = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in spans)
-        print(f"{status:<8} {sum((b - a).days + 1 for a, b in spans):>4} days  {listed}")
+        print_line(f"{status:<8} {sum((b - a).days + 1 for a, b in spans):>4} days  {listed}")
     for day in found.days:
         why = "; ".join((*day.reasons, *(f"blocked by {by}" for by in day.blocked_by)))
         if why:
-            print(f"  {day.ds} {day.status}: {why}")
-    print(_estimate_text(found))
+            print_line(f"  {day.ds} {day.status}: {why}")
+    print_line(_estimate_text(found))
 
 
 def _estimate_text(found: Plan) -> str:
@@ -252,11 +268,11 @@ def _print_outcomes(found: Plan, outcomes: list[DayOutcome], as_json: bool) -> N
     bad = [o for o in outcomes if o.outcome not in ("published", "already published")]
     for outcome in outcomes if as_json else []:
         fields = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
-        print(json.dumps({**fields, "ds": str(outcome.ds), "plan_id": found.plan_id}))
+        print(json_text({**fields, "ds": str(outcome.ds), "plan_id": found.plan_id}))
     if not as_json:
         rows = sum(outcome.rows for outcome in outcomes)
         done = sum(outcome.outcome == "published" for outcome in outcomes)
-        print(f"{done} of {len(found.request.days)} days published now, {rows:,} rows")
+        print_line(f"{done} of {len(found.request.days)} days published now, {rows:,} rows")
     if bad:
         raise NightscoreError(
             f"{len(bad)} of {len(outcomes)} days did not end well, first {bad[0].ds}: "

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from feature_store.errors import NightscoreError
+from feature_store.text import visible
 from models.errors import ModelError
 
 INTERRUPTED = 130
@@ -23,13 +24,16 @@ def guarded(call: Callable[[], object]) -> int:
         _explain(error, str(error))
         return error.exit_code
     except Exception as error:  # the last line of defence: one message here too
-        if _is_of_an_interrupt(error):
-            return interrupted()
-        first = str(error).strip().splitlines()
-        message = f"unexpected {type(error).__name__}: {first[0] if first else ''}"
-        _explain(error, f"{message} (--debug or NIGHTSCORE_DEBUG=1 shows where)")
-        return 1
+        return interrupted() if _is_of_an_interrupt(error) else explained(error)
     return 0
+
+
+def explained(error: Exception) -> int:
+    """Say what an error that nobody expected means, and return its exit code."""
+    first = str(error).strip().splitlines()
+    message = f"unexpected {type(error).__name__}: {first[0] if first else ''}"
+    _explain(error, f"{message} (--debug or NIGHTSCORE_DEBUG=1 shows where)")
+    return 1
 
 
 def interrupted() -> int:
@@ -40,7 +44,7 @@ def interrupted() -> int:
 
 def say(message: str) -> None:
     """Print a message of the program itself."""
-    print(f"nightscore: {message}", file=sys.stderr)
+    print(f"nightscore: {visible(message)}", file=sys.stderr)
 
 
 def _is_of_an_interrupt(error: BaseException | None) -> bool:

@@ -10,6 +10,7 @@ import warnings
 from typing import TextIO
 
 from feature_store.errors import UsageError
+from feature_store.text import visible
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 OURS = ("feature_store", "jobs", "models")
@@ -58,7 +59,15 @@ def _is_for_a_person(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR and not is_interrupt
 
 
+class _Lines(logging.Formatter):
+    """One record a line, whatever it quotes; only a traceback below it has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the record's line."""
+        return visible(super().formatMessage(record))
+
+
 def _formatter() -> logging.Formatter:
-    formatter = logging.Formatter(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
+    formatter = _Lines(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     return formatter

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +15,12 @@ from feature_store import definitions
 from feature_store.errors import NightscoreError
 from feature_store.home import Home
 from jobs.cli.command import Command
-from jobs.cli.options import Ds, First, Force, Json, Last, Model, Pipeline
+from jobs.cli.options import Ds, First, Force, Json, Last, Model, Pipeline, Reason
+from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, pipeline_day, who
 from jobs.config import day_range
+from jobs.night.runs import Kind, Run, recorded
 from models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,7 +42,6 @@ class Until(StrEnum):
     publish = "publish"
 
 
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the ledger.")]
 AllowOlder = Annotated[
     bool,
     typer.Option("--allow-older-model", help="Let an older model replace a newer one's scores."),
@@ -65,15 +67,16 @@ def run(
     publication: the scores published before stay readable.
     """
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress:
+    kind: Kind = "features" if until is Until.features else "night"
+    with Progress() as progress, _recorded(definition, kind, [day], reason) as record:
         if until is Until.features:
-            _print_result(_run_features(definition, day, progress, force=force), as_json)
-            return
-        request = _request(
-            definition, day, model, progress,
-            force=force, allow_older_model=allow_older_model, why=reason,
-        )  # fmt: skip
-        found = _publish(definition, request, progress, is_prepared=False)
+            found = _run_features(definition, day, progress, record, force=force)
+        else:
+            request = _request(
+                definition, day, model, progress,
+                force=force, allow_older_model=allow_older_model, why=reason,
+            )  # fmt: skip
+            found = _publish(definition, request, progress, record, is_prepared=False)
     _print_result(found, as_json)
 
 
@@ -88,12 +91,12 @@ def score(
 ) -> None:
     """Score, check and publish a day whose features are there."""
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress:
+    with Progress() as progress, _recorded(definition, "score", [day], reason) as record:
         request = _request(
             definition, day, model, progress,
             force=force, allow_older_model=allow_older_model, why=reason,
         )  # fmt: skip
-        found = _publish(definition, request, progress, is_prepared=True)
+        found = _publish(definition, request, progress, record, is_prepared=True)
     _print_result(found, as_json)
 
 
@@ -104,11 +107,16 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
     """
     definition = definitions.load(pipeline)
     days = day_range(definition, first, last)
-    with Progress() as progress, open_context(definition, progress, "prepare") as context:
+    with (
+        Progress() as progress,
+        _recorded(definition, "prepare", days) as record,
+        open_context(definition, progress, "prepare") as context,
+    ):
         from jobs.night.prepare import prepare as prepare_days
 
         progress.expect("prepare")
         prepared = prepare_days(context, days, progress.note)
+        record.rows = prepared.rows
     found = {
         "pipeline": pipeline,
         "first": days[0].isoformat(),
@@ -119,12 +127,19 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
         "seconds": prepared.seconds,
     }
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
     else:
-        print(
+        print_line(
             f"{pipeline}: features of {days[0]} to {days[-1]} are up to date: {prepared.rows:,} "
             f"rows, {prepared.written} of {len(prepared.days)} days written"
         )
+
+
+def _recorded(
+    definition: Definition, kind: Kind, days: Sequence[date], why: str = ""
+) -> AbstractContextManager[Run]:
+    """Return the record of a run, kept when the block ends."""
+    return recorded(Home.from_env(), definition.name, kind, days, who=who(), why=why)
 
 
 def _request(
@@ -154,16 +169,17 @@ def _find_model(pipeline: str, model: str) -> ModelRef:
 
 
 def _run_features(
-    definition: Definition, day: date, progress: Progress, *, force: bool
+    definition: Definition, day: date, progress: Progress, record: Run, *, force: bool
 ) -> dict[str, Any]:
     with open_context(definition, progress, "features", is_quick=True) as context:
         from feature_store.schema import FEATURES
         from jobs.night.night import Stopwatch, prepare_night
 
-        watch = Stopwatch(progress.on_step)
+        watch = Stopwatch(progress.on_step, record.steps)
         progress.expect(*PREPARE_STEPS)
         prepare_night(context, day, watch, force=force)
         commit = context.warehouse.commit(FEATURES, day)
+        record.rows = commit.rows if commit else 0
     return {
         "pipeline": definition.name,
         "ds": day.isoformat(),
@@ -174,18 +190,24 @@ def _run_features(
 
 
 def _publish(
-    definition: Definition, request: NightRequest, progress: Progress, *, is_prepared: bool
+    definition: Definition,
+    request: NightRequest,
+    progress: Progress,
+    record: Run,
+    *,
+    is_prepared: bool,
 ) -> dict[str, Any]:
     """Run the night, and render its report whether it was published or not."""
     with open_context(definition, progress, "night", is_quick=True) as context:
         try:
-            result = _run_steps(context, request, progress, is_prepared=is_prepared)
+            result = _run_steps(context, request, progress, record, is_prepared=is_prepared)
         except (NightscoreError, ModelError) as error:
             try:
                 progress.note(f"report: {_render(context, request.ds, str(error))}")
             except Exception:  # the night's own error is the one to end with
                 log.warning("ds=%s: the failed night has no page", request.ds, exc_info=True)
             raise
+        record.outcome, record.rows = result.status, result.rows
         found = _as_dict(definition.name, result)
         with progress.step("report"):
             found["report"] = _report_or_none(context, request.ds)
@@ -193,15 +215,25 @@ def _publish(
 
 
 def _run_steps(
-    context: Context, request: NightRequest, progress: Progress, *, is_prepared: bool
+    context: Context,
+    request: NightRequest,
+    progress: Progress,
+    record: Run,
+    *,
+    is_prepared: bool,
 ) -> NightResult:
     from jobs.night.night import Stopwatch, run_night, score_night
 
     if is_prepared:
         progress.expect(*SCORE_STEPS)
-        return score_night(context, request, Stopwatch(progress.on_step))
+        return score_night(context, request, Stopwatch(progress.on_step, record.steps))
     progress.expect(*PREPARE_STEPS, *SCORE_STEPS)
-    return run_night(context, request, progress.on_step)
+
+    def on_step(name: str, seconds: float) -> None:
+        record.steps[name] = seconds
+        progress.on_step(name, seconds)
+
+    return run_night(context, request, on_step)
 
 
 def _render(context: Context, day: date, failure: str = "") -> str:
@@ -234,15 +266,15 @@ def _as_dict(pipeline: str, result: NightResult) -> dict[str, Any]:
 
 def _print_result(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     run = f", run {found['run_id']}" if "run_id" in found else ""
     model = f", model version {found['model_version']}" if "model_version" in found else ""
-    print(
+    print_line(
         f"{found['pipeline']} {found['ds']}: {found['status']}, {found['rows']:,} rows{run}{model}"
     )
     if found.get("report"):
-        print(f"report: {found['report']}")
+        print_line(f"report: {found['report']}")
 
 
 COMMANDS = (

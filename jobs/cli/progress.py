@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from feature_store.text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Live
@@ -54,7 +56,7 @@ class Progress:
         """Print a line of result to stdout, in the midst of the work."""
         if self._live is not None:
             self._live.stop()
-        print(line, flush=True)
+        print(visible(line), flush=True)
         if self._live is not None:
             self._live.start()
 
@@ -82,21 +84,27 @@ class Progress:
     def note(self, line: str) -> None:
         """Print a line that stays."""
         if self._console is not None:
-            self._console.print(line, style="dim", markup=False, highlight=False)
+            from rich.text import Text
+
+            self._console.print(Text(visible(line), style="dim"), soft_wrap=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print(visible(line), file=sys.stderr, flush=True)
 
     def _now(self, name: str) -> None:
         if self._live is not None and self._task is not None:
-            self._live.reset(self._task, description=name)
+            self._live.reset(self._task, description=visible(name))
 
     def _start(self) -> None:
         from rich.console import Console
         from rich.progress import Progress as Live
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        self._console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
         self._live = Live(
             *columns,
             console=self._console,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from itertools import chain, islice
 from typing import Annotated
 
 import typer
 
 from jobs.cli.command import Command, examples_text, group
-from jobs.cli.options import Ds, Json, Pipeline
+from jobs.cli.options import Ds, Json, Pipeline, Why
+from jobs.cli.output import json_text, print_json, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, pipeline_day, who
 
 DEFAULT_LIMIT = 20
+_TOO_MANY = "--limit and --top both say how many rows: give one of them"
 
 
 def show(
@@ -28,39 +28,38 @@ def show(
             "--limit", min=0, help="Rows at most; 0 for all. By default 20, with --json all."
         ),
     ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="So many rows, the highest score first.")
+    ] = None,
 ) -> None:
     """Show the published scores of a day, or go back to an earlier run.
 
-    Ordered by the keys of the pipeline; with --json one object per score.
+    Ordered by the keys of the pipeline, or with --top by score; with --json one object per score.
     """
     if context.invoked_subcommand is not None:
         return
     for name, value in (("--pipeline", pipeline), ("--ds", ds)):
         if not value:
             raise typer.BadParameter("is needed to show the scores of a day", param_hint=name)
-    rows = (0 if as_json else DEFAULT_LIMIT) if limit is None else limit
+    if top is not None and limit is not None:
+        raise typer.BadParameter(_TOO_MANY, param_hint="--top")
     definition, day = pipeline_day(pipeline, ds)
-    with (
-        Progress() as progress,
-        open_context(definition, progress, "scores", is_quick=True) as opened,
-    ):
-        from jobs.cli import show as shown
+    wanted = top if top is not None else limit
+    rows = (0 if as_json else DEFAULT_LIMIT) if wanted is None else wanted
+    with Progress() as progress:
+        from jobs.cli.show import published
 
-        progress.expect("read scores")
-        publication = shown.publication_of(opened, day)
-        found = shown.score_rows(shown.published_scores(opened, day), rows)
-        first = list(islice(found, 1))  # the work is done when the first is there
-        progress.close()
-        if as_json:
-            shown.print_json(chain(first, found))
-        else:
-            shown.print_table(opened.definition, publication, chain(first, found))
+        with published(definition, day, rows, progress, is_top=top is not None) as found:
+            if as_json:
+                print_json(found.rows)
+            else:
+                found.print(definition.keys)
 
 
 def rollback(
     pipeline: Pipeline,
     ds: Ds,
-    why: Annotated[str, typer.Option("--why", help="The reason, for the ledger.")],
+    why: Why,
     to_run: Annotated[
         str, typer.Option("--to-run", help="The run to go back to; by default the one before.")
     ] = "",
@@ -81,9 +80,9 @@ def rollback(
         row = roll_back(context, day, who=who(), why=why, to_run=to_run or None)
     if as_json:
         found = {**asdict(row), "ds": ds, "published_at": row.published_at.isoformat()}
-        print(json.dumps(found))
+        print(json_text(found))
     else:
-        print(
+        print_line(
             f"{pipeline} {ds}: run {row.run_id} (model version {row.model_version}, "
             f"{row.rows:,} rows) is published again, sequence {row.sequence}"
         )
@@ -102,6 +101,7 @@ app.callback(
     epilog=examples_text(
         (
             "nightscore scores --pipeline flights --ds 2013-12-10",
+            "nightscore scores --pipeline flights --ds 2013-12-10 --top 10",
             "nightscore scores --pipeline flights --ds 2013-12-10 --json > scores.jsonl",
             "nightscore scores rollback --pipeline flights --ds 2013-12-10 --why 'bad model'",
         )

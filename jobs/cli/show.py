@@ -2,86 +2,130 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
-
 from feature_store.errors import NightscoreError
+from feature_store.home import Home
 from feature_store.schema import DS, RUN_ID, SCORE
-from jobs.night.ledger import current, scores_latest
+from feature_store.tables.reader import Reader
+from jobs.cli.output import print_line, print_table
+from jobs.cli.session import open_context
+from jobs.night.published import nothing_published, publication_of, published_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Definition
+    from jobs.cli.progress import Progress
     from jobs.context import Context
-    from jobs.night.ledger import Publication
+    from jobs.night.publication import Publication
 
 
-def publication_of(context: Context, day: date) -> Publication:
-    """Return the publication whose scores are the day's.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Scores on their way out, and the publication that they belong to."""
+
+    publication: Publication
+    rows: Iterable[Mapping[str, Any]]
+
+    def print(self, keys: Sequence[str]) -> None:
+        """Print the scores as a table, with the run and model they came from."""
+        count = 0
+
+        def cells() -> Iterator[list[object]]:
+            nonlocal count
+            for row in self.rows:
+                count += 1
+                yield [*(row[key] for key in keys), score_text(row[SCORE])]
+
+        print_table((*keys, SCORE), cells())
+        print_line("")
+        print_line(_origin(self.publication, count))
+
+
+@contextmanager
+def published(
+    definition: Definition, day: date, limit: int, progress: Progress, *, is_top: bool
+) -> Iterator[Published]:
+    """Yield the published scores of a day; the progress has ended when they come.
+
+    A local home is read without Spark; an object store with the connector that Spark has for it.
 
     Raises:
         NightscoreError: nothing is published for the day.
     """
-    found = current(context, [day]).get(day)
-    if found is None:
-        name = context.definition.name
-        raise NightscoreError(
-            f"{name} ds={day}: nothing is published. "
-            f"Run: nightscore run --pipeline {name} --ds {day}"
-        )
-    return found
+    home = Home.from_env()
+    if home.is_local:
+        with progress.step("read scores"):
+            reader = Reader(home, definition.name)
+            publication = publication_of(reader, day)
+            rows = _begun(
+                published_rows(reader, publication, definition.keys, limit=limit, is_top=is_top)
+            )
+        progress.close()
+        yield Published(publication, rows)
+        return
+    with open_context(definition, progress, "scores", is_quick=True) as context:
+        with progress.step("read scores"):
+            publication = _publication_in_spark(context, day)
+            rows = _begun(score_rows(_scores_in_spark(context, day, is_top), limit))
+        progress.close()
+        yield Published(publication, rows)
 
 
-def published_scores(context: Context, day: date) -> DataFrame:
-    """Return the published scores of a day: ds, keys, score, run and model, ordered by keys."""
-    keys = context.definition.keys
-    columns = (DS, *keys, SCORE, RUN_ID, "model_name", "model_version", "published_at")
-    return scores_latest(context, [day]).select(*columns).orderBy(*keys)
+def score_text(score: float) -> str:
+    """Return a score with four decimals, or as many as three digits of a rare event need."""
+    rare = min(score, 1.0 - score)
+    if not 0.0 < rare < 0.01:
+        return f"{score:.4f}"
+    if score < 1e-6:
+        return f"{score:.2e}"
+    return f"{score:.{min(2 - math.floor(math.log10(rare)), 15)}f}"
 
 
-def score_rows(published: DataFrame, limit: int = 0) -> Iterator[dict[str, Any]]:
+def score_rows(published_scores: DataFrame, limit: int = 0) -> Iterator[dict[str, Any]]:
     """Yield rows ready for JSON, `limit` of them or with 0 all; days larger than memory stream."""
-    rows = published.limit(limit) if limit else published
+    rows = published_scores.limit(limit) if limit else published_scores
     plain = rows.select(*[_plain(name, dtype) for name, dtype in rows.dtypes])
     for row in plain.toLocalIterator(prefetchPartitions=True):
         yield row.asDict()
 
 
-def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object per score."""
-    for row in rows:
-        print(json.dumps(row, ensure_ascii=False))
+def _begun(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return the rows, the first of them read: the work is done when it is there."""
+    return chain(list(islice(rows, 1)), rows)
 
 
-def print_table(
-    definition: Definition, publication: Publication, rows: Iterable[Mapping[str, Any]]
-) -> None:
-    """Print scores as a table, with the run and model they came from."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _publication_in_spark(context: Context, day: date) -> Publication:
+    from jobs.night.ledger import current
 
-    columns = (*definition.keys, SCORE)
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name == SCORE else "left")
-    count = 0
-    for row in rows:
-        count += 1
-        table.add_row(*(f"{row[n]:.4f}" if n == SCORE else str(row[n]) for n in columns))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(_origin(publication, count), markup=False, soft_wrap=True)
+    found = current(context, [day]).get(day)
+    if found is None:
+        raise NightscoreError(nothing_published(context.definition.name, day))
+    return found
+
+
+def _scores_in_spark(context: Context, day: date, is_top: bool) -> DataFrame:
+    """Return the published scores of a day: ds, keys, score, run and model, in their order."""
+    from pyspark.sql import functions as F
+
+    from jobs.night.ledger import scores_latest
+
+    keys = context.definition.keys
+    columns = (DS, *keys, SCORE, RUN_ID, "model_name", "model_version", "published_at")
+    order = [*([F.col(SCORE).desc()] if is_top else []), *(F.col(key) for key in keys)]
+    return scores_latest(context, [day]).select(*columns).orderBy(*order)
 
 
 def _origin(publication: Publication, shown: int) -> str:
     p = publication
-    first = f"The first {shown:,} of " if shown < p.rows else ""
+    first = f"{shown:,} of " if shown < p.rows else ""
     return (
         f"{first}{p.rows:,} scores of {p.ds}: run {p.run_id}, {p.model_name} version "
         f"{p.model_version}, published {p.published_at:%Y-%m-%d %H:%M} UTC by {p.who} ({p.why})"
@@ -90,6 +134,8 @@ def _origin(publication: Publication, shown: int) -> str:
 
 def _plain(name: str, dtype: str) -> Column:
     """Return a column as JSON can hold it; timestamps are UTC."""
+    from pyspark.sql import functions as F
+
     if dtype == "timestamp":
         return F.date_format(name, "yyyy-MM-dd'T'HH:mm:ss'Z'").alias(name)
     return F.col(name).cast("string").alias(name) if dtype == "date" else F.col(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from enum import StrEnum
@@ -13,6 +12,7 @@ import typer
 from feature_store import definitions
 from jobs.cli.command import Command
 from jobs.cli.options import First, Force, Json, Last, Pipeline
+from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, who
 from jobs.config import check_day, parse_ds
@@ -87,7 +87,7 @@ def train(
                 on_progress=progress.note, who=who(),
             )  # fmt: skip
     if as_json:
-        print(json.dumps(_as_dict(pipeline, result)))
+        print(json_text(_as_dict(pipeline, result)))
     else:
         _print_text(pipeline, result)
 
@@ -118,13 +118,13 @@ def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
 
 def _print_text(pipeline: str, result: TrainResult) -> None:
     found = result.evaluation
-    print(f"{pipeline}: {result.model.title}: {_fate(result)}")
-    print(
+    print_line(f"{pipeline}: {result.model.title}: {_fate(result)}")
+    print_line(
         f"AUC {found.auc}, logloss {found.logloss:.4f} (base rate alone "
         f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
     )
     for sentence in (*result.decision.reasons, *result.decision.notes):
-        print(f"- {sentence}")
+        print_line(f"- {sentence}")
 
 
 def _fate(result: TrainResult) -> str:

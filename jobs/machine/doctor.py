@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feature_store.home import Home
+from feature_store.text import visible
 from jobs.machine import class_archive, jars, java
 from models.scoring.compiler import COST_WITHOUT, find_compiler
 
@@ -39,6 +40,7 @@ REMAKE = "make .venv"
 REQUIRED = (
     "pyspark",
     "delta-spark",
+    "deltalake",
     "torch",
     "petastorm",
     "pyarrow",
@@ -277,9 +279,10 @@ def render(results: Iterable[CheckResult], console: Console | None = None) -> No
     for title in ("check", "status", "found"):
         table.add_column(title, overflow="fold")
     for result in results:
-        remedy = f"\n→ {result.remedy}" if result.remedy else ""
+        remedy = f"\n→ {visible(result.remedy)}" if result.remedy else ""
         status = Text(result.status, style=_COLOURS[result.status])
-        table.add_row(result.name, status, Text(f"{result.found}{remedy}"))
+        found = Text(f"{visible(result.found)}{remedy}")
+        table.add_row(Text(visible(result.name)), status, found)
     (console or Console()).print(table)
 
 

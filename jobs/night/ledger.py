@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
@@ -16,6 +15,7 @@ from feature_store.errors import PublishFenced, WriteConflict
 from feature_store.schema import DS, LEDGER, RUN_ID, SCORES
 from feature_store.tables.rows import fields_utc
 from feature_store.tables.warehouse import days_predicate
+from jobs.night.publication import Publication as Publication
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,24 +32,6 @@ _SCHEMA = (
 
 
 _TRIES = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Publication:
-    """One row of the ledger: from then on `run_id` holds the scores of `ds`."""
-
-    ds: date
-    sequence: int
-    publication: str
-    run_id: str
-    model_name: str
-    model_version: int
-    model_digest: str
-    inputs: str
-    rows: int
-    who: str
-    why: str
-    published_at: datetime
 
 
 def history(context: Context, days: Iterable[date] | None = None) -> list[Publication]:

@@ -70,6 +70,11 @@ class ModelRef:
         """What a person calls it, such as `finalmlp version 3`."""
         return f"{self.model} version {self.version}"
 
+    @property
+    def has_bundle(self) -> bool:
+        """Whether the bundle's manifest is there; its files are verified by whoever loads it."""
+        return (Path(self.path) / MANIFEST).is_file()
+
 
 def new_bundle_path(home: Home, pipeline: str) -> Path:
     """Return a folder's name to save a bundle at, before `register` gives it its own."""

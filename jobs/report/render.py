@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
 from feature_store.tables.inputs import Inputs
+from feature_store.text import visible
 from jobs.night.ledger import history
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
@@ -27,6 +28,7 @@ from jobs.version import code_version
 
 if TYPE_CHECKING:
     from jobs.context import Context
+    from jobs.report.verdict import Verdict
 
 __all__ = ["labelled_metrics", "render_report"]
 
@@ -45,13 +47,18 @@ def render_report(context: Context, ds: date, failure: str = "") -> str:
         ds: the night, published or not.
         failure: what its latest attempt ended with, where it just failed.
     """
+    return render_with_verdict(context, ds, failure)[0]
+
+
+def render_with_verdict(context: Context, ds: date, failure: str = "") -> tuple[str, Verdict]:
+    """Write what `render_report` does; return the page's path and what it says first."""
     facts = read_facts(context, ds, failure)
     name = context.definition.name
     page = context.home.path(REPORTS, name, f"{ds.isoformat()}.html")
     _write(context, page, page_html(facts))
     _write(context, context.home.path(REPORTS, name, "index.html"), _index_html(context))
     log.info("step=report pipeline=%s ds=%s path=%s", name, ds, page)
-    return page
+    return page, judge(facts)
 
 
 def page_html(facts: NightFacts) -> str:
@@ -163,12 +170,18 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_inert,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["bytes"] = _bytes_text
     return environment
+
+
+def _inert(value: object) -> object:
+    """Return text from the data so that none of it acts, as marks of writing direction do."""
+    return visible(value) if type(value) is str else value
 
 
 def _bytes_text(size: int) -> str:
