@@ -63,13 +63,13 @@ class Reader:
         """
         if not self.exists(table):
             return
-        from deltalake import DeltaTable, QueryBuilder
+        import deltalake
 
         query = _query(columns, _conditions(days, run_id), order_by, limit)
         self._check_newest(table)
         try:
-            opened = DeltaTable(str(self._place(table)))
-            for batch in QueryBuilder().register("t", opened).execute(query):
+            opened = deltalake.DeltaTable(str(self._place(table)))
+            for batch in deltalake.QueryBuilder().register("t", opened).execute(query):
                 yield from _dicts(batch)
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
             raise self._damaged(table, str(error)) from error

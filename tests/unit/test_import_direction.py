@@ -43,6 +43,8 @@ DAGS_MAY_IMPORT_OF_OURS = {"feature_store.definition", "feature_store.definition
 
 PETASTORM_HOME = "models/training/data.py"
 DELTA_HOME = "feature_store/tables/warehouse.py"
+DELTA_RS_HOME = "feature_store/tables/reader.py"
+DELTA_RS_READS_WITH = {"DeltaTable", "QueryBuilder"}
 
 _DELTA_SQL = re.compile(
     r"\b(INSERT INTO|MERGE INTO|DELETE FROM|UPDATE|ALTER TABLE|CREATE TABLE|VACUUM|OPTIMIZE"
@@ -77,6 +79,10 @@ def _in_module(where: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield line, f"only {PETASTORM_HOME} imports {name}"
         if top == "delta" and where.as_posix() != DELTA_HOME and package != "models":
             yield line, f"only {DELTA_HOME} imports {name}"
+        if top == "deltalake" and where.as_posix() != DELTA_RS_HOME:
+            yield line, f"only {DELTA_RS_HOME} imports {name}"
+    if where.as_posix() == DELTA_RS_HOME:
+        yield from _delta_rs_writes(tree)
     if where.as_posix() != DELTA_HOME:
         yield from _delta_writes(tree)
 
@@ -193,6 +199,18 @@ def _delta_writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"only {DELTA_HOME} writes Delta"
         if isinstance(node, ast.Constant | ast.JoinedStr) and _DELTA_SQL.search(_text(node)):
             yield node.lineno, f"only {DELTA_HOME} changes a Delta table by SQL"
+
+
+def _delta_rs_writes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What the reader takes of delta-rs beside the two names that it reads with."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "deltalake"
+            and node.attr not in DELTA_RS_READS_WITH
+        ):
+            yield node.lineno, f"{DELTA_RS_HOME} reads only: no {node.attr}"
 
 
 def _called(node: ast.Call) -> str:
@@ -326,6 +344,9 @@ PLANTED = [
     ("jobs/night/score.py", "def f(df):\n    df.write.mode('append').format('delta').save('x')"),
     ("jobs/night/score.py", "def f(df):\n    df.write.format(source='delta').save('x')"),
     ("feature_store/events/quarantine.py", "def f(t):\n    return DeltaTable.forPath(t)"),
+    ("jobs/night/score.py", "def f():\n    import deltalake"),
+    ("jobs/night/score.py", "from deltalake import QueryBuilder"),
+    (DELTA_RS_HOME, "import deltalake\ndeltalake.write_deltalake('x', t)"),
     ("jobs/maintenance/tables.py", "def f(s, p):\n    s.sql(f'VACUUM delta.`{p}` RETAIN 1 HOURS')"),
 ]
 
@@ -341,6 +362,7 @@ def test_a_planted_violation_is_caught(tmp_path: Path, place: str, code: str) ->
 
 
 ALLOWED = [
+    (DELTA_RS_HOME, "import deltalake\ndeltalake.DeltaTable('x')"),
     ("dags/nightly.py", "import datetime\nfrom airflow.sdk import DAG\nfrom dags._tasks import t"),
     ("dags/nightly.py", "from ._tasks import task"),
     ("dags/_pipelines.py", "from feature_store.definitions import load, names"),
