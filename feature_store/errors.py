@@ -35,7 +35,14 @@ class SourceDayMissing(NightscoreError):
 
 
 class SourceCorrupt(NightscoreError):
-    """A source file cannot be read, or lacks a column, or holds another type."""
+    """A source file cannot be read, or lacks a column, or holds another type.
+
+    `ds` is the day that cannot be read for it, None where the fault is of no one day.
+    """
+
+    def __init__(self, text: str, day: date | None = None) -> None:
+        super().__init__(text)
+        self.ds = day
 
 
 class PartitionNotReady(NightscoreError):

@@ -57,6 +57,10 @@ class Fields:
     """Days that the source will never have: their events are empty, and they are not scored."""
     cutoff_hours: int = 0
     max_bad_share: float = 0.01
+    event_days: tuple[int, int] = (0, 0)
+    """The first and last day, counted from `ds`, on which an event of `ds` may lie (UTC)."""
+    max_known_days: int = 366
+    """Days after `ds` within which each of its columns becomes known, at the latest."""
     owner: str = "nightscore"
     deadline_hours: int = 6
     """Hours after the cut-off by which scores must be published."""
@@ -113,7 +117,9 @@ class Fields:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_EVENTS = ("name", "source", "keys", "event_time", "knowns", "columns")
+_EVENTS = (
+    "name", "source", "keys", "event_time", "event_days", "knowns", "max_known_days", "columns",
+)  # fmt: skip
 _TILES = (*_EVENTS, "histories", "cutoff_hours")
 _FEATURES = (*_TILES, "lookups", "features", "first_day")
 _PARTS: dict[str, tuple[str, ...]] = {

@@ -37,6 +37,7 @@ _OF_DEFINITION = {
     "cutoff_hours": (-168, 168),
     "deadline_hours": (1, 720),
     "max_bad_share": (0, 1),
+    "max_known_days": (0, 36_600),
 }
 _OF_TRAINING = {
     "epochs": (1, 10_000),
@@ -59,6 +60,7 @@ _WINDOW_DAYS = (1, 3_660)
 _LABELS: tuple[Dtype, ...] = ("boolean",)
 _VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
 _NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
+_MOST_EVENT_DAYS = 3_660
 
 
 def check(definition: Fields) -> None:
@@ -165,6 +167,10 @@ def _ranges(definition: Fields) -> Broken:
             value = getattr(part, name)
             if value is not None and not low <= value <= high:
                 yield f"{where}{name}", value, f"must be in {low}..{high}"
+    first, last = definition.event_days
+    if not -_MOST_EVENT_DAYS <= first <= last <= _MOST_EVENT_DAYS:
+        rule = f"must be two days in {-_MOST_EVENT_DAYS}..{_MOST_EVENT_DAYS}, the earlier first"
+        yield "event_days", definition.event_days, rule
 
 
 def _sources(definition: Fields) -> Broken:

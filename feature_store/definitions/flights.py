@@ -81,6 +81,8 @@ DEFINITION = Definition(
     source=NycFlights(),
     keys=("carrier", "flight", "origin"),
     event_time="sched_dep_at",
+    # The schedule is of a local day, four or five hours behind UTC.
+    event_days=(0, 1),
     knowns=(
         Known(name="schedule", at="schedule_known_at"),
         Known(name="departure", at="departed_at", after_event=True),

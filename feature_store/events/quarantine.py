@@ -1,8 +1,11 @@
 """Split raw rows into typed good rows and rejected rows with the reason; nothing is lost silently.
 
-The rules of a column, in this order: `type(col)` (the value is not of the declared type),
-`null(col)`, `not_finite(col)`, `range(col)`; before them `malformed` (a line the reader could not
-split), after them `duplicate_key`. The first broken rule is the reason.
+The rules of a column, in this order: `precision(col)` (the raw type may hold this number for
+several others), `type(col)` (the value cannot become one of the declared type), `null(col)`,
+`not_finite(col)`, `range(col)`. Before them `unreadable` (the rest of a file) and `malformed` (a
+row that could not be read); after them `event_day(col)` (the event lies on a day that is none of
+its `ds`), `known_at(col)` (a known-at time before 1971 or far ahead) and `duplicate_key`. The first
+broken rule is the reason.
 
 `superseded` is the reason of a row that breaks no rule: another version of it was kept, known at
 another time. A source that corrects itself is not a bad one, so such rows do not count as bad.
@@ -10,38 +13,45 @@ another time. A source that corrects itself is not a bad one, so such rows do no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import Window
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
+from feature_store.events.casts import cast
 from feature_store.events.content import content_hash
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.text import normalized
+from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
 from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column as SparkColumn
-    from pyspark.sql import DataFrame
-
     from feature_store.definition import Definition, Lookup
 
 REASON = "reason"
 ROW = "row"
-CORRUPT_RECORD = "_corrupt_record"
 SUPERSEDED = "superseded"
+UNREADABLE_FILE = "unreadable"
 
-_FRACTIONAL = ("float", "double", "decimal")
-_WHOLE = ("int", "bigint")
+FIRST_KNOWN = date(1971, 1, 1)
+"""Known-at times before it are no times but numbers that were taken for one: seconds as
+milliseconds, or 0."""
+
+RawRows = DataFrame | Sequence[DataFrame]
+"""The raw rows of some days: one frame, or one for each shape that the files have."""
+
+_Values = Mapping[str, SparkColumn]
 
 
-def split_bad_rows(raw_df: DataFrame, definition: Definition) -> tuple[DataFrame, DataFrame]:
+def split_bad_rows(raw: RawRows, definition: Definition) -> tuple[DataFrame, DataFrame]:
     """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
 
     Rows of the same content become one. Of rows that share (ds, keys) and differ, one is kept: the
@@ -53,18 +63,22 @@ def split_bad_rows(raw_df: DataFrame, definition: Definition) -> tuple[DataFrame
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
-    judged = judge_rows(raw_df, definition)
+    judged = judge_rows(raw, definition)
     return good_rows(judged, definition), bad_rows(judged, definition)
 
 
-def judge_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
+def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
     """Return the typed rows with what decides whether they are good: the costly part, done once.
+
+    Each frame is typed by its own types, so that no file decides how another is read.
 
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
-    _require_columns(raw_df, definition)
-    return raw_df.transform(_typed_rows, definition).transform(_ranked, definition)
+    frames = [raw] if isinstance(raw, DataFrame) else raw
+    typed = [_typed_rows(frame, definition) for frame in frames]
+    rows = normalized(reduce(DataFrame.unionByName, typed), definition.columns)
+    return rows.transform(_ranked, definition)
 
 
 def good_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
@@ -113,8 +127,25 @@ def check_ceiling(
     )
 
 
-def _require_columns(raw_df: DataFrame, definition: Definition) -> None:
-    _require_all(raw_df, [DS, *(c.name for c in definition.columns)], definition.name)
+def event_columns(definition: Definition) -> list[Column]:
+    """Return the columns of a definition's events; keys and event time may not be null."""
+    required = {*definition.keys, definition.event_time}
+    return [replace(c, nullable=c.nullable and c.name not in required) for c in definition.columns]
+
+
+def lookup_columns(lookup: Lookup, definition: Definition) -> list[Column]:
+    """Return the columns of a lookup's rows; keys and times may not be null."""
+    # A key is found by the form that the pipeline's own column has.
+    own = [definition.column(key) for key in lookup.keys]
+    keys = [
+        Column(name=c.name, dtype=c.dtype, known="", nullable=False, normalize=c.normalize)
+        for c in own
+    ]
+    times = [
+        Column(name=name, dtype="timestamp", known="", nullable=False)
+        for name in (EVENT_TIME, KNOWN_AT)
+    ]
+    return [*keys, *times, *lookup.columns]
 
 
 def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
@@ -128,55 +159,87 @@ def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
 
 def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
     """Return ds and the columns, typed, with what is wrong with a row and where it comes from."""
-    required = {*definition.keys, definition.event_time}
-    typed = _typed(raw_df, definition.columns, required, definition.name)
-    return normalized(typed, definition.columns)
+    _require_all(raw_df, [DS, *(c.name for c in definition.columns)], definition.name)
+
+    def broken_times(values: _Values) -> list[SparkColumn]:
+        first, last = definition.event_days
+        event = values[definition.event_time].cast("date")
+        is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
+        known = [group.at for group in definition.knowns]
+        return [
+            F.when(~is_of_day, f"event_day({definition.event_time})"),
+            *(_unlikely(values[name], name, definition) for name in known),
+        ]
+
+    return _typed(raw_df, event_columns(definition), definition.name, broken_times)
+
+
+def _unlikely(known_at: SparkColumn, name: str, definition: Definition) -> SparkColumn:
+    """Return the reason where a known-at time is before 1971, or too far after the row's day."""
+    end = F.date_add(F.col(DS).cast("date"), definition.max_known_days + 1).cast("timestamp")
+    too_early = known_at < F.lit(FIRST_KNOWN).cast("timestamp")
+    return F.when(too_early | (known_at >= end), f"known_at({name})")
 
 
 def _typed(
-    raw_df: DataFrame, columns: Sequence[Column], required: Collection[str], what: str
+    raw_df: DataFrame,
+    columns: Sequence[Column],
+    what: str,
+    more_rules: Callable[[_Values], list[SparkColumn]],
 ) -> DataFrame:
     """Add typed columns, the first broken rule and, for a bad row only, its raw JSON."""
     types = dict(raw_df.dtypes)
-    rules = (
-        [F.when(F.col(CORRUPT_RECORD).isNotNull(), "malformed")]
-        if (CORRUPT_RECORD in types)
-        else []
-    )
+    marks = [name for name in (UNREADABLE, CORRUPT_RECORD) if name in types]
+    rules = [F.when(F.col(mark).isNotNull(), _MARKS[mark]) for mark in marks]
+    values, made = {}, {}
     for column in columns:
-        rules += _broken_rules(column, types[column.name], column.name in required)
-    raw_row = F.to_json(F.struct(*raw_df.columns), {"ignoreNullFields": "false"})
-    reason = F.coalesce(*rules)
-    typed = [_cast(c).alias(c.name) for c in columns]
+        raw_type = types[column.name]
+        why = refusal(raw_type, column.dtype)
+        if why:
+            raise SourceCorrupt(
+                f"{what}: column {column.name} of the source {why}. Mend the source, or the "
+                "definition's columns."
+            )
+        values[column.name] = F.col(column.name)
+        if raw_type != column.dtype:
+            # Named, so that the value is made once and not anew in every rule.
+            typed = f"_typed_{column.name}"
+            made[typed] = cast(column, raw_type).value
+            values[column.name] = F.col(typed)
+        rules += _broken_rules(column, raw_type, values[column.name])
+    reason = F.coalesce(*rules, *more_rules(values))
     file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
-    try:
-        return raw_df.select(
-            F.col(DS).cast("date").alias(DS),
-            *typed,
-            reason.alias("_reason"),
-            F.when(reason.isNotNull(), raw_row).alias("_raw"),
-            file.alias(SOURCE_FILE),
-        )
-    except AnalysisException as error:
-        raise SourceCorrupt(
-            f"{what}: a source column cannot become its declared type: "
-            f"{str(error).splitlines()[0]} Types in the source: {types}. "
-            "Mend the source, or the definition's columns."
-        ) from error
+    return raw_df.withColumns(made).select(
+        F.col(DS).cast("date").alias(DS),
+        *(values[column.name].alias(column.name) for column in columns),
+        reason.alias("_reason"),
+        F.when(reason.isNotNull(), _raw_json(raw_df)).alias("_raw"),
+        file.alias(SOURCE_FILE),
+    )
 
 
-def _cast(column: Column) -> SparkColumn:
-    return F.col(column.name).try_cast(column.dtype)
+_MARKS = {UNREADABLE: UNREADABLE_FILE, CORRUPT_RECORD: "malformed"}
 
 
-def _broken_rules(column: Column, raw_type: str, required: bool) -> list[SparkColumn]:
+def _raw_json(raw_df: DataFrame) -> SparkColumn:
+    """Return the raw row as JSON; of the rest of a file that cannot be read, why."""
+    columns = [name for name in raw_df.columns if name != UNREADABLE]
+    row = F.to_json(F.struct(*columns), {"ignoreNullFields": "false"})
+    if UNREADABLE not in raw_df.columns:
+        return row
+    return F.when(F.col(UNREADABLE).isNotNull(), F.to_json(F.struct(UNREADABLE))).otherwise(row)
+
+
+def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[SparkColumn]:
     """Return one expression per rule: the reason where the rule is broken, else null."""
-    raw, value, name = F.col(column.name), _cast(column), column.name
-    wrong_type = raw.isNotNull() & value.isNull()
-    if column.dtype in _WHOLE and raw_type.startswith(_FRACTIONAL):
-        wrong_type = raw.isNotNull() & ~F.coalesce(value == raw, F.lit(False))
-    rules = [F.when(wrong_type, f"type({name})")] if raw_type != column.dtype else []
-    if required or not column.nullable:
+    raw, name = F.col(column.name), column.name
+    rules = []
+    if raw_type != column.dtype:
+        imprecise = cast(column, raw_type).imprecise
+        if imprecise is not None:
+            rules.append(F.when(imprecise, f"precision({name})"))
+        rules.append(F.when(raw.isNotNull() & value.isNull(), f"type({name})"))
+    if not column.nullable:
         rules.append(F.when(value.isNull(), f"null({name})"))
     if column.dtype == "double":
         is_infinite = F.abs(value) == F.lit(float("inf"))
@@ -217,7 +280,7 @@ def _is_in_time(definition: Definition) -> SparkColumn:
     return F.coalesce(reduce(lambda left, right: left & right, known), F.lit(False))
 
 
-def typed_lookup(raw_df: DataFrame, lookup: Lookup, definition: Definition) -> DataFrame:
+def typed_lookup(raw: RawRows, lookup: Lookup, definition: Definition) -> DataFrame:
     """Return the rows of a lookup: ds, keys, event_time, known_at and columns, as declared.
 
     Raises:
@@ -225,15 +288,19 @@ def typed_lookup(raw_df: DataFrame, lookup: Lookup, definition: Definition) -> D
             time is null, or that break a rule of a column. None of the rows is to be used then.
     """
     what = f"{definition.name}, lookup {lookup.name}"
-    times = [Column(name=name, dtype="timestamp", known="") for name in (EVENT_TIME, KNOWN_AT)]
-    # A key is found by the form that the pipeline's own column has.
-    own = [definition.column(key) for key in lookup.keys]
-    keys = [Column(name=c.name, dtype=c.dtype, known="", normalize=c.normalize) for c in own]
-    columns = [*keys, *times, *lookup.columns]
-    _require_all(raw_df, [DS, *(c.name for c in columns)], what)
-    rows = _typed(raw_df, columns, {c.name for c in (*keys, *times)}, what)
+    columns = lookup_columns(lookup, definition)
+    names = [DS, *(c.name for c in columns)]
+
+    def broken_times(values: _Values) -> list[SparkColumn]:
+        return [_unlikely(values[KNOWN_AT], KNOWN_AT, definition)]
+
+    typed = []
+    for frame in [raw] if isinstance(raw, DataFrame) else raw:
+        _require_all(frame, names, what)
+        typed.append(_typed(frame, columns, what, broken_times))
+    rows = reduce(DataFrame.unionByName, typed)
     _refuse_broken(rows, what)
-    return normalized(rows, columns).select(DS, *(c.name for c in columns))
+    return normalized(rows, columns).select(*names)
 
 
 def _refuse_broken(typed_df: DataFrame, what: str) -> None:
@@ -245,6 +312,8 @@ def _refuse_broken(typed_df: DataFrame, what: str) -> None:
     )
     worst = min(broken.collect(), key=lambda row: (-row["rows"], row["_reason"]), default=None)
     if worst is not None:
+        if worst["_reason"] == UNREADABLE_FILE:
+            raise SourceCorrupt(f"{what}: {json.loads(worst['example'])[UNREADABLE]}")
         example = worst["example"][:300]
         raise SourceCorrupt(
             f"{what}: {worst['rows']} rows break {worst['_reason']}, such as {example}. None of "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.sources.files import content_digest
+from feature_store.sources.digests import content_digest
 from feature_store.sources.textlog import first_line, split_lines
 
 if TYPE_CHECKING:

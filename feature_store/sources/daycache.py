@@ -10,12 +10,16 @@ import os
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from feature_store.errors import SourceCorrupt
+
+AGAIN = "Have the file delivered again, or move it away, and run the day again."
+"""The next step of whoever holds a file that cannot be used."""
 
 _SUFFIXES = ("", ".gz", ".zip")
 
@@ -63,10 +67,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         else:
             with path.open("rb") as stream:
                 yield stream
-    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, OSError) as error:
-        raise SourceCorrupt(
-            f"source file {path}: cannot be read ({error}). Fetch the file again."
-        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise SourceCorrupt(f"source file {path}: cannot be read ({error}). {AGAIN}") from error
 
 
 def file_digest(path: Path) -> str:

@@ -2,54 +2,63 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache, reduce
+from datetime import date, timedelta
+from functools import cache, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, get_args
 
+from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.sources.daycache import file_digest, open_bytes
+from feature_store.sources import csvfile, parquetfile
+from feature_store.sources.daycache import AGAIN
+from feature_store.sources.digests import content_digests
+from feature_store.sources.readers import Format, Piece, raw_types, read, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.=*/-]*\{ds\}[A-Za-z0-9_.=*/-]*\Z")
-_NEXT = "Have the file delivered again, or move it away, and run the day again."
+_COPY_DAYS = 31
+"""Days back in which a file's twin is looked for."""
+_TASKS_PER_CORE = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DailyFiles:
     """The files of a day are those that match `pattern` under `folder`, in which `{ds}` is the day.
 
-    The folder is local or mounted, on the driver as on the executors. CSV has a header line
-    (`.csv`, `.csv.gz`) and is read as text; a line with too many or too few values is marked, and
-    ends in quarantine as `malformed`.
+    The folder is local or mounted, on the driver as on the executors. Each file is read by itself
+    into the declared columns, by its own header or footer; what else it holds is of no interest.
+    CSV is UTF-8 with a header line (`.csv`, `.csv.gz`); a line that cannot be split ends in
+    quarantine as `malformed`. A column that may be null and that a file lacks is null.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     folder: str
-    format: Literal["csv", "parquet"] = "csv"
+    format: Format = "csv"
     pattern: str = "ds={ds}/*"
     columns: tuple[str, ...] = ()
-    """Columns that every file must have; empty: those of the day's first file."""
+    """Columns that every file must have, beside those that may not be null."""
     delimiter: str = ","
 
     def __post_init__(self) -> None:
-        if self.format not in ("csv", "parquet"):
+        if self.format not in get_args(Format):
             raise ValueError(f"DailyFiles.format={self.format!r}: must be 'csv' or 'parquet'")
         if not _PATTERN.match(self.pattern):
             raise ValueError(
                 f"DailyFiles.pattern={self.pattern!r}: must hold {{ds}} once, beside letters, "
                 "digits and _ . = - * /"
+            )
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
+            raise ValueError(
+                f"DailyFiles.delimiter={self.delimiter!r}: must be one character, not a quote or "
+                "an end of line"
             )
 
     def fingerprint(self, day: date) -> str:
@@ -57,13 +66,26 @@ class DailyFiles:
 
         Raises:
             SourceDayMissing: no file matches.
+            SourceCorrupt: a file cannot be read.
         """
-        root = Path(self.folder)
+        root, files = Path(self.folder), self.files(day)
         digest = hashlib.sha256()
-        for path in self.files(day):
+        for path, content in _digests(files, day).items():
             size = path.stat().st_size
-            digest.update(f"{path.relative_to(root)}\t{size}\t{content_digest(path)}\n".encode())
+            digest.update(f"{path.relative_to(root)}\t{size}\t{content}\n".encode())
         return digest.hexdigest()
+
+    def prefetch(self, days: Iterable[date]) -> None:
+        """Hash the files of `days` that changed, several at a time, before each day is asked for.
+
+        Days without a file are passed over, and so is a file that cannot be read: `fingerprint`
+        says so of its day.
+        """
+        paths = [path for day in days for path in self._matching(day)]
+        try:
+            content_digests(paths)
+        except SourceCorrupt:
+            return  # not lost: `fingerprint` raises it with the day to which it belongs
 
     def files(self, day: date) -> list[Path]:
         """Return the day's files by name; hidden ones and those that begin with _ do not count.
@@ -71,122 +93,133 @@ class DailyFiles:
         Raises:
             SourceDayMissing: there is none.
         """
-        pattern = self.pattern.replace("{ds}", day.isoformat())
-        found = sorted(p for p in Path(self.folder).glob(pattern) if _counts(p))
+        found = self._matching(day)
         if not found:
+            pattern = self.pattern.replace("{ds}", day.isoformat())
             why = f"no file matches {Path(self.folder) / pattern}"
             raise SourceDayMissing(self.folder, day, why, "Wait for its delivery, then run again.")
         return found
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
-        """Return the rows of `days`, as text from CSV and typed from Parquet.
+        """Return the rows of `days` as text, with all columns that can be text; to look at.
+
+        A pipeline reads by `read_parts`, which knows the declared columns.
 
         Raises:
             SourceDayMissing: a day has no file.
-            SourceCorrupt: a file cannot be read, lacks a column, or differs in type from the first.
+            SourceCorrupt: a file cannot be read.
         """
-        from pyspark.sql import functions as F
+        names: dict[str, None] = {}
+        for path in (path for day in days for path in self.files(day)):
+            names |= dict.fromkeys(self._text_columns(path))
+        columns = [Column(name=name, dtype="string", known="") for name in names]
+        parts = self.read_parts(spark, days, columns)
+        as_text = [f"CAST(`{name}` AS string) AS `{name}`" for name in names]
+        rest = [name for name in parts[0].columns if name not in names]
+        text = [part.selectExpr(*as_text, *(f"`{name}`" for name in rest)) for part in parts]
+        return reduce(lambda left, right: left.unionByName(right), text)
 
-        paths = [path for day in days for path in self.files(day)]
-        rows = self._read_csv(spark, paths) if self.format == "csv" else self._parquet(spark, paths)
-        day_text = F.regexp_extract("source_file", self._day_regex(), 1)
-        return rows.withColumn("ds", F.to_date(day_text))
+    def read_parts(
+        self, spark: SparkSession, days: Sequence[date], columns: Sequence[Column]
+    ) -> list[DataFrame]:
+        """Return the rows of `days`, a frame for the files that hold `columns` in the same types.
 
-    def _read_csv(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
-        from feature_store.events.quarantine import CORRUPT_RECORD
+        Raises:
+            SourceDayMissing: a day has no file.
+            SourceCorrupt: a file cannot be read, lacks a column that may not be null, or has one of
+                a type that cannot become the declared one; it names file, column and day.
+        """
+        wanted = [_required(c) if c.name in self.columns else c for c in columns]
+        alike: dict[tuple[str | None, ...], list[Piece]] = {}
+        for day in days:
+            for path in self.files(day):
+                types = raw_types(path, day, self.format, self.delimiter, wanted)
+                alike.setdefault(types, []).extend(self._pieces(path, day))
+        return [_frame(spark, pieces, wanted, types) for types, pieces in alike.items()]
 
-        by_header: dict[tuple[str, ...], list[str]] = {}
-        for path in paths:
-            by_header.setdefault(_csv_header(path, self.delimiter), []).append(str(path))
-        wanted = self.columns or next(iter(by_header))
-        parts = []
-        for header, files in by_header.items():
-            _require(wanted, header, files[0])
-            schema = ", ".join(f"`{name}` string" for name in (*header, CORRUPT_RECORD))
-            # Without pruning off, a line is only checked as far as the columns that are asked for.
-            reader = spark.read.options(
-                header=True,
-                sep=self.delimiter,
-                columnNameOfCorruptRecord=CORRUPT_RECORD,
-                columnPruning=False,
-                escape='"',
-            )
-            rows = reader.schema(schema).csv(files)
-            parts.append(rows.select(*wanted, CORRUPT_RECORD, _file_name()))
-        return reduce(lambda left, right: left.unionByName(right), parts)
+    def refuse_copies(self, days: Iterable[date]) -> None:
+        """Raise if a file of `days` holds the very bytes of a file of one of the 31 days before.
 
-    def _parquet(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
-        schemas = [_parquet_schema(path) for path in paths]
-        wanted = self.columns or tuple(name for name in schemas[0].names if name != "ds")
-        for path, schema in zip(paths, schemas, strict=True):
-            _require(wanted, schema.names, str(path))
-            for name in wanted:
-                first, here = schemas[0].field(name).type, schema.field(name).type
-                if first != here:
+        Files without a row are alike, and are no copies.
+
+        Raises:
+            SourceCorrupt: it names both files.
+        """
+        sizes = cache(lambda day: [(p, p.stat().st_size) for p in self._matching(day)])
+        for day in days:
+            before = [day - timedelta(days=back) for back in range(1, _COPY_DAYS + 1)]
+            here = {size for _, size in sizes(day)}
+            others = [path for d in before for path, size in sizes(d) if size in here]
+            if not others:
+                continue
+            twins = {digest: path for path, digest in _digests(others, day).items()}
+            for path, digest in _digests(self.files(day), day).items():
+                if digest in twins and self._has_rows(path):
                     raise SourceCorrupt(
-                        f"source file {path}: column {name} is {here}, but {first} in {paths[0]}; "
-                        f"the files of a read must agree. {_NEXT}"
+                        f"source file {path}: holds the very bytes of {twins[digest]}: the rows of "
+                        f"another day. {AGAIN}",
+                        day,
                     )
-        return spark.read.parquet(*map(str, paths)).select(*wanted, _file_name())
 
-    def _day_regex(self) -> str:
-        parts = [re.escape(part).replace(r"\*", "[^/]*") for part in self.pattern.split("{ds}")]
-        return f"(?:^|/){parts[0]}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){parts[1]}$"
+    def _matching(self, day: date) -> list[Path]:
+        pattern = self.pattern.replace("{ds}", day.isoformat())
+        return sorted(path for path in Path(self.folder).glob(pattern) if _counts(path))
 
+    def _pieces(self, path: Path, day: date) -> Iterator[Piece]:
+        for part in parquetfile.parts(path) if self.format == "parquet" else [None]:
+            yield Piece(
+                path=str(path), day=day, format=self.format, delimiter=self.delimiter, part=part
+            )
 
-def content_digest(path: Path) -> str:
-    """Return the sha256 of a file, read again only if its size or time of change differs."""
-    stat = path.stat()
-    return _content_digest(path, stat.st_size, stat.st_mtime_ns)
+    def _text_columns(self, path: Path) -> list[str]:
+        from feature_store.raw import refusal
 
+        if self.format == "csv":
+            return csvfile.header(path, self.delimiter)
+        types = parquetfile.types(path)
+        return [n for n, t in types if t == parquetfile.NULL or refusal(t, "string") is None]
 
-@lru_cache(maxsize=4096)
-def _content_digest(path: Path, _size: int, _mtime_ns: int) -> str:
-    return file_digest(path)
+    def _has_rows(self, path: Path) -> bool:
+        if self.format == "parquet":
+            return parquetfile.rows(path) > 0
+        names = csvfile.header(path, self.delimiter)
+        return any(True for _ in csvfile.batches(path, self.delimiter, names[:1]))
 
 
 def _counts(path: Path) -> bool:
     return path.is_file() and not path.name.startswith((".", "_"))
 
 
-def _file_name() -> SparkColumn:
-    from pyspark.sql import functions as F
+def _required(column: Column) -> Column:
+    from dataclasses import replace
 
-    return F.col("_metadata.file_path").alias("source_file")
-
-
-def _require(wanted: Sequence[str], present: Sequence[str], file: str) -> None:
-    missing = [name for name in wanted if name not in present]
-    if missing:
-        raise SourceCorrupt(
-            f"source file {file}: column {', '.join(missing)} is missing; every file must have it. "
-            f"The file has {', '.join(present)}. {_NEXT}"
-        )
+    return replace(column, nullable=False)
 
 
-def _csv_header(path: Path, delimiter: str) -> tuple[str, ...]:
-    with open_bytes(path) as stream:
-        first = stream.readline()
+def _digests(paths: Sequence[Path], day: date) -> dict[Path, str]:
     try:
-        text = first.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise SourceCorrupt(f"source file {path}: is not UTF-8 text ({error}). {_NEXT}") from error
-    header = tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter), []))
-    if not header or len(set(header)) != len(header):
-        raise SourceCorrupt(
-            f"source file {path}: header {text[:80]!r} must name every column, each once. {_NEXT}"
-        )
-    return header
+        return content_digests(paths)
+    except SourceCorrupt as error:
+        raise SourceCorrupt(str(error), day) from error
 
 
-def _parquet_schema(path: Path) -> pa.Schema:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _frame(
+    spark: SparkSession,
+    pieces: Sequence[Piece],
+    columns: Sequence[Column],
+    types: Sequence[str | None],
+) -> DataFrame:
+    """Return the rows of files that hold the columns in the same raw types."""
+    from pyspark.sql.pandas.types import to_arrow_schema
 
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceCorrupt(
-            f"source file {path}: is not a readable Parquet file ({str(error).splitlines()[0]}). "
-            f"{_NEXT}"
-        ) from error
+    described = schema(columns, types)
+    target = to_arrow_schema(spark.createDataFrame([], described).schema)
+    names = [column.name for column in columns]
+
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                yield from read(pieces[index], names, target)
+
+    tasks = min(len(pieces), _TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
+    return spark.range(0, len(pieces), 1, tasks).mapInArrow(rows, described)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.errors import NightscoreError, SourceDayMissing, TooManyBadRows
+from feature_store.errors import NightscoreError, SourceCorrupt, SourceDayMissing, TooManyBadRows
 from feature_store.events.quarantine import (
     SUPERSEDED,
+    UNREADABLE_FILE,
+    RawRows,
     bad_rows,
     check_ceiling,
+    event_columns,
     good_rows,
     judge_rows,
+    lookup_columns,
     typed_lookup,
 )
+from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, unless_gone
@@ -46,7 +52,7 @@ def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
     Raises:
         SourceDayMissing: the source has nothing for one of the days.
         TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
-        SourceCorrupt: a source lacks a column, or a lookup has broken rows.
+        SourceCorrupt: a source lacks a column, a file cannot be used, or a lookup has broken rows.
     """
     results = ingest_events(context, [*days, *_absent_before(context, days)])
     for lookup in context.definition.lookups:
@@ -56,6 +62,7 @@ def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
 
 def ingest_events(context: Context, days: Sequence[date]) -> list[StepResult]:
     """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup."""
+    prefetch(context.definition.source, days)
     inputs = unless_gone(context, EVENTS, days, lambda day: events_inputs(context, day))
     outdated = outdated_days(context, EVENTS, inputs, force=False)
     if outdated:
@@ -95,7 +102,7 @@ def _refusals(
         if bad or not good.get(day):
             try:
                 _raise_for_day(context, day, bad, good.get(day, 0))
-            except (SourceDayMissing, TooManyBadRows) as error:
+            except (SourceDayMissing, SourceCorrupt, TooManyBadRows) as error:
                 refused[day] = error
     return refused
 
@@ -107,10 +114,20 @@ def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
         )
     counted = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
     reasons = {row[0]: row[1] for row in counted.collect()}
+    if UNREADABLE_FILE in reasons:
+        why = _unreadable(context, day)
+        raise SourceCorrupt(f"{context.definition.name}: ds={day}: {why}", day)
     bad -= reasons.pop(SUPERSEDED, 0)
     check_ceiling(
         context.definition.name, day, bad, bad + good, context.definition.max_bad_share, reasons
     )
+
+
+def _unreadable(context: Context, day: date) -> str:
+    """Return why a file of the day could not be read to its end."""
+    rows = context.warehouse.read(QUARANTINE, [day]).where(F.col("reason") == UNREADABLE_FILE)
+    (row,) = rows.select(F.min("row")).collect()
+    return str(json.loads(row[0])[UNREADABLE])
 
 
 def _absent_before(context: Context, days: Sequence[date]) -> list[date]:
@@ -120,22 +137,25 @@ def _absent_before(context: Context, days: Sequence[date]) -> list[date]:
     return sorted(windows.intersection(absent).difference(days))
 
 
-def _read(context: Context, days: Sequence[date]) -> DataFrame:
+def _read(context: Context, days: Sequence[date]) -> RawRows:
     """Return the raw rows of `days`; the source is not asked for those it has nothing for."""
     definition = context.definition
     present = [day for day in days if day not in definition.absent_days]
     if present:
-        return definition.source.read(context.spark, present)
-    columns = (f"`{column.name}` {column.dtype}" for column in definition.columns)
-    return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")
+        columns = event_columns(definition)
+        return read_events(definition.source, context.spark, present, columns)
+    fields = (f"`{column.name}` {column.dtype}" for column in definition.columns)
+    return context.spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")
 
 
 def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
     needed, table = lookup_days(context.definition, lookup, days), lookup_table(lookup.name)
+    prefetch(lookup.source, needed)
     inputs = unless_gone(context, table, needed, lambda day: lookup_inputs(context, lookup, day))
 
     def compute(outdated: Sequence[date]) -> DataFrame:
-        raw = lookup.source.read(context.spark, outdated)
+        columns = lookup_columns(lookup, context.definition)
+        raw = read_rows(lookup.source, context.spark, outdated, columns)
         return typed_lookup(raw, lookup, context.definition)
 
     return write_outdated(context, table, inputs, compute)

@@ -33,6 +33,7 @@ DEFINITION = Definition(
     source=Rows(()),
     keys=("user",),
     event_time="planned_at",
+    event_days=(-1, 1),
     knowns=(
         Known(name="plan", at="planned_at"),
         Known(name="sale", at="sold_at", after_event=True),

@@ -1,0 +1,131 @@
+"""One delivered file: which declared columns it has, of which raw types, and its rows.
+
+A file is read by itself and as it is: what its values may become is judged later, where every raw
+row is judged (`feature_store.events`), so that a day means the same alone and among others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from feature_store.errors import SourceCorrupt
+from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal, spelling
+from feature_store.schema import DS, SOURCE_FILE
+from feature_store.sources import csvfile, parquetfile
+from feature_store.sources.daycache import AGAIN
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pyarrow as pa
+
+    from feature_store.definition import Column
+
+Format = Literal["csv", "parquet"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A file, or a part of one, to be read by one task."""
+
+    path: str
+    day: date
+    format: Format
+    delimiter: str
+    part: tuple[int, int] | None = None
+    """Row groups of a Parquet file, from the first to before the last; None is all of the file."""
+
+
+def raw_types(
+    path: Path, day: date, kind: Format, delimiter: str, columns: Sequence[Column]
+) -> tuple[str | None, ...]:
+    """Return the raw type of each column in a file, by Spark's name; None where it has none.
+
+    Raises:
+        SourceCorrupt: the file cannot be read, lacks a column that may not be null, has one twice
+            or under a like name, or holds a type that can never become the declared one.
+    """
+    try:
+        if kind == "csv":
+            present = [(name, "string") for name in csvfile.header(path, delimiter)]
+        else:
+            present = parquetfile.types(path)
+    except SourceCorrupt as error:
+        raise SourceCorrupt(str(error), day) from error
+    names = [name for name, _ in present]
+    found: list[str | None] = []
+    for column in columns:
+        problem = _problem(column, present, names)
+        if problem:
+            raise SourceCorrupt(f"source file {path}: column {column.name} {problem}. {AGAIN}", day)
+        found.append(dict(present).get(column.name))
+    return tuple(None if raw_type == parquetfile.NULL else raw_type for raw_type in found)
+
+
+def _problem(column: Column, present: Sequence[tuple[str, str]], names: list[str]) -> str | None:
+    """Return what is wrong with a column of a file, None if nothing is."""
+    if names.count(column.name) > 1:
+        return "is there more than once: nobody can say which is meant"
+    if column.name in names:
+        raw_type = dict(present)[column.name]
+        return None if raw_type == parquetfile.NULL else refusal(raw_type, column.dtype)
+    hint = spelling(column.name, names)
+    if hint or not column.nullable:
+        return f"is missing; the file has {', '.join(names)}.{hint}".rstrip(".")
+    return None
+
+
+def schema(columns: Sequence[Column], types: Sequence[str | None]) -> str:
+    """Return the raw rows' schema as Spark writes it; what a file lacks is text, all null."""
+    fields = ", ".join(
+        f"`{column.name}` {'string' if raw_type in (None, 'binary') else raw_type}"
+        for column, raw_type in zip(columns, types, strict=True)
+    )
+    marks = ", ".join(f"`{name}` string" for name in (CORRUPT_RECORD, UNREADABLE, SOURCE_FILE))
+    return f"`{DS}` date, {fields}, {marks}"
+
+
+def read(piece: Piece, names: Sequence[str], target: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a piece in the columns of `target`: `names` between ds and the marks.
+
+    A file that cannot be read to its end yields, last, a row that says so in `_unreadable`: what
+    came before it is no whole day, and the day is refused for it.
+    """
+    import pyarrow as pa
+
+    path = Path(piece.path)
+    try:
+        if piece.format == "csv":
+            batches = csvfile.batches(path, piece.delimiter, names)
+        else:
+            batches = parquetfile.batches(path, piece.part, names, target)
+        for columns, corrupt in batches:
+            yield _batch(piece, columns, corrupt, None, target)
+    except SourceCorrupt as error:
+        nothing = [pa.nulls(1, target.field(name).type) for name in names]
+        yield _batch(piece, nothing, pa.nulls(1, pa.string()), str(error), target)
+
+
+def _batch(
+    piece: Piece,
+    columns: Sequence[pa.Array],
+    corrupt: pa.Array,
+    unreadable: str | None,
+    target: pa.Schema,
+) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    rows = len(corrupt)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.repeat(pa.scalar(piece.day, pa.date32()), rows),
+            *columns,
+            corrupt,
+            pa.repeat(pa.scalar(unreadable, pa.string()), rows),
+            pa.repeat(pa.scalar(piece.path, pa.string()), rows),
+        ],
+        schema=target,
+    )
