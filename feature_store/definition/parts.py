@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -96,11 +96,16 @@ class Categorical:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Numeric:
-    """A number; a null is a missing value. `transform` is applied when rows are encoded."""
+    """A number; a null is a missing value. `transform` is applied when rows are encoded.
+
+    Before it `offset` is subtracted, while the value still has all its digits: a model takes
+    float32, in which seconds since 1970 come in steps of 128.
+    """
 
     name: str
     column: str
     transform: Transform = "identity"
+    offset: float = field(default=0.0, metadata={"omit_default": True})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,13 +226,16 @@ def plain(value: Any) -> Any:
     """Return `value` as JSON-ready data, a dataclass with its class name.
 
     A field whose metadata says `is_data` is left out: what it holds belongs to the source's
-    fingerprints, day by day, and not to the definition.
+    fingerprints, day by day, and not to the definition. So is one whose metadata says
+    `omit_default` while it has its default: a definition that does not use it is the one it was
+    before the field was there.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
             f.name: plain(getattr(value, f.name))
             for f in dataclasses.fields(value)
             if not f.metadata.get("is_data")
+            and not (f.metadata.get("omit_default") and getattr(value, f.name) == f.default)
         }
         return {"class": type(value).__name__, **fields}
     if isinstance(value, tuple | list):

@@ -28,10 +28,16 @@ def category_key(name: str) -> Column:
 
 def numeric_values(definition: Definition) -> dict[str, Column]:
     """Return the float column of each numeric feature, transformed; null stays null."""
-    transforms = {f.name: f.transform for f in definition.features if isinstance(f, Numeric)}
+    return {name: value.cast("float") for name, value in numeric_doubles(definition).items()}
+
+
+def numeric_doubles(definition: Definition) -> dict[str, Column]:
+    """Return each numeric feature, transformed, before it becomes the float that a model takes."""
+    features = {f.name: f for f in definition.features if isinstance(f, Numeric)}
     counts = {n for h in definition.histories for n, a, _ in h.columns() if a == "count"}
+    own = {name: _transformed(F.col(name), feature) for name, feature in features.items()}
     return {
-        name: _transformed(name, "log1p" if name in counts else transforms.get(name, "identity"))
+        name: own[name] if name in own else _history(F.col(name), is_count=name in counts)
         for name in definition.numeric_names()
     }
 
@@ -65,9 +71,17 @@ def widen(features_df: DataFrame, definition: Definition, *extra: str) -> DataFr
     return features_df.select(*extra, *keys, *values)
 
 
-def _transformed(name: str, transform: str) -> Column:
-    value = F.col(name).cast("double")
-    if transform == "log1p":
-        # Negative input has no logarithm of 1 + x below -1; the sign is kept instead.
-        value = F.signum(value) * F.log1p(F.abs(value))
-    return value.cast("float")
+def _transformed(value: Column, feature: Numeric) -> Column:
+    value = value.cast("double")
+    if feature.offset:
+        value = value - F.lit(feature.offset)
+    return _log1p(value) if feature.transform == "log1p" else value
+
+
+def _history(value: Column, *, is_count: bool) -> Column:
+    return _log1p(value.cast("double")) if is_count else value.cast("double")
+
+
+def _log1p(value: Column) -> Column:
+    # Negative input has no logarithm of 1 + x below -1; the sign is kept instead.
+    return F.signum(value) * F.log1p(F.abs(value))

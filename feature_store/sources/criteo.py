@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
+from feature_store.sources.daycache import require_whole
 from feature_store.sources.digests import content_digest
 from feature_store.sources.textlog import first_line, split_lines
 
@@ -76,6 +77,7 @@ class Criteo:
         from pyspark.sql import functions as F
 
         path = self._path(day)
+        require_whole(path)
         names, delimiter, header = _layout(path)
         rows = split_lines(spark, path, names, delimiter, header)
         # Equal lines are interchangeable, so any order numbers them the same.

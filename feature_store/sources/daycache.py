@@ -71,6 +71,18 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         raise SourceCorrupt(f"source file {path}: cannot be read ({error}). {AGAIN}") from error
 
 
+def require_whole(path: Path) -> None:
+    """Do nothing if a compressed file can be read to its end; one cut short would lose its rest.
+
+    Raises:
+        SourceCorrupt: it cannot.
+    """
+    if path.suffix in (".gz", ".zip"):
+        with open_bytes(path) as stream:
+            while stream.read(1 << 20):
+                pass
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as stream:

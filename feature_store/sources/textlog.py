@@ -31,8 +31,8 @@ def split_lines(
 ) -> DataFrame:
     """Return the file's lines as text columns `names`, empty values as null.
 
-    `_corrupt_record` holds a line with another number of values, `source_file` the file's name;
-    `line` stays. Lines that begin with `header` (if any) are left out.
+    `_corrupt_record` holds a line that is not UTF-8 or has another number of values, `source_file`
+    the file's name; `line` stays. Lines that begin with `header` (if any) are left out.
     """
     from pyspark.sql import functions as F
 
@@ -40,11 +40,12 @@ def split_lines(
     if header:
         lines = lines.where(~F.col("line").startswith(header))
     values = F.split("line", F.lit(delimiter), -1)
-    fits = F.size(values) == len(names)
+    # A byte that is no text would become the same mark as any other, and two keys one.
+    fits = (F.size(values) == len(names)) & F.is_valid_utf8("line")
     columns = [F.nullif(F.get(values, F.lit(i)), F.lit("")) for i in range(len(names))]
     return lines.select(
         "line",
         *[F.when(fits, column).alias(n) for n, column in zip(names, columns, strict=True)],
-        F.when(~fits, F.col("line")).alias("_corrupt_record"),
+        F.when(~fits, F.make_valid_utf8("line")).alias("_corrupt_record"),
         F.lit(path.name).alias("source_file"),
     )

@@ -32,6 +32,7 @@ from feature_store.schema import (
     SPLIT,
     TRAINING_SETS,
 )
+from jobs.training.resolution import refuse_coarse
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
     Raises:
         UsageError: the days overlap, are out of order, or too few to hold some out.
         PartitionNotReady: features or events of some day are missing.
-        NightscoreError: a split has no labelled row, or only one class.
+        NightscoreError: a split has no labelled row, or only one class; or a numeric feature has
+            values that float32 cannot tell apart.
     """
     started = time.monotonic()
     days = split_days(context.definition, train_days, eval_days)
@@ -104,6 +106,8 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
     log.info("step=freeze id=%s manifest=%s", set_id, text)
     is_reused = context.warehouse.version(table) is not None
     if not is_reused:
+        every = sorted(day for listed in days.values() for day in listed)
+        refuse_coarse(context.warehouse.read(FEATURES, every), context.definition)
         frame = training_frame(context, days)
         # Another driver may freeze the same set meanwhile: it is the same, whoever wrote it.
         with suppress(WriteConflict):
