@@ -300,7 +300,7 @@ def test_what_a_parquet_column_becomes(spark: SparkSession, tmp_path: Path) -> N
             changed = {k: v for k, v in good[0].items() if v != expected(day)[0][k]}
             assert (bad, changed) == ([], outcome), title
     by_title = dict(zip([title for title, _, _ in PARQUET_COLUMNS], days, strict=True))
-    assert [row["user"] for row in found[by_title["a truth value as text"]][0]] == ["false", "true"]
+    assert [row["user"] for row in found[by_title["a truth value as text"]][0]] == ["true", "false"]
     for title in ("nothing but nulls", "a nullable column that is lacking"):
         good, bad = found[by_title[title]]
         assert (bad, [row["price"] for row in good]) == ([], [None, None]), title
