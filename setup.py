@@ -11,7 +11,7 @@ setup(
     packages=find_packages(include=["feature_store*", "jobs*", "models*"]),
     package_data={
         "feature_store": ["py.typed"],
-        "jobs": ["py.typed", "machine/log4j2.properties", "report/templates/*"],
+        "jobs": ["py.typed", "machine/*.properties", "report/templates/*"],
         "models": ["py.typed"],
     },
     install_requires=[

@@ -6,9 +6,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import unquote
 
-from feature_store.errors import UsageError
+from feature_store.errors import NightscoreError, UsageError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*|(?<=file:).*)\Z", re.DOTALL | re.IGNORECASE)
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -64,6 +65,25 @@ class Home:
     def is_local(self) -> bool:
         """Whether the home is a folder of this machine (or a mounted one)."""
         return "://" not in self.root
+
+    def require_writable(self) -> None:
+        """Make the folder if there is none, and find out whether files can be made in it.
+
+        Raises:
+            NightscoreError: it cannot be written; names the folder and why. A store is not asked.
+        """
+        if not self.is_local:
+            return
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise NightscoreError(
+                f"NIGHTSCORE_HOME={self.root!r}: must be a folder that can be written, and is not: "
+                f"{error.strerror} ({error.filename or self.root}). Set NIGHTSCORE_HOME to another "
+                "folder, or mend this one"
+            ) from error
 
     def path(self, *parts: str) -> str:
         """Return the location of `parts` below the root.

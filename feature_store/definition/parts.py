@@ -163,7 +163,8 @@ class Check:
 
     `kind`: `row_count` (minimum, maximum rows), `not_null`, `between` (minimum, maximum),
     `in_set` (values), `unique` (columns together), `mean_between` (minimum, maximum).
-    `mostly` is the share of rows that must keep the rule (not for row_count, unique, mean_between).
+    `mostly` is the share that must keep the rule (not for row_count, unique, mean_between): of all
+    rows for not_null, else of those that have a value. A check of values that finds none fails.
     """
 
     stage: Stage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import sys
 import threading
@@ -14,9 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from feature_store.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Check, Definition
+
+_OF_VALUES = frozenset({"between", "in_set", "unique", "mean_between"})
+"""Kinds of check that a row without a value neither keeps nor breaks."""
 
 _LARGEST = sys.float_info.max
 
@@ -34,7 +39,7 @@ class CheckResult:
     expected: str
     bad_rows: int
     rows: int
-    """Rows of the day that were looked at."""
+    """Rows that the rule is about: those of the day that have a value, or all of them."""
 
 
 def load_early() -> None:
@@ -51,7 +56,8 @@ def run_checks(
     """Return one result per check of the stage, in the definition's order; a failure is a result.
 
     All checks run in one batch that only says yes or no; those that failed run again for their
-    counts. A check that cannot be computed has failed, and says why.
+    counts. A check that cannot be computed has failed, and says why. So has one about values on a
+    day that has rows and not one value: it has looked at nothing.
 
     Args:
         df: the rows of the one day `ds`.
@@ -74,16 +80,21 @@ def run_checks(
         )
     cached = df.select(*columns).persist()
     try:
-        rows = cached.count()
+        counted = _count(cached, checks)
         batch = _batch(cached, f"{definition.name}-{stage}-{ds.isoformat()}")
         types = dict(cached.dtypes)
         passed = [found["success"] for found in _validate(batch, checks, types, "BOOLEAN_ONLY")]
-        failed = [check for check, good in zip(checks, passed, strict=True) if not good]
+        asked = list(zip(checks, passed, counted, strict=True))
+        failed = [check for check, good, _ in asked if not good]
         details = iter(_validate(batch, failed, types, "SUMMARY") if failed else [])
-        return [
-            _passed(check, rows) if good else _failed(check, next(details), rows)
-            for check, good in zip(checks, passed, strict=True)
-        ]
+        results = []
+        for check, good, count in asked:
+            found = None if good else next(details)
+            if count.is_without_values:
+                results.append(_without_values(check, count))
+            else:
+                results.append(_failed(check, found, count) if found else _passed(check, count))
+        return results
     finally:
         cached.unpersist()
 
@@ -101,14 +112,50 @@ def expected_text(check: Check) -> str:
         "unique": f"({name}) unique",
         "mean_between": f"{low}mean({name}){high}",
     }[check.kind]
-    return text if check.mostly == 1.0 else f"{text} for {check.mostly:.2%} of rows"
+    of = "the rows that have a value" if check.kind in _OF_VALUES else "rows"
+    return text if check.mostly == 1.0 else f"{text} for {check.mostly:.2%} of {of}"
 
 
-def _passed(check: Check, rows: int) -> CheckResult:
-    return _result(check, True, f"{rows} rows" if check.kind == "row_count" else "", 0, rows)
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """The rows of a day, and those that a check is about."""
+
+    rows: int
+    about: int
+
+    @property
+    def is_without_values(self) -> bool:
+        """Whether there are rows and none of them has what the check is about."""
+        return self.rows > 0 and self.about == 0
 
 
-def _failed(check: Check, found: dict[str, Any], rows: int) -> CheckResult:
+def _count(df: DataFrame, checks: Sequence[Check]) -> list[_Count]:
+    """Return the counts of each check, from one pass over the rows."""
+    from pyspark.sql import functions as F
+
+    def about(check: Check) -> Column:
+        if check.kind not in _OF_VALUES:
+            return F.count(F.lit(1))
+        has_value = (F.col(name).isNotNull() for name in check.columns)
+        return F.count(F.when(functools.reduce(operator.or_, has_value), 1))
+
+    counted = df.agg(F.count(F.lit(1)), *(about(check) for check in checks)).first()
+    rows, *each = counted or (0, *(0 for _ in checks))
+    return [_Count(rows, count) for count in each]
+
+
+def _passed(check: Check, count: _Count) -> CheckResult:
+    observed = f"{count.rows} rows" if check.kind == "row_count" else ""
+    return _result(check, True, observed, 0, count.about)
+
+
+def _without_values(check: Check, count: _Count) -> CheckResult:
+    columns = ", ".join(check.columns)
+    observed = f"none of the {count.rows} rows has a value of {columns}: nothing to look at"
+    return _result(check, False, observed, count.rows, count.rows)
+
+
+def _failed(check: Check, found: dict[str, Any], count: _Count) -> CheckResult:
     result = found.get("result") or {}
     error = _exception_text(found.get("exception_info"))
     bad = int(result.get("unexpected_count") or 0)
@@ -117,10 +164,11 @@ def _failed(check: Check, found: dict[str, Any], rows: int) -> CheckResult:
     elif "observed_value" in result:
         observed = f"{result['observed_value']}"
     else:
-        share = bad / rows if rows else 0.0
+        share = bad / count.about if count.about else 0.0
         examples = result.get("partial_unexpected_list") or []
-        observed = f"{bad} of {rows} rows ({share:.2%}) break it, such as {examples[:3]}"
-    return _result(check, False, observed, bad, rows)
+        of = "rows" if count.about == count.rows else f"rows that have a value (of {count.rows})"
+        observed = f"{bad} of {count.about} {of}, {share:.2%}, break it, such as {examples[:3]}"
+    return _result(check, False, observed, bad, count.about)
 
 
 def _result(check: Check, passed: bool, observed: str, bad: int, rows: int) -> CheckResult:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from feature_store.errors import NightscoreError
 from feature_store.text import visible
+from jobs.cli.explain import explain
+from jobs.machine.log_files import keep_trace, scrubbed
 from models.errors import ModelError
 
 INTERRUPTED = 130
@@ -21,7 +23,7 @@ def guarded(call: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return interrupted()
     except (NightscoreError, ModelError) as error:
-        _explain(error, str(error))
+        _explain(error, str(error), is_foreign=_foreign_cause(error))
         return error.exit_code
     except Exception as error:  # the last line of defence: one message here too
         return interrupted() if _is_of_an_interrupt(error) else explained(error)
@@ -29,10 +31,8 @@ def guarded(call: Callable[[], object]) -> int:
 
 
 def explained(error: Exception) -> int:
-    """Say what an error that nobody expected means, and return its exit code."""
-    first = str(error).strip().splitlines()
-    message = f"unexpected {type(error).__name__}: {first[0] if first else ''}"
-    _explain(error, f"{message} (--debug or NIGHTSCORE_DEBUG=1 shows where)")
+    """Say what an error means that is not ours, and return its exit code."""
+    _explain(error, explain(error), is_foreign=True)
     return 1
 
 
@@ -44,7 +44,7 @@ def interrupted() -> int:
 
 def say(message: str) -> None:
     """Print a message of the program itself."""
-    print(f"nightscore: {visible(message)}", file=sys.stderr)
+    print(f"nightscore: {visible(scrubbed(message))}", file=sys.stderr)
 
 
 def _is_of_an_interrupt(error: BaseException | None) -> bool:
@@ -56,7 +56,18 @@ def _is_of_an_interrupt(error: BaseException | None) -> bool:
     return False
 
 
-def _explain(error: Exception, message: str) -> None:
+def _foreign_cause(error: BaseException) -> bool:
+    """Whether an error of ours tells of one of Spark, MLflow or the system, with traces to keep."""
+    cause = error.__cause__
+    return cause is not None and not isinstance(cause, (NightscoreError, ModelError))
+
+
+def _explain(error: Exception, message: str, *, is_foreign: bool) -> None:
+    """Say the message, and where the traces are: on stderr if asked for, else in a file."""
     if os.environ.get("NIGHTSCORE_DEBUG") not in (None, "", "0"):
-        traceback.print_exception(error)
-    say(message)
+        sys.stderr.write(scrubbed("".join(traceback.format_exception(error))))
+        say(message)
+        return
+    file = keep_trace(error) if is_foreign else None
+    kept = f". Traces: {file}" if file else " (--debug shows where)"
+    say(f"{message.rstrip('.')}{kept}" if is_foreign else message)

@@ -58,6 +58,8 @@ def open_context(
         what: what the application is for, for its name.
         is_quick: whether it looks at a day or two, and should start as fast as it can.
     """
+    home = Home.from_env()
+    home.require_writable()  # a night that cannot be kept is not begun
     with ExitStack() as stack:
         with progress.step("start spark"):
             from jobs.context import Context
@@ -66,7 +68,7 @@ def open_context(
             session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
             spark = stack.enter_context(session)
             _interrupt_plainly()
-        context = Context.open(definition, Home.from_env(), spark)
+        context = Context.open(definition, home, spark)
         try:
             yield context
             _save_lineage(context)

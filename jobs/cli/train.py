@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feature_store import definitions
+from feature_store.home import Home
 from jobs.cli.command import Command
 from jobs.cli.options import First, Force, Json, Last, Pipeline
 from jobs.cli.output import json_text, print_line
@@ -79,6 +80,10 @@ def train(
             name, given = model or None, tuple(settings or ())
             # Refuse before Spark starts what cannot be trained.
             recipe_of(definition, model=name, settings=given, precision=precision)
+        with progress.step("open registry"):
+            from jobs.registry import model_registry
+
+            model_registry.require_writable(Home.from_env(), pipeline)
         with open_context(definition, progress, "train") as context:
             progress.expect("train")
             result = run_training(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feature_store.errors import UsageError
 from jobs.config import setting
 from jobs.machine.class_archive import archive_options, class_path
 from jobs.machine.java import find_java
+from jobs.machine.log_files import logs_folder
+from jobs.machine.stderr import quiet_start
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,7 +57,10 @@ QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize
 """For an application of a minute or two: Java's optimising compiler and its parallel collector take
 nearly half of the CPU time of such a one, and it ends before they pay."""
 
-_LOG_SETTINGS = Path(__file__).resolve().with_name("log4j2.properties")
+_LOG_TO_STDERR = Path(__file__).resolve().with_name("log4j2.properties")
+_LOG_TO_FILE = Path(__file__).resolve().with_name("log4j2-file.properties")
+_LEVELS = ("ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
+_MEMORY = re.compile(r"[1-9][0-9]*[kmgt]b?\Z", re.IGNORECASE)
 
 
 def jar_paths() -> list[Path]:
@@ -74,7 +82,7 @@ def local_conf(*, is_quick: bool = False) -> dict[str, str]:
         "spark.driver.extraClassPath": class_path(),
         "spark.driver.extraJavaOptions": " ".join(
             [
-                f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+                *_log_options(),
                 *archive_options(find_java()),
                 *([QUICK_JAVA] * is_quick),
             ]
@@ -87,14 +95,14 @@ def local_conf(*, is_quick: bool = False) -> dict[str, str]:
         conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     else:
         conf["spark.jars"] = ",".join(str(path) for path in jar_paths())
-    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY")
+    memory = _driver_memory()
     return {**conf, "spark.driver.memory": memory} if memory else conf
 
 
 def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
     """Return a session, started if there is none in this process."""
     # Without this the workers start whatever python3 is first on the path.
-    os.environ["PYSPARK_PYTHON"] = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
+    os.environ["PYSPARK_PYTHON"] = _worker_python()
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if not is_submitted():
         os.environ["JAVA_HOME"] = str(find_java().home)
@@ -104,10 +112,12 @@ def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
     conf = SETTINGS if is_submitted() else {**SETTINGS, **local_conf(is_quick=is_quick)}
     for key, value in conf.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    level = _spark_log_level()
+    with nullcontext() if is_submitted() else quiet_start():
+        spark = builder.getOrCreate()
     # Spark repeats every exception it raises as a page of JSON; the exception itself is enough.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    spark.sparkContext.setLogLevel(os.environ.get("NIGHTSCORE_SPARK_LOG", "ERROR"))
+    spark.sparkContext.setLogLevel(level)
     return spark
 
 
@@ -119,3 +129,45 @@ def spark_session(app_name: str, *, is_quick: bool = False) -> Iterator[SparkSes
         yield spark
     finally:
         spark.stop()
+
+
+def _log_options() -> list[str]:
+    """Return where Spark's own log goes: to a file, or to stderr for whoever asked for a level."""
+    folder = None if os.environ.get("NIGHTSCORE_SPARK_LOG") else logs_folder()
+    if folder is None:
+        return [f"-Dlog4j2.configurationFile={_LOG_TO_STDERR.as_uri()}"]
+    return [
+        f"-Dlog4j2.configurationFile={_LOG_TO_FILE.as_uri()}",
+        f'"-Dnightscore.sparklog={folder / "spark.log"}"',
+    ]
+
+
+def _spark_log_level() -> str:
+    level = os.environ.get("NIGHTSCORE_SPARK_LOG") or "ERROR"
+    if level.upper() not in _LEVELS:
+        raise UsageError(f"NIGHTSCORE_SPARK_LOG={level!r}: must be one of {', '.join(_LEVELS)}")
+    return level.upper()
+
+
+def _driver_memory() -> str:
+    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY", "")
+    if memory and not _MEMORY.match(memory):
+        raise UsageError(
+            f"NIGHTSCORE_DRIVER_MEMORY={memory!r}: must be a whole number with its unit, k, m, g "
+            "or t, such as 4g"
+        )
+    return memory
+
+
+def _worker_python() -> str:
+    """Return the interpreter of Spark's workers; on this machine it must be there."""
+    python = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
+    is_here = not is_submitted() and os.environ.get("NIGHTSCORE_MASTER", "local").startswith(
+        "local"
+    )
+    if is_here and shutil.which(python) is None:
+        raise UsageError(
+            f"NIGHTSCORE_WORKER_PYTHON={python!r}: is no program that can be started here. Set it "
+            "to an interpreter with nightscore installed, or unset it"
+        )
+    return python

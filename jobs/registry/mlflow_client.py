@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import uuid
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_store.errors import NightscoreError
+
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from feature_store.home import Home
+
+log = logging.getLogger(__name__)
 
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
@@ -42,6 +47,27 @@ def client(home: Home) -> MlflowClient:
     if path is not None:
         _ensure_database(path)
     return _connect(tracking_uri(home))
+
+
+def require_writable(home: Home, experiment: str) -> None:
+    """Find out now whether a run can be recorded later; the experiment is there afterwards.
+
+    Raises:
+        NightscoreError: the records cannot be written; names where they are kept.
+    """
+    path = database(home)
+    mlflow = client(home)
+    try:
+        if path is not None:
+            with closing(sqlite3.connect(path, timeout=10.0)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
+        _experiment_id(mlflow, experiment)
+    except sqlite3.Error as error:
+        raise NightscoreError(
+            f"MLflow's database {path} cannot be written: {error}. A trained model is registered "
+            "there: mend its owner and mode, or end whoever holds it, and run this again"
+        ) from error
 
 
 def log_run(
@@ -69,6 +95,9 @@ def _connect(uri: str) -> MlflowClient:
     # MLflow would report its use over the network, and tell of every migration.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # By default MLflow asks a server that does not answer seven times, for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
@@ -108,4 +137,8 @@ def _experiment_id(mlflow: MlflowClient, name: str) -> str:
             found = mlflow.get_experiment_by_name(name)
             if error.error_code != EXISTS or found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        # What was deleted there by hand, or by a clean-up, is not lost: MLflow only hides it.
+        mlflow.restore_experiment(found.experiment_id)
+        log.warning("experiment=%s was deleted in MLflow and is restored, to log to", name)
     return str(found.experiment_id)

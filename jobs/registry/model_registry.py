@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import NightscoreError, NoChampion, UsageError
-from jobs.registry import registry_cache
+from jobs.registry import mlflow_client, registry_cache
 from jobs.registry.mlflow_client import EXISTS, NOT_THERE, client, database, log_run
 from models.errors import BundleInvalid, BundleTampered
 
@@ -79,6 +80,18 @@ class ModelRef:
 def new_bundle_path(home: Home, pipeline: str) -> Path:
     """Return a folder's name to save a bundle at, before `register` gives it its own."""
     return home.local_path(BUNDLES, pipeline, f"new-{uuid.uuid4().hex[:12]}")
+
+
+def require_writable(home: Home, pipeline: str) -> None:
+    """Find out before a training whether its model can be registered after it.
+
+    Raises:
+        NightscoreError: where models are kept cannot be written.
+    """
+    folder = home.local_path(BUNDLES, pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".writable-"):
+        mlflow_client.require_writable(home, _registered_name(pipeline))
 
 
 def register(
