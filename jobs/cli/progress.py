@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,11 @@ class Progress:
             steps: what is expected to come, in order, where only the end of a step is told.
         """
         self._expected = list(steps)
+        self.now = ""
+        """The step that is being done, as far as is known."""
+        self._since = time.monotonic()
+        self.last_line = time.monotonic()
+        """When a line was last printed."""
         self._console: Console | None = None
         self._live: Live | None = None
         self._task: TaskID | None = None
@@ -45,6 +50,22 @@ class Progress:
     ) -> None:
         """Take the live line away; finished steps stay."""
         self.close()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a line that can be written over."""
+        return self._live is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long the step that is being done has taken so far."""
+        return time.monotonic() - self._since
+
+    def detail(self, text: str) -> None:
+        """Show beside the step what it is doing; only on a terminal."""
+        if self._live is not None and self._task is not None:
+            name = f"{self.now}: {text}" if text else self.now
+            self._live.update(self._task, description=visible(name))
 
     def close(self) -> None:
         """Take the live line away for good, so that results can be printed."""
@@ -82,15 +103,18 @@ class Progress:
         self._now(steps[0])
 
     def note(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a line that stays; that nobody reads it any more stops no work."""
+        self.last_line = time.monotonic()
         if self._console is not None:
             from rich.text import Text
 
             self._console.print(Text(visible(line), style="dim"), soft_wrap=True)
         else:
-            print(visible(line), file=sys.stderr, flush=True)
+            with suppress(BrokenPipeError):
+                print(visible(line), file=sys.stderr, flush=True)
 
     def _now(self, name: str) -> None:
+        self.now, self._since = name, time.monotonic()
         if self._live is not None and self._task is not None:
             self._live.reset(self._task, description=visible(name))
 

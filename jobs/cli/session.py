@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from feature_store import definitions
 from feature_store.errors import WriteConflict, WriteFailed
 from feature_store.home import Home
+from jobs.cli.pulse import pulse
 from jobs.config import check_day, parse_ds
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def open_context(
             session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
             spark = stack.enter_context(session)
             _interrupt_plainly()
+        stack.enter_context(pulse(spark, progress))
         context = Context.open(definition, home, spark)
         try:
             yield context

@@ -95,14 +95,15 @@ def local_conf(*, is_quick: bool = False) -> dict[str, str]:
         conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     else:
         conf["spark.jars"] = ",".join(str(path) for path in jar_paths())
-    memory = _driver_memory()
+    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY")
     return {**conf, "spark.driver.memory": memory} if memory else conf
 
 
 def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
     """Return a session, started if there is none in this process."""
+    level = checked_settings()
     # Without this the workers start whatever python3 is first on the path.
-    os.environ["PYSPARK_PYTHON"] = _worker_python()
+    os.environ["PYSPARK_PYTHON"] = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if not is_submitted():
         os.environ["JAVA_HOME"] = str(find_java().home)
@@ -112,7 +113,6 @@ def start_spark(app_name: str, *, is_quick: bool = False) -> SparkSession:
     conf = SETTINGS if is_submitted() else {**SETTINGS, **local_conf(is_quick=is_quick)}
     for key, value in conf.items():
         builder = builder.config(key, value)
-    level = _spark_log_level()
     with nullcontext() if is_submitted() else quiet_start():
         spark = builder.getOrCreate()
     # Spark repeats every exception it raises as a page of JSON; the exception itself is enough.
@@ -142,32 +142,26 @@ def _log_options() -> list[str]:
     ]
 
 
-def _spark_log_level() -> str:
+def checked_settings() -> str:
+    """Return Spark's log level, after all settings that Java or Spark would answer with a trace.
+
+    Raises:
+        UsageError: one of them breaks its rule.
+    """
     level = os.environ.get("NIGHTSCORE_SPARK_LOG") or "ERROR"
     if level.upper() not in _LEVELS:
         raise UsageError(f"NIGHTSCORE_SPARK_LOG={level!r}: must be one of {', '.join(_LEVELS)}")
-    return level.upper()
-
-
-def _driver_memory() -> str:
-    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY", "")
-    if memory and not _MEMORY.match(memory):
+    memory = os.environ.get("NIGHTSCORE_DRIVER_MEMORY") or "4g"
+    if not _MEMORY.match(memory):
         raise UsageError(
-            f"NIGHTSCORE_DRIVER_MEMORY={memory!r}: must be a whole number with its unit, k, m, g "
-            "or t, such as 4g"
+            f"NIGHTSCORE_DRIVER_MEMORY={memory!r}: a whole number with its unit, k, m, g or t, is "
+            "needed, such as 4g"
         )
-    return memory
-
-
-def _worker_python() -> str:
-    """Return the interpreter of Spark's workers; on this machine it must be there."""
     python = os.environ.get("NIGHTSCORE_WORKER_PYTHON") or sys.executable
-    is_here = not is_submitted() and os.environ.get("NIGHTSCORE_MASTER", "local").startswith(
-        "local"
-    )
-    if is_here and shutil.which(python) is None:
+    is_here = os.environ.get("NIGHTSCORE_MASTER", "local").startswith("local")
+    if is_here and not is_submitted() and shutil.which(python) is None:
         raise UsageError(
             f"NIGHTSCORE_WORKER_PYTHON={python!r}: is no program that can be started here. Set it "
             "to an interpreter with nightscore installed, or unset it"
         )
-    return python
+    return level.upper()

@@ -49,8 +49,13 @@ def client(home: Home) -> MlflowClient:
     return _connect(tracking_uri(home))
 
 
-def require_writable(home: Home, experiment: str) -> None:
+def require_writable(home: Home, experiment: str, *, patience: float = 10.0) -> None:
     """Find out now whether a run can be recorded later; the experiment is there afterwards.
+
+    Args:
+        home: where the database lies by default.
+        experiment: what runs are logged to.
+        patience: seconds to wait for another process that writes.
 
     Raises:
         NightscoreError: the records cannot be written; names where they are kept.
@@ -59,7 +64,7 @@ def require_writable(home: Home, experiment: str) -> None:
     mlflow = client(home)
     try:
         if path is not None:
-            with closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            with closing(sqlite3.connect(path, timeout=patience)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.rollback()
         _experiment_id(mlflow, experiment)

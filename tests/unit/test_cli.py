@@ -127,7 +127,7 @@ def test_a_night_without_a_champion_says_how_to_get_one(run) -> None:
     [
         (CheckFailed("toy ds=1: price is off"), 1, "nightscore: toy ds=1: price is off\n"),
         (UnknownModel("x", ["lr"]), 2, "nightscore: model 'x' does not exist. Choose one of: lr\n"),
-        (OSError(28, "No space left on device"), 1, "unexpected OSError: [Errno 28] No space"),
+        (OSError(28, "No space left on device"), 1, "nightscore: the disk is full. "),
     ],
 )
 def test_an_error_is_one_message_and_its_own_exit_code(
