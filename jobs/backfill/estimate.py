@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES, QUALITY, SCORES, TILES
+from jobs.backfill.whole_runs import beside_writes, past_error, past_runs_of
+from jobs.night.runs import past_runs
 
 if TYPE_CHECKING:
     from feature_store.tables.lineage import DayCommit
@@ -27,37 +30,44 @@ class Estimate:
     days: int
     rows: int | None
     seconds: float | None
-    """Wall seconds of the table writes; starting Spark and the checks come on top."""
+    """Wall seconds of the whole run, Spark's start included; None before the first whole run."""
+    write_seconds: float | None
+    """Wall seconds of them that go into table writes."""
     core_hours: float | None
+    """Of Spark's tasks."""
     money: float | None
     """`core_hours` times the price, in the price's currency; None without a price."""
     price_per_core_hour: float | None
-    past_days: int
-    """Days of past runs that the estimate rests on."""
+    past_runs: int
+    """Past runs that the estimate rests on."""
     past_error: float | None
-    """Median share by which the same rule misses the seconds of those days, each left out."""
+    """Median share by which the same rule misses the seconds of those runs, each left out."""
 
 
 def estimate(context: Context, to_do: Sequence[date], freshness: Freshness) -> Estimate:
-    """Return the estimate for days, by the median past cost per day of each table to be written."""
+    """Return the estimate for days: the median past writes of each table, and all beside them."""
     past = {
         table: _measured(context, table) for table in (EVENTS, TILES, FEATURES, SCORES, QUALITY)
     }
-    work = [(table, day) for day in to_do for table in _tables(freshness, day)]
-    known = [(past[table], day) for table, day in work if past[table]]
+    work = Counter(table for day in to_do for table in _tables(freshness, day))
+    usable = all(past[table] for table in work)
     price = price_per_core_hour()
-    seconds = sum(statistics.median(c.seconds for c in costs) for costs, _ in known)
-    core_hours = sum(statistics.median(c.core_seconds for c in costs) for costs, _ in known) / 3600
-    usable = len(known) == len(work)
+    writes, core_hours = 0.0, 0.0
+    for table, days in work.items() if usable else ():
+        writes += days * statistics.median(c.seconds for c in past[table])
+        core_hours += days * statistics.median(c.core_seconds for c in past[table]) / 3600
+    runs = past_runs_of(past_runs(context.home, context.definition.name), past)
+    beside = beside_writes(runs).seconds(len(to_do)) if runs and to_do else None
     return Estimate(
         days=len(to_do),
         rows=_rows(context, to_do, past[FEATURES]),
-        seconds=round(seconds, 1) if usable else None,
+        seconds=round(writes + beside, 1) if usable and beside is not None else None,
+        write_seconds=round(writes, 1) if usable else None,
         core_hours=round(core_hours, 4) if usable else None,
         money=round(core_hours * price, 4) if usable and price is not None else None,
         price_per_core_hour=price,
-        past_days=len({(c.ds, c.run_id) for c in past[SCORES]}),
-        past_error=past_error([[c.seconds for c in costs] for costs in past.values()]),
+        past_runs=len(runs),
+        past_error=past_error(runs),
     )
 
 
@@ -77,21 +87,6 @@ def price_per_core_hour() -> float | None:
     if not 0.0 <= price < 1e6:
         raise UsageError(f"{PRICE_SETTING}={text!r}: must be a price per core-hour, 0 or more")
     return price
-
-
-def past_error(past: Iterable[Sequence[float]]) -> float | None:
-    """Return the median of |median of the others - actual| / actual over all values.
-
-    Args:
-        past: seconds per day, one sequence per table; those with fewer than three are left out.
-    """
-    errors = [
-        abs(statistics.median([*seconds[:i], *seconds[i + 1 :]]) - actual) / max(actual, 1e-9)
-        for seconds in past
-        if len(seconds) >= 3
-        for i, actual in enumerate(seconds)
-    ]
-    return round(statistics.median(errors), 3) if errors else None
 
 
 def _tables(freshness: Freshness, day: date) -> Iterable[str]:

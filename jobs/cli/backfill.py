@@ -252,15 +252,22 @@ def _estimate_text(found: Plan) -> str:
     cost = found.estimate
     if not cost.days:
         return "nothing to do"
-    if cost.seconds is None:
-        return f"to do: {cost.days} days; no past run to estimate the cost from"
     rows = "" if cost.rows is None else f", about {cost.rows:,} rows"
+    if cost.write_seconds is None or cost.core_hours is None:
+        return f"to do: {cost.days} days{rows}; no past run to estimate the cost from"
     money = "" if cost.money is None else f", {cost.money:.4f} at {cost.price_per_core_hour}/core-h"
+    cores = f"{cost.core_hours:.4f} core-hours of Spark's tasks{money}"
+    if cost.seconds is None:
+        return (
+            f"to do: {cost.days} days{rows}, {cost.write_seconds:.0f} s of table writes and what "
+            f"comes beside them, which no run on record says yet; {cores}"
+        )
     error = "unknown" if cost.past_error is None else f"{cost.past_error:.0%}"
+    runs = "1 past run" if cost.past_runs == 1 else f"{cost.past_runs} past runs"
     return (
-        f"to do: {cost.days} days{rows}, about {cost.seconds:.0f} s of table writes, "
-        f"{cost.core_hours:.4f} core-hours{money} (from {cost.past_days} past days; "
-        f"median error on them {error})"
+        f"to do: {cost.days} days{rows}, about {cost.seconds:.0f} s in all "
+        f"({cost.write_seconds:.0f} s of them table writes), {cores} (from {runs}; median error on "
+        f"them {error})"
     )
 
 

@@ -187,7 +187,7 @@ def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
     (row,) = context.warehouse.read(PLANS).collect()
     assert (row.plan_id, row.kind, row.who, row.why) == (found.plan_id, "backfill", "ann", "test")
     assert statuses(plan(context)) == ["fresh"] * 2 + ["missing"] * 6
-    assert plan(context).estimate.past_days == 2
+    assert plan(context).estimate.write_seconds is not None
 
 
 def test_a_day_that_fails_its_checks_is_left_out_and_the_others_are_published(

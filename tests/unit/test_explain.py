@@ -63,7 +63,8 @@ class SparkFailed(Exception):
         (SparkFailed("x.Y: Job aborted", "java.io.IOException: No space left on device"),
          ("disk is full", "NIGHTSCORE_HOME")),
         (SparkFailed("java.io.IOException: Mkdirs failed",
-                     "java.nio.file.FileSystemException: /r/x: Read-only file system"), ("read-only", "NIGHTSCORE_HOME")),
+                     "java.nio.file.FileSystemException: /r/x: Read-only file system"),
+         ("read-only", "NIGHTSCORE_HOME")),
         (SparkFailed("java.lang.OutOfMemoryError: Java heap space"), ("NIGHTSCORE_DRIVER_MEMORY",)),
         (SparkFailed("SparkException: Python worker exited unexpectedly (crashed)",
                      "java.io.EOFException"), ("Python worker", "NIGHTSCORE_CORES")),
@@ -83,7 +84,7 @@ class SparkFailed(Exception):
         (RuntimeError("Py4JNetworkError: Answer from Java side is empty"), ("Java process ended",)),
         (RuntimeError("[JAVA_GATEWAY_EXITED] Java gateway process exited before its port"),
          ("did not start", "nightscore doctor")),
-        (RuntimeError("An exception was thrown from the Python worker.\nTraceback (most recent call "
+        (RuntimeError("An exception was thrown from the worker.\nTraceback (most recent call "
                       "last):\n  File \"x.py\", line 1\nValueError: price is off\n"),
          ("in a Python worker of Spark: ValueError: price is off",)),
         (RuntimeError("[CAST_INVALID_INPUT] The value 'a' cannot be cast.\nSQLSTATE: 22018\n at x"),
