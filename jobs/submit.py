@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -67,10 +65,12 @@ class Receipt:
 
     def fail(self, error: BaseException, step: str) -> None:
         """Record why the application failed, and in which step of a night."""
+        from jobs.cli.explain import message_of
+
         self.content["failure"] = {
             "step": step,
             "error": type(error).__name__,
-            "text": str(error).strip() or type(error).__name__,
+            "text": message_of(error),
             "final": any(kind.__name__ in FINAL for kind in type(error).__mro__),
         }
         self.write()
@@ -85,6 +85,7 @@ class Receipt:
 
 def main(arguments: Sequence[str]) -> int:
     """Run what was submitted and return its exit code; an error is one message on stderr."""
+    from jobs.cli.errors import told
     from jobs.cli.logs import configure
 
     parser = argparse.ArgumentParser(prog="submit.py", add_help=False, allow_abbrev=False)
@@ -100,12 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         return _command(command)
     except Exception as error:  # typed errors and surprises alike end as one message
         receipt.fail(error, _stopped_at(command, receipt))
-        code = getattr(error, "exit_code", None)
-        if code is None or os.environ.get("NIGHTSCORE_DEBUG"):
-            traceback.print_exc()
-        known = "" if code else f"unexpected {type(error).__name__}: "
-        print(f"nightscore: {known}{error}", file=sys.stderr, flush=True)
-        return code or 1
+        return told(error)
 
 
 def _command(arguments: Sequence[str]) -> int:

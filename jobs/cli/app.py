@@ -15,7 +15,7 @@ import typer
 
 from jobs.cli import about, backfill, models, night, report, scores, status, train
 from jobs.cli.command import EXIT_CODES, add
-from jobs.cli.errors import INTERRUPTED, explained, guarded, interrupted
+from jobs.cli.errors import INTERRUPTED, guarded, interrupted, told
 from jobs.cli.logs import configure
 from jobs.cli.pipes import discard_the_rest, encode_anything, reader_left
 
@@ -83,7 +83,7 @@ def _code_of(arguments: list[str] | None) -> int:
         broken = end.__context__
         if isinstance(broken, BrokenPipeError):  # typer makes a silent 1 of it
             if not reader_left():
-                return explained(broken)
+                return told(broken)
             discard_the_rest()
             return 0
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from feature_store.errors import NightscoreError
 from feature_store.text import visible
-from jobs.cli.explain import explain
+from jobs.cli.explain import message_of
 from jobs.machine.log_files import keep_trace, scrubbed
 from models.errors import ModelError
 
@@ -22,18 +22,16 @@ def guarded(call: Callable[[], object]) -> int:
         call()
     except KeyboardInterrupt:
         return interrupted()
-    except (NightscoreError, ModelError) as error:
-        _explain(error, str(error), is_foreign=_foreign_cause(error))
-        return error.exit_code
-    except Exception as error:  # the last line of defence: one message here too
-        return interrupted() if _is_of_an_interrupt(error) else explained(error)
+    except Exception as error:
+        return interrupted() if _is_of_an_interrupt(error) else told(error)
     return 0
 
 
-def explained(error: Exception) -> int:
-    """Say what an error means that is not ours, and return its exit code."""
-    _explain(error, explain(error), is_foreign=True)
-    return 1
+def told(error: Exception) -> int:
+    """Say what an error means to a person, and return its exit code."""
+    is_ours = isinstance(error, NightscoreError | ModelError)
+    _explain(error, message_of(error), is_foreign=not is_ours or _foreign_cause(error))
+    return error.exit_code if isinstance(error, NightscoreError | ModelError) else 1
 
 
 def interrupted() -> int:

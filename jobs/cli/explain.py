@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_store.errors import NightscoreError
+from models.errors import ModelError
 
 _LENGTH = 600
 _DEPTH = 20
@@ -178,6 +179,11 @@ _FILE = re.compile(
     r"(?:file:)?(/(?:[^\s\"',;:()\[\]]|:(?!\s))+\.(?:parquet|json|csv|gz|crc|db))\b", re.DOTALL
 )
 _MARKED = re.compile(r"^\[(?P<mark>[A-Z][A-Z0-9_.]+)\] ")
+
+
+def message_of(error: BaseException) -> str:
+    """Return what to tell of any error: its own message, if it is one of ours."""
+    return str(error) if isinstance(error, NightscoreError | ModelError) else explain(error)
 
 
 def explain(error: BaseException) -> str:
