@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from feature_store.errors import SourceCorrupt, SourceDayMissing, TooManyBadRows
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
 from feature_store.raw import read_events
+from feature_store.schema import EVENTS, QUARANTINE
+from jobs.context import Context
+from jobs.night.ingest import ingest
 from tests.delivered import FIRST_DAY, at, csv_text, delivered, put, rows, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from feature_store.definition import Definition
+    from feature_store.home import Home
 
 Outcome = tuple[list[dict[str, Any]], list[str]]
 """The good rows of a day by user, and the reasons of the bad ones."""
@@ -304,3 +314,120 @@ def test_what_a_parquet_column_becomes(spark: SparkSession, tmp_path: Path) -> N
     for title in ("nothing but nulls", "a nullable column that is lacking"):
         good, bad = found[by_title[title]]
         assert (bad, [row["price"] for row in good]) == ([], [None, None]), title
+
+
+# --- days together are the days one by one ---------------------------------------------------
+
+WHOLE = st.sampled_from(["int64", "Int64", "Int32", "float64", "object"])
+INSTANT = st.sampled_from(["datetime64[ns]", "datetime64[ms]", "datetime64[us, UTC]", "text"])
+DELIVERY = st.fixed_dictionaries(
+    {
+        "item": WHOLE,
+        "price": st.sampled_from(["float64", "float32", "Float64", "int64", "Int16"]),
+        "stock": WHOLE,
+        "clicked": st.sampled_from(["bool", "boolean", "int64", "float64", "Int8"]),
+        "happened_at": INSTANT,
+        "click_known_at": INSTANT,
+        "null": st.sets(st.sampled_from(["price", "stock", "clicked", "click_known_at"])),
+        "lacking": st.sets(st.sampled_from(["price", "stock", "click_known_at"]), max_size=1),
+        "more": st.booleans(),
+        "ids": st.sampled_from([1, 2**31 - 1]),
+    }
+)
+
+
+def frame(day: date, drawn: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a day as pandas holds it after whatever the sender did before."""
+    out = pd.DataFrame(rows(day))
+    out["item"] = [drawn["ids"], 7]
+    out["price"] = [2.0, 3.0]
+    for name in drawn["null"]:
+        out[name] = out[name].astype(object)
+        out.loc[0, name] = None
+    for name in ("item", "price", "stock", "clicked"):
+        kind = drawn[name]
+        if name in drawn["null"] and kind in ("int64", "bool"):
+            kind = "float64"  # what pandas makes of them beside a null
+        out[name] = out[name].astype("float64" if name in drawn["null"] else out[name].dtype)
+        out[name] = out[name].astype(kind)
+    for name in ("happened_at", "click_known_at"):
+        instants = pd.to_datetime(out[name], utc=True)
+        if drawn[name] == "text":
+            out[name] = instants.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ").astype(object)
+            out[name] = out[name].where(instants.notna(), None)
+        elif drawn[name].endswith("UTC]"):
+            out[name] = instants.astype(drawn[name])
+        else:
+            out[name] = instants.dt.tz_localize(None).astype(drawn[name])
+    if drawn["more"]:
+        out.insert(0, "Price", ["x", "y"])
+        out["at"] = pd.to_datetime(["2026-01-01", None])
+    return out.drop(columns=list(drawn["lacking"]))
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(DELIVERY, min_size=8, max_size=8), data=st.data())
+def test_days_together_and_alone_and_as_csv_and_parquet_are_the_same_rows(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: list[dict[str, Any]],
+    data: st.DataObject,
+) -> None:
+    days = days_of(drawn)
+    found = []
+    kinds: tuple[Literal["csv", "parquet"], ...] = ("csv", "parquet")
+    for kind in kinds:
+        folder = tmp_path_factory.mktemp(kind)
+        for day, what in zip(days, drawn, strict=True):
+            path = put(folder, day, f"part.{kind}", "")
+            if kind == "csv":
+                frame(day, what).to_csv(path, index=what["more"])
+            else:
+                frame(day, what).to_parquet(path)
+        definition = delivered(folder, kind)
+        together = judged(spark, definition, days)
+        alone = data.draw(st.sampled_from(days))
+        assert judged(spark, definition, [alone])[alone] == together[alone]
+        found.append(together)
+    assert found[0] == found[1]
+    for good, bad in found[0].values():
+        assert (len(good), bad) == (2, [])
+
+
+# --- a day that cannot be used ---------------------------------------------------------------
+
+
+def test_a_day_that_cannot_be_read_is_refused_alone_and_leaves_no_good_row(
+    spark: SparkSession, home: Home, tmp_path: Path
+) -> None:
+    days = [FIRST_DAY + timedelta(days=n) for n in range(5)]
+    folder = tmp_path / "in"
+    context = Context.open(delivered(folder), home, spark)
+    for day in days[:3]:
+        put(folder, day, "part.csv", csv_text(day))
+    put(folder, days[1], "more.csv.gz", gzip.compress(csv_text(days[1]).encode() * 99)[:-9])
+    put(folder, days[2], "part.csv", csv_text(days[2], user='"a\nb"'))
+    put(folder, days[3], "part.csv", csv_text(days[0]))
+    with pytest.raises(
+        SourceCorrupt, match=r"ds=2026-01-03: source file .*more\.csv\.gz"
+    ) as raised:
+        ingest(context, days[:3])
+    assert raised.value.ds == days[1]
+    written = {day: context.warehouse.commit(EVENTS, day) for day in days}
+    assert [commit.rows if commit else None for commit in written.values()] == [2, None, 2] + [
+        None
+    ] * 2
+    reasons = context.warehouse.read(QUARANTINE, days[1:2]).groupBy("reason").count().collect()
+    assert ("unreadable", 1) in [tuple(row) for row in reasons]
+    with pytest.raises(SourceCorrupt, match=r"holds the very bytes of .*ds=2026-01-02") as raised:
+        ingest(context, days[3:4])
+    assert raised.value.ds == days[3]
+    put(folder, days[3], "part.csv", csv_text(days[0]) + "\n")
+    with pytest.raises(TooManyBadRows, match=r"event_day\(happened_at\) 2"):
+        ingest(context, days[3:4])
+    put(folder, days[4], "part.csv", csv_text(days[4]).split("\n")[0])
+    with pytest.raises(SourceDayMissing, match="the day is empty"):
+        ingest(context, days[4:])
+    (folder / f"ds={days[1]}" / "more.csv.gz").unlink()
+    ingest(context, days[:3])
+    assert context.warehouse.read(EVENTS, days[:3]).count() == 6
