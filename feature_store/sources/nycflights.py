@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources import daycache
+from feature_store.sources.digests import content_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,7 +161,7 @@ def _weather_day(line: bytes) -> bytes | None:
 
 @lru_cache(maxsize=8)
 def _content_digest(folder: Path, name: str) -> str:
-    return daycache.file_digest(daycache.find_file(folder, f"{name}.csv"))
+    return content_digest(daycache.find_file(folder, f"{name}.csv"))
 
 
 def _cache(folder: Path, name: str) -> Path:

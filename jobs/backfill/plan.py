@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from feature_store.raw import prefetch
 from feature_store.schema import PLANS
 from feature_store.tables.inputs import Inputs
 from jobs.backfill.estimate import Estimate, estimate
@@ -103,6 +104,8 @@ def make_plan(context: Context, request: PlanRequest) -> Plan:
     past: dict[date, list[Publication]] = {day: [] for day in request.days}
     for publication in history(context, request.days):
         past[publication.ds].append(publication)
+    windows = {d for day in request.days for d in context.definition.window_days(day)}
+    prefetch(context.definition.source, {*request.days, *windows})
     with context.warehouse.held():
         freshness = Freshness(context)
         days = tuple(
