@@ -197,6 +197,8 @@ def _columns(definition: Fields) -> Broken:
         if name not in columns:
             rule = f"must be a declared column, one of {sorted(columns)}{nearest(name, columns)}"
             yield "keys/event_time", name, rule
+    if _dtype(columns, definition.event_time) not in ("timestamp", "date", ""):
+        yield "event_time", definition.event_time, "must be a declared timestamp or date column"
     if not definition.keys:
         yield "keys", (), "must name at least one column"
 

@@ -119,10 +119,13 @@ def check_ceiling(
         return
     worst = sorted((reasons or {}).items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{reason} {count}" for reason, count in worst[:5]) or "unknown"
+    is_of_another_day = any(reason.startswith("event_day(") for reason, _ in worst)
+    hint = " Where the pipeline's day is a local one, event_days says so." * is_of_another_day
     raise TooManyBadRows(
         f"{pipeline}: ds={day} has {bad} bad of {total} rows ({bad / total:.2%}, ceiling "
         f"{max_share:.2%}): {listed}. Nothing was written to events. Look at the quarantine rows "
-        "of the day, mend the source, and run the day again; or raise max_bad_share.",
+        "of the day, mend the source, and run the day again; or raise max_bad_share."
+        f"{hint}",
         day,
     )
 
@@ -163,7 +166,7 @@ def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
 
     def broken_times(values: _Values) -> list[SparkColumn]:
         first, last = definition.event_days
-        event = values[definition.event_time].cast("date")
+        event = values[definition.event_time].try_cast("date")
         is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
         known = [group.at for group in definition.knowns]
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache, reduce
 from pathlib import Path
@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
+from feature_store.raw import refusal
 from feature_store.sources import csvfile, parquetfile
 from feature_store.sources.daycache import AGAIN
 from feature_store.sources.digests import content_digests
-from feature_store.sources.readers import Format, Piece, raw_types, read, schema
+from feature_store.sources.readers import MARKS, Format, Piece, raw_types, read, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.=*/-]*\{ds\}[A-Za-z0-9_.=*/-]*\Z")
+_PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _COPY_DAYS = 31
 """Days back in which a file's twin is looked for."""
 _TASKS_PER_CORE = 4
@@ -101,7 +103,7 @@ class DailyFiles:
         return found
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
-        """Return the rows of `days` as text, with all columns that can be text; to look at.
+        """Return the rows of `days` as text, with all columns of plain names; to look at.
 
         A pipeline reads by `read_parts`, which knows the declared columns.
 
@@ -109,14 +111,17 @@ class DailyFiles:
             SourceDayMissing: a day has no file.
             SourceCorrupt: a file cannot be read.
         """
-        names: dict[str, None] = {}
-        for path in (path for day in days for path in self.files(day)):
-            names |= dict.fromkeys(self._text_columns(path))
+        from pyspark.sql import functions as F
+
+        paths = [path for day in days for path in self.files(day)]
+        # Spark does not tell two names apart that differ in case: the first is shown.
+        spelt: dict[str, str] = {}
+        for name in (name for path in paths for name in self._text_columns(path)):
+            spelt.setdefault(name.casefold(), name)
+        names = list(spelt.values())
         columns = [Column(name=name, dtype="string", known="") for name in names]
         parts = self.read_parts(spark, days, columns)
-        as_text = [f"CAST(`{name}` AS string) AS `{name}`" for name in names]
-        rest = [name for name in parts[0].columns if name not in names]
-        text = [part.selectExpr(*as_text, *(f"`{name}`" for name in rest)) for part in parts]
+        text = [part.select(*(F.col(n).cast("string") for n in names), *MARKS) for part in parts]
         return reduce(lambda left, right: left.unionByName(right), text)
 
     def read_parts(
@@ -172,12 +177,12 @@ class DailyFiles:
             )
 
     def _text_columns(self, path: Path) -> list[str]:
-        from feature_store.raw import refusal
-
         if self.format == "csv":
-            return csvfile.header(path, self.delimiter)
-        types = parquetfile.types(path)
-        return [n for n, t in types if t == parquetfile.NULL or refusal(t, "string") is None]
+            names = csvfile.header(path, self.delimiter)
+        else:
+            types = parquetfile.types(path)
+            names = [n for n, t in types if t == parquetfile.NULL or not refusal(t, "string")]
+        return [name for name in names if _PLAIN.match(name) and name not in MARKS]
 
     def _has_rows(self, path: Path) -> bool:
         if self.format == "parquet":
@@ -191,8 +196,6 @@ def _counts(path: Path) -> bool:
 
 
 def _required(column: Column) -> Column:
-    from dataclasses import replace
-
     return replace(column, nullable=False)
 
 

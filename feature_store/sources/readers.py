@@ -39,6 +39,10 @@ class Piece:
     """Row groups of a Parquet file, from the first to before the last; None is all of the file."""
 
 
+MARKS = (DS, CORRUPT_RECORD, UNREADABLE, SOURCE_FILE)
+"""What a raw row carries beside the columns of its file."""
+
+
 def raw_types(
     path: Path, day: date, kind: Format, delimiter: str, columns: Sequence[Column]
 ) -> tuple[str | None, ...]:
