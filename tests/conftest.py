@@ -26,12 +26,14 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The shared Spark session: two cores, workers retried after a crash."""
     from jobs.machine.spark import start_spark
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIGHTSCORE_CORES", "2")
+        # Where Java's own log goes.
+        patch.setenv("NIGHTSCORE_HOME", str(tmp_path_factory.mktemp("spark-logs")))
         session = start_spark("nightscore-tests", is_quick=True)
     # To write and compile code for every few rows was a third of the tests' time. The tests that
     # start a process of their own, the slow ones and the benchmarks run with it.

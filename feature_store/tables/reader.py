@@ -7,12 +7,14 @@ read with the credentials that Spark was given.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from feature_store.errors import TableDamaged, UsageError
 from feature_store.schema import DS, RUN_ID
@@ -73,6 +75,26 @@ class Reader:
                 yield from _dicts(batch)
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
             raise self._damaged(table, str(error)) from error
+
+    def unneeded_bytes(self, table: str, hours: float) -> int:
+        """Return the bytes of files that no version of the last `hours` needs; removes nothing.
+
+        Raises:
+            TableDamaged: the log of the table cannot be read.
+        """
+        if not self.exists(table):
+            return 0
+        import deltalake
+
+        self._check_newest(table)
+        place = self._place(table)
+        try:
+            opened = deltalake.DeltaTable(str(place))
+            files = opened.vacuum(math.ceil(hours), dry_run=True, enforce_retention_duration=False)
+        except Exception as error:  # delta-rs has no one class for what a broken file may raise
+            raise self._damaged(table, str(error)) from error
+        paths = [place / unquote(file) for file in files]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def _place(self, table: str) -> Path:
         return Path(self.home.table(self.pipeline, table))

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import about, backfill, models, night, report, scores, status, train
+from jobs.cli import about, backfill, maintain, models, night, report, scores, status, train
 from jobs.cli.command import EXIT_CODES, add
 from jobs.cli.errors import INTERRUPTED, guarded, interrupted, told
 from jobs.cli.logs import configure
@@ -32,6 +32,7 @@ add(
     app,
     *night.COMMANDS,
     *backfill.COMMANDS,
+    *maintain.COMMANDS,
     *train.COMMANDS,
     *report.COMMANDS,
     *status.COMMANDS,

@@ -1,9 +1,8 @@
-"""Commands of many days: `plan`, `backfill` and `maintain`."""
+"""Commands of many days: `plan` and `backfill`."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -121,51 +120,6 @@ def backfill(
             record.days |= {outcome.ds.isoformat(): _kept(outcome) for outcome in outcomes}
             record.rows = sum(outcome.rows for outcome in outcomes)
     _print_outcomes(found, outcomes, as_json)
-
-
-def maintain(
-    pipeline: Pipeline,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
-    ] = False,
-    runs_per_day: Annotated[
-        int, typer.Option("--runs-per-day", min=1, help="Published runs kept per day.")
-    ] = 2,
-    file_hours: Annotated[
-        float,
-        typer.Option("--file-hours", min=168.0, help="Keep files that versions so old need."),
-    ] = 168.0,
-    keep_models: Annotated[
-        int,
-        typer.Option("--keep-models", min=1, help="Keep models that scored in so many last days."),
-    ] = 30,
-    as_json: Json = False,
-) -> None:
-    """Compact tables, remove scores nobody reads, delete files no version needs.
-
-    Of models it keeps champion, challenger, the five newest, and those of --keep-models; the
-    bundles of the others go, and the training sets that only these learned from.
-    """
-    definition = definitions.load(pipeline)
-    with Progress() as progress, open_context(definition, progress, "maintain") as context:
-        from jobs.maintenance.models import ModelRetention, maintain_models
-        from jobs.maintenance.tables import Retention
-        from jobs.maintenance.tables import maintain as run_maintenance
-
-        retention = Retention(runs_per_day=runs_per_day, file_hours=file_hours)
-        done = run_maintenance(context, retention, progress.note, dry_run=dry_run)
-        kept = ModelRetention(used_days=keep_models)
-        models = maintain_models(context, kept, progress.note, dry_run=dry_run)
-    if as_json:
-        print(json_text({"dry_run": dry_run, **asdict(done), **asdict(models)}))
-        return
-    verb = "would remove" if dry_run else "removed"
-    print_line(
-        f"{pipeline}: {verb} {len(done.runs_removed)} runs, {len(models.bundles_removed)} bundles, "
-        f"{len(models.training_sets_removed)} training sets; {len(done.tables)} tables"
-    )
-    for thing in (*done.runs_removed, *models.bundles_removed, *models.training_sets_removed):
-        print_line(f"  {thing}")
 
 
 def _days(
@@ -306,14 +260,6 @@ COMMANDS = (
             f"nightscore backfill {_RANGE} --reason 'weather was mended'",
             f"nightscore backfill {_RANGE} --exclude 2013-12-25 --max-days 10",
             f"nightscore backfill {_RANGE} --model 2 --allow-older-model",
-        ),
-    ),
-    Command(
-        "maintain",
-        maintain,
-        (
-            "nightscore maintain --pipeline flights --dry-run",
-            "nightscore maintain --pipeline flights --runs-per-day 3 --keep-models 90",
         ),
     ),
 )

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
 from feature_store.tables.inputs import Inputs
-from feature_store.text import visible
+from feature_store.text import bytes_text, visible
 from jobs.night.ledger import history
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
@@ -175,19 +175,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["bytes"] = _bytes_text
+    environment.filters["bytes"] = bytes_text
     return environment
 
 
 def _inert(value: object) -> object:
     """Return text from the data so that none of it acts, as marks of writing direction do."""
     return visible(value) if type(value) is str else value
-
-
-def _bytes_text(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

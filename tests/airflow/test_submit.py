@@ -35,13 +35,14 @@ def receipt(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fake_night(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def fake_night(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """A night without Spark, which ends with `error` after the steps in `done`."""
     import jobs.night.night
     import jobs.report.render
     import jobs.report.verdict
     from jobs.cli import session as cli_session
 
+    monkeypatch.setenv("NIGHTSCORE_HOME", str(tmp_path / "home"))  # runs are kept there
     plan: dict[str, Any] = {"done": ["ingest", "features"], "error": None, "failures": []}
 
     @contextmanager

@@ -149,6 +149,18 @@ def test_nothing_heavy_is_imported_to_read(reader: Reader, home: Home) -> None:
     assert done.stdout.splitlines() == ["4", "[]"]
 
 
+def test_bytes_that_no_version_needs_are_counted_and_left_there(reader: Reader, home: Home) -> None:
+    place = Path(home.table("toy", "scores"))
+    old = list(place.rglob("*.parquet"))
+    assert reader.unneeded_bytes("scores", 0) == 0
+    rows = pa.table({"ds": [DAY], "user": ["u"], "item": ["i"], "score": [0.5], "run_id": ["new"]})
+    write_deltalake(str(place), rows, mode="overwrite", partition_by=["ds", "run_id"])
+    assert reader.unneeded_bytes("scores", 0) == sum(file.stat().st_size for file in old)
+    assert reader.unneeded_bytes("scores", 168) == 0
+    assert reader.unneeded_bytes("events", 0) == 0
+    assert all(file.exists() for file in old)
+
+
 @pytest.mark.parametrize(
     ("score", "text"),
     [(0.0, "0.0000"), (1.0, "1.0000"), (0.5, "0.5000"), (0.00123456, "0.00123"), (2e-9, "2.00e-09"),
