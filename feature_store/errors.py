@@ -98,3 +98,7 @@ class GateRefused(NightscoreError):
 
 class TableDamaged(NightscoreError):
     """A file of a table or of its log is gone, empty or not what it should be."""
+
+
+class DayChanged(NightscoreError):
+    """Somebody else changed the rows of a day; they are not what its commit says they are."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from feature_store.definition.expressions import columns_of
 from feature_store.definition.parts import (
@@ -111,21 +112,68 @@ class Fields:
         dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
         return {name: dtypes[name] for feature in self.features for name in taken(feature)}
 
+    @property
+    def types(self) -> dict[str, str]:
+        """The declared type of each source column."""
+        return {column.name: column.dtype for column in self.columns}
+
+    @property
+    def knowledge(self) -> list[Any]:
+        """What decides which values of a row were known in time, as JSON-ready data."""
+        known = {column.name: column.known for column in self.columns}
+        return [plain(self.knowns), known, list(self.keys)]
+
+    def columns_of_history(self, history: History) -> frozenset[str]:
+        """The columns that a history's keys and values are made of."""
+        return frozenset({*history.keys, *self.taken_by(history.value)})
+
+    def history_digest(self, history: History) -> str:
+        """Return 16 hex digits over what decides the tiles of a history, given the events."""
+        read = self.columns_of_history(history)
+        columns = [[c.name, c.dtype, c.known] for c in self.columns if c.name in read]
+        # Windows and aggregates are taken of the tiles: they change no tile.
+        made_of = [list(history.keys), history.value, history.known]
+        return _digest([made_of, columns, plain(self.knowns), self.cutoff_hours])
+
     def digest(self, part: Part) -> str:
-        """Return 16 hex digits over what decides the rows of a table (or the encoding)."""
-        text = json.dumps([plain(getattr(self, field)) for field in _PARTS[part]], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Return 16 hex digits over what decides the rows of a table (or the encoding).
+
+        What the rows of the tables that it is made of are is not part of it: those are pinned. So
+        a rule of a column that changes no row makes nothing stale that is made of events.
+        """
+        if part == "tiles":
+            return _digest({h.name: self.history_digest(h) for h in self.histories})
+        return _digest([plain(getattr(self, field)) for field in _PARTS[part]])
+
+    @property
+    def joins(self) -> list[Any]:
+        """What decides how side tables are joined, given their rows, as JSON-ready data."""
+        return [
+            {**plain(lookup), "source": "", "columns": [[c.name, c.dtype] for c in lookup.columns]}
+            for lookup in self.lookups
+        ]
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
 _EVENTS = (
     "name", "source", "keys", "event_time", "event_days", "knowns", "max_known_days", "columns",
+    "cutoff_hours",
 )  # fmt: skip
-_TILES = (*_EVENTS, "histories", "cutoff_hours")
-_FEATURES = (*_TILES, "lookups", "features", "first_day")
 _PARTS: dict[str, tuple[str, ...]] = {
     "events": _EVENTS,
-    "tiles": _TILES,
-    "features": _FEATURES,
+    "features": (
+        "name",
+        "types",
+        "knowledge",
+        "cutoff_hours",
+        "joins",
+        "features",
+        "histories",
+        "first_day",
+    ),
     "encoding": ("features", "histories", "feature_dtypes"),
     "scores": ("name",),
 }

@@ -39,7 +39,7 @@ def build_features(
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
-    rows = _known_in_time(events_df, definition)
+    rows = known_in_time(events_df, definition)
     for lookup in definition.lookups:
         rows = join_lookup(rows, lookups[lookup.name], lookup, definition)
     if tiles_df is None:
@@ -53,7 +53,7 @@ def build_features(
     return rows.select(DS, *keys, *computed, *histories)
 
 
-def _known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
+def known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
     """Return the rows known before their cut-off; in them a value that was not is null.
 
     Every column, whatever takes it later: joined on, or used as a time, a value known too late

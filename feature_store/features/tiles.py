@@ -32,8 +32,15 @@ def history_key(history: History) -> Column:
     return reduce(lambda left, right: F.concat(left, F.lit(_SEPARATOR), right), parts)
 
 
-def build_tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
+def build_tiles(
+    events_df: DataFrame, definition: Definition, histories: Sequence[History] | None = None
+) -> DataFrame:
     """Return the tiles of the days in `events_df`, in one pass over it.
+
+    Args:
+        events_df: the events.
+        definition: the pipeline.
+        histories: those of its histories to make tiles of; all by default.
 
     Columns: ds (the event day), history, key, usable_from (the first day whose cut-off is after
     the values and their keys were known), n (count), total (sum in millionths).
@@ -45,7 +52,7 @@ def build_tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
             F.expr(history.value).cast("double").alias("value"),
             _known_at(history, definition).alias("known_at"),
         )
-        for history in definition.histories
+        for history in (definition.histories if histories is None else histories)
     ]
     shifted = F.col("known_at") - F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
     return (

@@ -1,22 +1,17 @@
-"""What a Delta table's log says, and what went wrong when a write did not commit."""
+"""What went wrong when a write did not commit, or when a table could not be read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from feature_store.errors import WriteConflict, WriteFailed
-from feature_store.tables.lineage import DayCommit, commits_from_log
+from feature_store.tables.damage import damaged_table
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-_LOG_FILE = re.compile(r"(\d{20})\.json\Z")
 _CONFLICTS = (
     "ConcurrentAppend",
     "ConcurrentDelete",
@@ -32,40 +27,16 @@ _CONFLICTS = (
     "DELTA_TABLE_NOT_FOUND",
     "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
     "DELTA_PROTOCOL_CHANGED",
+    # Another driver made the table meanwhile, with other types: the next try starts one beside it.
+    "DELTA_FAILED_TO_MERGE_FIELDS",
+    "DELTA_MERGE_INCOMPATIBLE_DATATYPE",
 )
+_GONE = ("FileNotFoundException", "FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND")
+_BROKEN = ("is not a Parquet file", "CANNOT_READ_FILE_FOOTER", "DELTA_LOG_FILE_NOT_FOUND",
+           "DELTA_TRUNCATED_TRANSACTION_LOG", "DELTA_STATE_RECOVER_ERROR", "ChecksumException",
+           "DELTA_VERSIONS_NOT_CONTIGUOUS", "JsonParseException", "JsonEOFException")  # fmt: skip
+_FILE = re.compile(r"(?:file:|/|[a-z0-9]+://)\S*?\.(?:parquet|json)\b")
 _CONSTRAINT = re.compile(r"CHECK constraint (\S+) (.*?) violated by row.*", re.S)
-
-
-def log_versions(spark: SparkSession, location: str) -> set[int]:
-    """Return the versions whose log file is there; empty where there is no table."""
-    jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(f"{location}/_delta_log")
-    file_system = path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
-    if not file_system.exists(path):
-        return set()
-    matches = (_LOG_FILE.match(f.getPath().getName()) for f in file_system.listStatus(path))
-    return {int(match.group(1)) for match in matches if match}
-
-
-def read_commits(spark: SparkSession, location: str, versions: Iterable[int]) -> list[DayCommit]:
-    """Return what the commits of these versions say about days, oldest first."""
-    found = []
-    for version in sorted(versions):
-        text = _read_text(spark, f"{location}/_delta_log/{version:020d}.json")
-        found += commits_from_log(version, text.split("\n"))
-    return found
-
-
-def _read_text(spark: SparkSession, file: str) -> str:
-    """Return a small file; a Spark job for it would cost more than the writing of the commit."""
-    jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(file)
-    configuration = spark._jsparkSession.sessionState().newHadoopConf()
-    stream = path.getFileSystem(configuration).open(path)
-    try:
-        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-    finally:
-        stream.close()
 
 
 @contextmanager
@@ -82,6 +53,20 @@ def guarded_write(what: str) -> Iterator[None]:
         if is_conflict:
             raise WriteConflict(f"{what}: another driver committed first: {reason}") from error
         raise WriteFailed(f"{what}: nothing was written: {reason}") from error
+
+
+@contextmanager
+def guarded_read(what: str) -> Iterator[None]:
+    """Turn what Spark or Delta raises about a table's own files into TableDamaged.
+
+    Args:
+        what: the table and days being read, for the message.
+    """
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        reason, _ = explain(error)
+        raise damaged_table(what, reason) from error
 
 
 def explain(error: Exception) -> tuple[str, bool]:
@@ -102,6 +87,11 @@ def explain(error: Exception) -> tuple[str, bool]:
         return f"constraint {violated.group(1)} {violated.group(2)} is violated", False
     if "No space left on device" in whole:
         return "no space left on device. Free some and run again", False
+    if any(name in whole for name in (*_GONE, *_BROKEN)):
+        file = _FILE.search(whole)
+        if file:
+            is_gone = any(name in whole for name in _GONE)
+            return f"{file.group()} {'is not there' if is_gone else 'is broken'}", False
     is_conflict = any(name in whole for name in _CONFLICTS)
     innermost = chain[-1].strip().splitlines()[0] if chain[-1].strip() else type(error).__name__
     return innermost[:500], is_conflict

@@ -1,131 +1,109 @@
 """One row per table and day: what was written, from what, at what cost.
 
-The rows are derived: everything in them but the cost is also in the metadata of the data commit, so
-those that a crash kept from being written are mended by reading the Delta log.
+The rows are derived: everything in them but the cost is also in the logs of the tables, so those
+that a crash kept from being written are mended by reading the logs. A row without a day says only
+that a commit was read: of compaction, say, or of somebody else.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any
 
+from feature_store.tables.commits import DayCommit
 from feature_store.tables.inputs import Inputs
+from feature_store.tables.table_log import Mark, News, Remembered
 
 SCHEMA = (
     "table string, ds date, run_id string, version bigint, rows bigint, bytes bigint, "
-    "seconds double, core_seconds double, inputs string, committed_at timestamp"
+    "seconds double, core_seconds double, inputs string, committed_at timestamp, "
+    "table_id string, generation int, foreign string, content string"
 )
+NAMES = tuple(part.split()[0] for part in SCHEMA.split(", "))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DayCommit:
-    """The commit that last replaced one day (of one run, for scores) of a table."""
+def as_row(news: News) -> tuple[object, ...]:
+    """Return what was learned in the order of `SCHEMA`."""
+    if isinstance(news, Mark):
+        values: dict[str, object] = dataclasses.asdict(news)
+    else:
+        values = {f.name: getattr(news, f.name) for f in dataclasses.fields(news)}
+        values["inputs"] = news.inputs.to_json()
+        content = {"rule": news.content_rule, "parts": dict(news.content)}
+        values["content"] = json.dumps(content, separators=(",", ":")) if news.content_rule else ""
+    return tuple(values.get(name) for name in NAMES)
 
-    table: str
-    ds: date
-    run_id: str
-    """The run that owns the rows; empty for tables whose days have one content only."""
-    version: int
-    rows: int
-    bytes: int
-    seconds: float
-    core_seconds: float
-    """Executor task time, not wall clock."""
-    inputs: Inputs
-    committed_at: datetime
-    """UTC."""
-    token: str = field(default="", compare=False)
-    """Identifies the write; not kept in the lineage table."""
 
-    def as_row(self) -> tuple[object, ...]:
-        """Return the values in the order of `SCHEMA`."""
-        return (
-            self.table,
-            self.ds,
-            self.run_id,
-            self.version,
-            self.rows,
-            self.bytes,
-            self.seconds,
-            self.core_seconds,
-            self.inputs.to_json(),
-            self.committed_at,
+@dataclass
+class Lineage:
+    """What earlier processes wrote down, by table and id."""
+
+    _days: dict[tuple[str, str], dict[Any, DayCommit]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    _versions: dict[tuple[str, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Lineage:
+        """Return what rows say that `as_row` made; rows of an older format say nothing."""
+        found = cls()
+        texts: dict[str, Inputs] = {}
+        for row in rows:
+            table_id = row.get("table_id")
+            if not table_id:
+                continue
+            found._versions[row["table"], table_id].add(row["version"])
+            if row["ds"] is not None:
+                found._add(_commit(row, texts))
+        return found
+
+    def remembered(self, table: str, table_id: str) -> Remembered:
+        """Return what was written down of the table with this id."""
+        key = (table, table_id)
+        if key not in self._versions:
+            return Remembered()
+        return Remembered(
+            days=tuple(self._days[key].values()), versions=frozenset(self._versions[key])
         )
 
+    def _add(self, commit: DayCommit) -> None:
+        days = self._days[commit.table, commit.table_id]
+        known = days.get(commit.key)
+        days[commit.key] = commit if known is None else _better(known, commit)
 
-def commit_metadata(
-    table: str, runs: Mapping[date, str], days: Mapping[date, Inputs], token: str
-) -> str:
-    """Return the JSON text stored in a data commit; equal inputs of many days are stored once.
 
-    `token` is unique to the write, so that a writer finds its own commit among others.
+def _better(one: DayCommit, other: DayCommit) -> DayCommit:
+    """Return the newer of two rows of a day; of one commit, all that either says.
+
+    Several processes may write one commit down: only its own knew the cost, and only some looked
+    at the content, or later saw that somebody else had changed it.
     """
-    texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for day, inputs in sorted(days.items()):
-        texts[runs[day], inputs.to_json()].append(day.isoformat())
-    return json.dumps(
-        {
-            "nightscore": 1,
-            "table": table,
-            "token": token,
-            "days": [[run, listed, text] for (run, text), listed in texts.items()],
-        },
-        separators=(",", ":"),
+    if one.version != other.version:
+        return max(one, other, key=lambda commit: commit.version)
+    costly = max(one, other, key=lambda commit: commit.seconds)
+    foreign = one.foreign or other.foreign
+    said = next((c for c in (one, other) if c.content_rule), costly)
+    return dataclasses.replace(
+        costly,
+        foreign=foreign,
+        content_rule="" if foreign else said.content_rule,
+        content={} if foreign else said.content,
     )
 
 
-def commits_from_log(version: int, actions: Iterable[str]) -> list[DayCommit]:
-    """Return what one Delta log file says about days; empty for a commit that is not ours.
-
-    The log does not know what the rows cost: seconds are 0 here.
-
-    Args:
-        version: the commit's version.
-        actions: the file's lines, one JSON action each.
-    """
-    meta: dict[str, Any] | None = None
-    committed_ms = 0
-    rows: dict[str, int] = defaultdict(int)
-    sizes: dict[str, int] = defaultdict(int)
-    for line in filter(None, actions):
-        action = json.loads(line)
-        if "commitInfo" in action:
-            meta = _our_metadata(action["commitInfo"].get("userMetadata"))
-            committed_ms = int(action["commitInfo"]["timestamp"])
-        elif "add" in action:
-            add = action["add"]
-            ds = add["partitionValues"].get("ds")
-            if ds is not None:
-                rows[ds] += json.loads(add.get("stats") or "{}").get("numRecords", 0)
-                sizes[ds] += add["size"]
-    if meta is None:
-        return []
-    return [
-        DayCommit(
-            table=meta["table"],
-            ds=date.fromisoformat(ds),
-            run_id=run,
-            version=version,
-            rows=rows[ds],
-            bytes=sizes[ds],
-            seconds=0.0,
-            core_seconds=0.0,
-            inputs=Inputs.from_json(text),
-            committed_at=datetime.fromtimestamp(committed_ms / 1000, UTC),
-            token=meta["token"],
-        )
-        for run, listed, text in meta["days"]
-        for ds in listed
-    ]
-
-
-def _our_metadata(text: str | None) -> dict[str, Any] | None:
-    """Return the metadata that `commit_metadata` wrote, or None for any other commit."""
-    if not text or not text.startswith('{"nightscore"'):
-        return None
-    meta: dict[str, Any] = json.loads(text)
-    return meta
+def _commit(row: Mapping[str, Any], texts: dict[str, Inputs]) -> DayCommit:
+    text = row["inputs"]
+    if text not in texts:
+        texts[text] = Inputs.from_json(text)
+    content: dict[str, Any] = json.loads(row["content"] or '{"rule": "", "parts": {}}')
+    own = {name: row[name] for name in NAMES if name not in ("inputs", "content")}
+    return DayCommit(
+        **own,
+        inputs=texts[text],
+        content_rule=content["rule"],
+        content={part: tuple(sums) for part, sums in content["parts"].items()},
+    )

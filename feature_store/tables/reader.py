@@ -18,6 +18,8 @@ from urllib.parse import unquote
 
 from feature_store.errors import TableDamaged, UsageError
 from feature_store.schema import DS, RUN_ID
+from feature_store.tables import generations
+from feature_store.tables.storage import LocalStorage
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch
@@ -37,8 +39,7 @@ class Reader:
 
     def exists(self, table: str) -> bool:
         """Whether a table has at least one commit."""
-        log = self._place(table) / "_delta_log"
-        return log.is_dir() and any(_LOG_FILE.match(entry.name) for entry in log.iterdir())
+        return bool(self._places(table))
 
     def rows(
         self,
@@ -63,18 +64,21 @@ class Reader:
         Raises:
             TableDamaged: the log or a file of the table cannot be read.
         """
-        if not self.exists(table):
-            return
+        query = _query(columns, _conditions(days, run_id), order_by, limit)
+        # A day or a run lies in one of the tables of a name; rows of several are not put in order.
+        for place in self._places(table):
+            yield from self._rows(table, place, query)
+
+    def _rows(self, table: str, place: Path, query: str) -> Iterator[dict[str, Any]]:
         import deltalake
 
-        query = _query(columns, _conditions(days, run_id), order_by, limit)
-        self._check_newest(table)
+        self._check_newest(table, place)
         try:
-            opened = deltalake.DeltaTable(str(self._place(table)))
+            opened = deltalake.DeltaTable(str(place))
             for batch in deltalake.QueryBuilder().register("t", opened).execute(query):
                 yield from _dicts(batch)
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
-            raise self._damaged(table, str(error)) from error
+            raise self._damaged(table, place, str(error)) from error
 
     def unneeded_bytes(self, table: str, hours: float) -> int:
         """Return the bytes of files that no version of the last `hours` needs; removes nothing.
@@ -82,38 +86,47 @@ class Reader:
         Raises:
             TableDamaged: the log of the table cannot be read.
         """
-        if not self.exists(table):
-            return 0
+        return sum(self._unneeded(table, place, hours) for place in self._places(table))
+
+    def _unneeded(self, table: str, place: Path, hours: float) -> int:
         import deltalake
 
-        self._check_newest(table)
-        place = self._place(table)
+        self._check_newest(table, place)
         try:
             opened = deltalake.DeltaTable(str(place))
             files = opened.vacuum(math.ceil(hours), dry_run=True, enforce_retention_duration=False)
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
-            raise self._damaged(table, str(error)) from error
+            raise self._damaged(table, place, str(error)) from error
         paths = [place / unquote(file) for file in files]
         return sum(path.stat().st_size for path in paths if path.is_file())
 
-    def _place(self, table: str) -> Path:
-        return Path(self.home.table(self.pipeline, table))
+    def _places(self, table: str) -> list[Path]:
+        """Return the folders of a table that have a commit, oldest first."""
+        found = generations.find(LocalStorage(), self.home, self.pipeline, table)
+        places = (Path(generations.location(self.home, self.pipeline, table, g)) for g in found)
+        return [place for place in places if any(_commits(place))]
 
-    def _check_newest(self, table: str) -> None:
+    def _check_newest(self, table: str, place: Path) -> None:
         """Refuse an empty newest log file: readers of Delta take it for a commit of nothing."""
-        log = self._place(table) / "_delta_log"
-        newest = max((e for e in log.iterdir() if _LOG_FILE.match(e.name)), key=lambda e: e.name)
+        newest = max(_commits(place), key=lambda file: file.name)
         if newest.stat().st_size == 0:
-            raise self._damaged(table, f"{newest}: the file is empty")
+            raise self._damaged(table, place, f"{newest}: the file is empty")
 
-    def _damaged(self, table: str, why: str) -> TableDamaged:
+    def _damaged(self, table: str, place: Path, why: str) -> TableDamaged:
         first = (why.strip().splitlines() or ["no reason given"])[0]
         return TableDamaged(
-            f"{self.pipeline}.{table} cannot be read at {self._place(table)}: {first}. Restore the "
+            f"{self.pipeline}.{table} cannot be read at {place}: {first}. Restore the "
             "file from a copy of the home. If it is the newest file of _delta_log and was being "
             "written when a disk was full or a machine went down, remove it: the table is then as "
             "it was before that commit"
         )
+
+
+def _commits(place: Path) -> Iterator[Path]:
+    """Yield the files of a table's commits."""
+    log = place / "_delta_log"
+    if log.is_dir():
+        yield from (file for file in log.iterdir() if _LOG_FILE.match(file.name))
 
 
 def _conditions(days: Iterable[date] | None, run_id: str | None) -> list[str]:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from delta.tables import DeltaTable
 
-from feature_store.errors import PartitionNotReady, UsageError, WriteConflict
+from feature_store.errors import DayChanged, PartitionNotReady, UsageError, WriteConflict
 from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES
-from feature_store.tables.delta_log import guarded_write, log_versions, read_commits
-from feature_store.tables.inputs import Inputs, Runs, compress
-from feature_store.tables.lineage import SCHEMA, DayCommit, commit_metadata
+from feature_store.tables import generations
+from feature_store.tables.commits import DayCommit, commit_metadata
+from feature_store.tables.content import ALL, WHOLE, Content, digest_of, part_sums
+from feature_store.tables.days import Days
+from feature_store.tables.delta_log import guarded_read, guarded_write
+from feature_store.tables.inputs import Inputs, Pin, Pins
+from feature_store.tables.lineage import SCHEMA, as_row
 from feature_store.tables.meter import CostMeter
-from feature_store.tables.rows import fields_utc
+from feature_store.tables.snapshot import active_files
+from feature_store.tables.table_log import Key
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
     from feature_store.home import Home
 
-_TRIES = 6
+log = logging.getLogger(__name__)
 
-Key = tuple[str, date, str]
-"""Table, day, run id (empty where a day has one content only)."""
+_TRIES = 6
+_LINEAGE_FILES = 32
+"""Files of lineage, one a run, above which they are made one: a cold start reads them all."""
 
 
 @dataclass
@@ -39,23 +47,31 @@ class Warehouse:
     spark: SparkSession
     home: Home
     pipeline: str
-    _days: dict[str, dict[Key, DayCommit]] = field(default_factory=dict)
-    _seen: dict[str, set[int]] = field(default_factory=dict)
-    """Versions whose commits are known, from lineage or from the log itself."""
-    _looked: dict[str, int] = field(default_factory=dict)
-    """The newest version when this process last looked at the log."""
-    _unsaved: list[DayCommit] = field(default_factory=list)
-    """Commits that the lineage table has no row of yet."""
-    _is_loaded: bool = False
-    _is_held: bool = False
+    days: Days = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know nothing yet; the first question reads the lineage."""
+        self.days = Days(self.spark, self.home, self.pipeline)
 
     def location(self, table: str) -> str:
-        """Return where a table lies."""
-        return self.home.table(self.pipeline, table)
+        """Return where a table lies; the newest one where a column changed its type."""
+        return self.days.location(table)
+
+    def locations(self, table: str) -> list[str]:
+        """Return the folders of a table: several where a column changed its type, oldest first."""
+        return self.days.locations(table)
 
     def version(self, table: str) -> int | None:
         """Return the newest version of a table, or None where there is no table."""
-        return max(log_versions(self.spark, self.location(table)), default=None)
+        return self.days.version(table)
+
+    def commits(self, table: str) -> Mapping[Key, DayCommit]:
+        """Return the last commit of every day of a table, as of now."""
+        return self.days.commits(table)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Look at each table at most once within the block: one moment for many questions."""
+        return self.days.held()
 
     def read(
         self, table: str, days: Iterable[date] | None = None, version: int | None = None
@@ -63,56 +79,117 @@ class Warehouse:
         """Return a table, or some days of it, at `version`.
 
         By default that is the version at which `commits` or `pins` last looked, so that what is
-        read is what was pinned; a table never looked at is read as it is now.
+        read is what was pinned; a table never looked at is read as it is now. Days that lie in a
+        table from before a column changed its type are given in the types of now.
 
         Raises:
-            PartitionNotReady: there is no such table.
+            PartitionNotReady: there is no such table, or a day of it is of a type that cannot be
+                given so.
         """
-        wanted = None if days is None else sorted(days)
-        at = version if version is not None else self._looked.get(table)
-        if at is None:
-            at = self.version(table)
-        if at is None:
+        wanted = None if days is None else sorted(set(days))
+        versions = self.days.known_versions(table)
+        if not versions:
             raise PartitionNotReady(table, wanted or ["any"], self._next_step(wanted or []))
-        reader = self.spark.read.format("delta").option("versionAsOf", at)
-        frame = reader.load(self.location(table))
-        return frame if wanted is None else frame.where(days_predicate(wanted))
-
-    def commits(self, table: str) -> dict[Key, DayCommit]:
-        """Return the last commit of every day of a table, as of now.
-
-        Commits that have no row in the lineage table are read from the table's log.
-        """
-        if not self._is_held or table not in self._looked:
-            self._catch_up(table)
-        return self._days.setdefault(table, {})
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Look at each table at most once within the block: one moment for many questions."""
-        outer, self._is_held = self._is_held, True
-        for table in list(self._looked):
-            self._catch_up(table)
-        try:
-            yield
-        finally:
-            self._is_held = outer
+        newest = max(versions)
+        if version is not None:
+            versions[newest] = version
+        if wanted is None or len(versions) == 1:
+            frame = self._frame(table, newest, versions[newest])
+            return frame if wanted is None else frame.where(days_predicate(wanted))
+        lying = self.days.lying(table, wanted, newest)
+        frames = [
+            self._frame(table, generation, versions[generation]).where(
+                days_predicate(lying[generation])
+            )
+            for generation in sorted(lying)
+        ]
+        if len(frames) == 1:
+            return frames[0]
+        older = sorted({day for g in lying if g != max(lying) for day in lying[g]})
+        return generations.together(
+            frames,
+            f"{self.pipeline}.{table}",
+            older,
+            as_text=table == SCORES,
+            next_step=self._next_step(older),
+        )
 
     def commit(self, table: str, day: date, run_id: str = "") -> DayCommit | None:
         """Return the commit that last replaced a day, or None."""
         return self.commits(table).get((table, day, run_id))
 
-    def pins(self, table: str, days: Sequence[date]) -> Runs:
-        """Return the versions of `days`, as pins.
+    def pins(
+        self,
+        table: str,
+        days: Sequence[date],
+        content: Content = WHOLE,
+        *,
+        until: date | None = None,
+        part: str = ALL,
+    ) -> Pins:
+        """Return what a reader of `days` pins: what they hold, and where.
+
+        Args:
+            table: a table of this pipeline.
+            days: the days that are read.
+            content: how the table's rows are split into parts.
+            until: of a table split by day, the last day from which what is read may be usable.
+            part: of any other, the part that is read.
 
         Raises:
             PartitionNotReady: some of the days were never written.
+            DayChanged: somebody else changed one of them.
+            TableDamaged: a file of one of them is gone or broken.
         """
         commits = self.commits(table)
         missing = [day for day in days if (table, day, "") not in commits]
         if missing:
             raise PartitionNotReady(table, missing, self._next_step(missing))
-        return compress({day: commits[table, day, ""].version for day in days})
+        self.know(table, days, content, part=part)
+        chosen = [self.days.seen(table)[table, day, ""] for day in days]
+        for commit in chosen:
+            if commit.foreign:
+                raise DayChanged(self._changed_text(commit))
+        return tuple(
+            Pin(
+                ds=commit.ds,
+                digest=digest_of(commit.content, until, part),
+                version=commit.version,
+                table_id=commit.table_id,
+            )
+            for commit in chosen
+        )
+
+    def know(
+        self, table: str, days: Iterable[date], content: Content = WHOLE, *, part: str = ALL
+    ) -> None:
+        """Find out what days hold, in one pass over those of which nobody has yet.
+
+        What pins of one day after another would do in as many passes. A day that does not hold
+        what its commit said is one that somebody else changed, from then on.
+
+        Args:
+            table: a table of this pipeline.
+            days: the days; those that were never written, or changed by somebody else, are left.
+            content: how the table's rows are split into parts.
+            part: the part that is wanted.
+
+        Raises:
+            TableDamaged: a file of one of them is gone or broken.
+        """
+        commits = self.commits(table)
+        found = (commits.get((table, day, "")) for day in set(days))
+        lacking = {
+            c.ds: c
+            for c in found
+            if c is not None and not c.foreign and c.content_rule != content.rule
+            and not (part == ALL and ALL in c.content)
+        }  # fmt: skip
+        if not lacking:
+            return
+        for generation in sorted({commit.generation for commit in lacking.values()}):
+            own = {day: c for day, c in lacking.items() if c.generation == generation}
+            self._add_up(table, generation, own, content)
 
     def replace_days(
         self,
@@ -124,6 +201,9 @@ class Warehouse:
         run_column: str = RUN_ID,
     ) -> dict[date, DayCommit]:
         """Replace the days in `inputs` by the rows of `frame`, all in one commit or not at all.
+
+        Where a column of `frame` has another type than the table's, a new table is started beside
+        it, and the days lie there from now on.
 
         Args:
             table: a table of this pipeline; made if there is none.
@@ -139,10 +219,13 @@ class Warehouse:
         days, token = sorted(inputs), uuid.uuid4().hex
         keys = {day: (runs or {}).get(day, "") for day in days}
         predicate = runs_predicate(runs, run_column) if runs else days_predicate(days)
+        what = f"{self.pipeline}.{table} ds={days[0]}..{days[-1]}"
+        generation = self._generation_for(table, frame.schema)
+        place = self.days.place(table, generation)
         if table == SCORES:
-            self._create_scores(frame)
+            self._create_scores(frame, place)
         meter = CostMeter(self.spark)
-        with guarded_write(f"{self.pipeline}.{table} ds={days[0]}..{days[-1]}"):
+        with guarded_write(what):
             (
                 # Rebalancing gives few files for a small day and many for a large one.
                 frame.hint("rebalance", DS)
@@ -153,11 +236,15 @@ class Warehouse:
                 # A definition gains and loses columns; days of another time have null there.
                 .option("mergeSchema", "true")
                 .option("userMetadata", commit_metadata(table, keys, inputs, token))
-                .save(self.location(table))
+                .save(place)
             )
         seconds, core_seconds = meter.read()
-        self._catch_up(table, token, seconds / len(days), core_seconds / len(days))
-        return {day: self._days[table][table, day, keys[day]] for day in days}
+        self.days.look(table)
+        self.days.remember_cost(table, token, seconds / len(days), core_seconds / len(days))
+        written = {day: self.days.seen(table)[table, day, keys[day]] for day in days}
+        if any(commit.generation != generation for commit in written.values()):
+            raise WriteConflict(f"{what}: another driver started a table of other types meanwhile")
+        return written
 
     def save_lineage(self) -> None:
         """Write down what every commit seen since the last call was made of, and its cost.
@@ -165,16 +252,22 @@ class Warehouse:
         Once for many commits: it is a commit of its own. What a crash keeps from being written
         down here is in the logs of the tables, and is read there; only its cost is lost.
         """
-        if self._unsaved:
-            rows = self.spark.createDataFrame([c.as_row() for c in self._unsaved], SCHEMA)
+        if self.days.unsaved:
+            rows = self.spark.createDataFrame(
+                [as_row(n) for n in self.days.unsaved.values()], SCHEMA
+            )
             self.append(LINEAGE, rows.coalesce(1))
-            self._unsaved.clear()
+            self.days.unsaved.clear()
+            if self.home.is_local:
+                files = active_files(self.days.storage, self.location(LINEAGE))
+                if len(files) > _LINEAGE_FILES:
+                    self.compact(LINEAGE)
 
     def append(self, table: str, frame: DataFrame, partition_by: Sequence[str] = ()) -> None:
         """Append rows to a table in one commit; the table is made if there is none."""
         with guarded_write(f"{self.pipeline}.{table}"):
             writer = frame.write.format("delta").mode("append").partitionBy(*partition_by)
-            writer.save(self.location(table))
+            writer.option("mergeSchema", "true").save(self.location(table))
 
     def insert_unless(
         self, table: str, frame: DataFrame, condition: str, partition_by: Sequence[str]
@@ -214,16 +307,18 @@ class Warehouse:
 
     def compact(self, table: str, days: Iterable[date] | None = None) -> None:
         """Rewrite small files into large ones; no row and no pin changes."""
-        with guarded_write(f"{self.pipeline}.{table}"):
-            builder = DeltaTable.forPath(self.spark, self.location(table)).optimize()
-            if days is not None:
-                builder = builder.where(days_predicate(days))
-            builder.executeCompaction()
+        for place in self.locations(table):
+            with guarded_write(f"{self.pipeline}.{table}"):
+                builder = DeltaTable.forPath(self.spark, place).optimize()
+                if days is not None:
+                    builder = builder.where(days_predicate(days))
+                builder.executeCompaction()
 
     def vacuum(self, table: str, retention_hours: float) -> None:
         """Delete files that no version of the last `retention_hours` needs."""
-        with guarded_write(f"{self.pipeline}.{table}"):
-            DeltaTable.forPath(self.spark, self.location(table)).vacuum(retention_hours)
+        for place in self.locations(table):
+            with guarded_write(f"{self.pipeline}.{table}"):
+                DeltaTable.forPath(self.spark, place).vacuum(retention_hours)
 
     def write_frozen(self, table: str, frame: DataFrame, partition_by: str, metadata: str) -> None:
         """Write a table that is never changed again.
@@ -240,18 +335,21 @@ class Warehouse:
                 .save(self.location(table))
             )
 
-    def _create(self, table: str, frame: DataFrame, partition_by: Sequence[str]) -> None:
+    def _create(
+        self, table: str, frame: DataFrame, partition_by: Sequence[str], place: str = ""
+    ) -> None:
         """Make an empty table, or find that another driver made it."""
+        folder = place or self.location(table)
         for attempt in range(_TRIES):
             with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{table}"):
                 (
                     DeltaTable.createIfNotExists(self.spark)
-                    .location(self.location(table))
+                    .location(folder)
                     .addColumns(frame.schema)
                     .partitionedBy(*partition_by)
                     .execute()
                 )
-            if self.version(table) is not None:
+            if self._is_table(folder):
                 return
             # Another driver is just making it: its folder is there, its first commit is not.
             time.sleep(0.1 * 2**attempt)
@@ -259,58 +357,71 @@ class Warehouse:
             f"{self.pipeline}.{table}: other drivers kept making it, and it is not there. Run again"
         )
 
-    def _create_scores(self, frame: DataFrame) -> None:
+    def _create_scores(self, frame: DataFrame, place: str) -> None:
         """Make the scores table with its constraint, which also stops NaN and null."""
-        if self.version(SCORES) not in (None, 0):
+        if self._is_table(place, at_least=1):
             return
-        self._create(SCORES, frame, [DS, RUN_ID])
-        place = self.location(SCORES).replace("`", "``")
+        self._create(SCORES, frame, [DS, RUN_ID], place)
+        quoted = place.replace("`", "``")
         # Only another driver that makes the same table can be in the way.
         with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{SCORES}"):
             self.spark.sql(
-                f"ALTER TABLE delta.`{place}` ADD CONSTRAINT score_range "
+                f"ALTER TABLE delta.`{quoted}` ADD CONSTRAINT score_range "
                 f"CHECK ({SCORE} >= 0 AND {SCORE} <= 1)"
             )
 
-    def _catch_up(
-        self, table: str, token: str = "", seconds: float = 0.0, core_seconds: float = 0.0
+    def _is_table(self, place: str, at_least: int = 0) -> bool:
+        """Whether there is a table whose newest version is `at_least` that."""
+        names = self.days.storage.names(f"{place}/_delta_log")
+        versions = (int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json"))
+        return any(version >= at_least for version in versions)
+
+    def _generation_for(self, table: str, schema: StructType) -> int:
+        """Return the generation that rows of a schema are written to: the newest, if they fit."""
+        self.days.look(table)
+        versions = self.days.known_versions(table)
+        if not versions:
+            return max(self.days.generations(table), default=1)
+        newest = max(versions)
+        place = self.days.place(table, newest)
+        with guarded_read(f"{self.pipeline}.{table}"):
+            stored = self.spark.read.format("delta").load(place).schema
+        changed = generations.retyped(stored, schema)
+        if changed:
+            log.info(
+                "pipeline=%s table=%s generation=%d retyped=%s",
+                self.pipeline, table, newest + 1, ", ".join(changed),
+            )  # fmt: skip
+        return newest + (1 if changed else 0)
+
+    def _frame(self, table: str, generation: int, version: int) -> DataFrame:
+        reader = self.spark.read.format("delta").option("versionAsOf", version)
+        with guarded_read(f"{self.pipeline}.{table}"):
+            return reader.load(self.days.place(table, generation))
+
+    def _add_up(
+        self, table: str, generation: int, commits: Mapping[date, DayCommit], content: Content
     ) -> None:
-        """Learn of every commit not seen yet; the one with `token` cost what is given."""
-        if not self._is_loaded:
-            self._load_lineage()
-        seen = self._seen.setdefault(table, set())
-        versions = log_versions(self.spark, self.location(table))
-        new = versions - seen
-        commits = [
-            dataclasses.replace(c, seconds=seconds, core_seconds=core_seconds)
-            if token and c.token == token
-            else c
-            for c in read_commits(self.spark, self.location(table), new)
-        ]
-        seen |= new
-        if versions:
-            self._looked[table] = max(versions)
-        self._remember(commits)
-        self._unsaved += commits
+        """Read days of one generation and remember what they hold."""
+        rows = self._frame(table, generation, self.days.known_versions(table)[generation])
+        with guarded_read(f"{self.pipeline}.{table} ds={min(commits)}..{max(commits)}"):
+            sums = part_sums(rows.where(days_predicate(commits)), content)
+        for day, commit in commits.items():
+            parts = sums.get(day, {})
+            now = parts[ALL][2] if ALL in parts else sum(n for _, _, n in parts.values())
+            if now == commit.rows:
+                known = dataclasses.replace(commit, content_rule=content.rule, content=parts)
+            else:
+                text = f"the table holds {now} rows, the commit said {commit.rows}"
+                known = dataclasses.replace(commit, foreign=text)
+            self.days.correct(known)
 
-    def _load_lineage(self) -> None:
-        self._is_loaded = True
-        if self.version(LINEAGE) is not None:
-            rows = [fields_utc(row) for row in self.read(LINEAGE).collect()]
-            self._remember(
-                DayCommit(**{**row, "inputs": Inputs.from_json(row["inputs"])}) for row in rows
-            )
-
-    def _remember(self, commits: Iterable[DayCommit]) -> None:
-        for commit in commits:
-            key = (commit.table, commit.ds, commit.run_id)
-            days = self._days.setdefault(commit.table, {})
-            known = days.get(key)
-            # Two processes may both have written a commit down; only its own knew the cost.
-            newer = (commit.version, commit.seconds)
-            if known is None or newer >= (known.version, known.seconds):
-                days[key] = commit
-            self._seen.setdefault(commit.table, set()).add(commit.version)
+    def _changed_text(self, commit: DayCommit) -> str:
+        return (
+            f"{self.pipeline}.{commit.table} ds={commit.ds}: somebody else changed it: "
+            f"{commit.foreign}. What was made of it can be made anew. "
+            f"{self._next_step([commit.ds])}"
+        )
 
     def _next_step(self, days: Sequence[date]) -> str:
         first, last = (days[0], days[-1]) if days else ("YYYY-MM-DD", "YYYY-MM-DD")

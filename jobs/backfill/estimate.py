@@ -16,7 +16,7 @@ from jobs.backfill.whole_runs import beside_writes, past_error, past_runs_of
 from jobs.night.runs import past_runs
 
 if TYPE_CHECKING:
-    from feature_store.tables.lineage import DayCommit
+    from feature_store.tables.commits import DayCommit
     from jobs.backfill.freshness import Freshness
     from jobs.context import Context
 

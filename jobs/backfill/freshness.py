@@ -15,9 +15,10 @@ from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
 from jobs.night import expected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from feature_store.definition import Lookup
+    from feature_store.tables.commits import DayCommit
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
 
@@ -41,6 +42,11 @@ class Freshness:
 
     context: Context
     _known: dict[tuple[str, date], State] = field(default_factory=dict)
+
+    def look(self, days: Sequence[date]) -> None:
+        """Find out what the tables hold that features of `days` are made of, all days at once."""
+        expected.know_what_is_read(self.context, days)
+        expected.know(self.context, FEATURES, days)
 
     def events(self, day: date) -> State:
         """Return the state of a day of events."""
@@ -90,12 +96,12 @@ class Freshness:
             now = inputs()
         except SourceDayMissing:
             # What was ingested before stays good; only a day never ingested cannot be had.
-            if stored is not None:
+            if stored is not None and not stored.foreign:
                 return State(status="fresh")
             return State(status="blocked", blocked_by=(f"source of {table} {day}",))
         if stored is None:
             return State(status="missing", reasons=(f"{table} {day} was never written",))
-        return _compare(stored.inputs, now)
+        return _compare(stored, now)
 
     def _derived(
         self,
@@ -115,9 +121,11 @@ class Freshness:
             for name, d, state in upstream
             if state.status != "fresh"
         ]
+        if stored.foreign:
+            return _compare(stored, stored.inputs)
         if changed:
             return State(status="stale", reasons=tuple(_shortened(changed)))
-        return _compare(stored.inputs, inputs(self.context, day))
+        return _compare(stored, inputs(self.context, day))
 
     def _once(self, table: str, day: date, find: Callable[[], State]) -> State:
         if (table, day) not in self._known:
@@ -125,8 +133,9 @@ class Freshness:
         return self._known[table, day]
 
 
-def _compare(stored: Inputs, now: Inputs) -> State:
-    changes = tuple(stored.changes(now))
+def _compare(stored: DayCommit, now: Inputs) -> State:
+    foreign = [f"changed by somebody else ({stored.foreign})"] if stored.foreign else []
+    changes = (*foreign, *stored.inputs.changes(now))
     return State(status="stale", reasons=changes) if changes else State(status="fresh")
 
 

@@ -108,6 +108,7 @@ def make_plan(context: Context, request: PlanRequest) -> Plan:
     prefetch(context.definition.source, {*request.days, *windows})
     with context.warehouse.held():
         freshness = Freshness(context)
+        freshness.look(request.days)
         days = tuple(
             plan_day(context, freshness, day, request.model, past[day]) for day in request.days
         )

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from feature_store.tables.lineage import DayCommit
+    from feature_store.tables.commits import DayCommit
     from jobs.night.runs import RunRecord
 
 _GROWING_STEPS = ("check features", "check scores")

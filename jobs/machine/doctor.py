@@ -26,7 +26,7 @@ from rich.text import Text
 
 from feature_store.home import Home
 from feature_store.text import visible
-from jobs.machine import class_archive, jars, java
+from jobs.machine import class_archive, jars, java, tables_check
 from models.scoring.compiler import COST_WITHOUT, find_compiler
 
 Status = Literal["ok", "warn", "fail"]
@@ -80,6 +80,7 @@ def checks() -> list[CheckResult]:
         lambda: [check_java(), check_jars(), check_class_archive()],
         lambda: [check_compiler(), check_cpu(), check_memory()],
         lambda: check_home(Home.from_env()),
+        lambda: check_tables(Home.from_env()),
         lambda: [check_airflow(AIRFLOW_ENV)],
     ]
     results: list[CheckResult] = []
@@ -252,6 +253,17 @@ def check_home(home: Home) -> list[CheckResult]:
         CheckResult(name="home", status="ok", found=found),
         CheckResult(name="disk", status=status, found=f"{free:.0f} GiB free", remedy=remedy),
     ]
+
+
+def check_tables(home: Home) -> list[CheckResult]:
+    """Nobody else changed what the tables hold, by their logs; an object store is not asked."""
+    if not home.is_local:
+        return []
+    found = [
+        CheckResult(name="tables", status="warn", found=finding.what, remedy=finding.remedy)
+        for finding in tables_check.findings(home)
+    ]
+    return found or [CheckResult(name="tables", status="ok", found="as they were written")]
 
 
 def check_airflow(env: Path) -> CheckResult:

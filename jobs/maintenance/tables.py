@@ -32,7 +32,7 @@ from jobs.night.ledger import earlier_runs, history
 if TYPE_CHECKING:
     from datetime import date
 
-    from feature_store.tables.lineage import DayCommit
+    from feature_store.tables.commits import DayCommit
     from jobs.context import Context
     from jobs.night.ledger import Publication
 

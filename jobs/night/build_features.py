@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from feature_store.features.features import build_features
 from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
-from jobs.night.expected import features_inputs, lookup_days
+from jobs.night.expected import features_inputs, know, know_what_is_read, lookup_days
 from jobs.night.outdated import StepResult, write_outdated
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ def build_day_features(
         PartitionNotReady: a day of events, of the history window or of a lookup is missing.
     """
     with context.warehouse.held():
+        know_what_is_read(context, days)
         inputs = {day: features_inputs(context, day) for day in days}
-    return write_outdated(
+    result = write_outdated(
         context, FEATURES, inputs, lambda outdated: features_frame(context, outdated), force=force
     )
+    know(context, FEATURES, days)
+    return result
 
 
 def features_frame(context: Context, days: Sequence[date]) -> DataFrame:

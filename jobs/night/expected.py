@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
 from feature_store.errors import SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, lookup_table
-from feature_store.tables.inputs import Inputs
+from feature_store.tables.content import ALL
+from feature_store.tables.inputs import Inputs, Pins
+from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HISTORY = "history "
+"""Begins the names of the parts of a day of tiles: each history is computed by itself."""
+_TYPE = "type of "
+_KNOWLEDGE = "when columns are known"
+_CUTOFF = "cutoff_hours"
+
 
 def events_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `events` (and of its quarantine)."""
@@ -35,8 +43,51 @@ def events_inputs(context: Context, day: date) -> Inputs:
     return Inputs(
         definition=definition.digest("events"),
         code=revision(EVENTS, definition.source),
+        parts=events_parts(definition),
         source="absent" if is_absent else definition.source.fingerprint(day),
     )
+
+
+def events_parts(definition: Definition) -> dict[str, str]:
+    """Return what events are by the definition, apart from the rules of their columns."""
+    knowledge = json.dumps(definition.knowledge, sort_keys=True)
+    return {
+        **{f"{_TYPE}{name}": dtype for name, dtype in definition.types.items()},
+        _KNOWLEDGE: hashlib.sha256(knowledge.encode()).hexdigest()[:16],
+        _CUTOFF: str(definition.cutoff_hours),
+    }
+
+
+def needed_by_windows(
+    context: Context, inputs: Mapping[date, Inputs], outdated: Sequence[date]
+) -> list[date]:
+    """Return the outdated days of events that a night must read again before it uses them.
+
+    It must if the source changed, somebody else changed the rows, or what the histories read of
+    the day is another thing now. What only an older rule of a column or older code made is used as
+    it is, which is told: to read a month again would miss the deadline, and is for a backfill.
+    """
+    needed = [day for day in outdated if _must_be_read_again(context, day, inputs[day])]
+    left = sorted(set(outdated) - set(needed))
+    if left:
+        stored = context.warehouse.commits(EVENTS)[EVENTS, left[0], ""].inputs
+        name, why = context.definition.name, ", ".join(stored.changes(inputs[left[0]]))
+        log.warning(
+            "pipeline=%s %d days of history from %s on are used as they are (%s). To make them "
+            "anew: nightscore backfill --pipeline %s --from %s --to %s --reason ...",
+            name, len(left), left[0], why, name, left[0], left[-1],
+        )  # fmt: skip
+    return needed
+
+
+def _must_be_read_again(context: Context, day: date, now: Inputs) -> bool:
+    commit = context.warehouse.commit(EVENTS, day)
+    if commit is None or commit.foreign or commit.inputs.source != now.source:
+        return True
+    definition = context.definition
+    taken = {c for h in definition.histories for c in definition.columns_of_history(h)}
+    names = {_KNOWLEDGE, _CUTOFF, *(f"{_TYPE}{column}" for column in taken)}
+    return any(commit.inputs.parts.get(name) != now.parts.get(name) for name in names)
 
 
 def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
@@ -44,6 +95,7 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     text = json.dumps(plain(lookup), sort_keys=True)
     return Inputs(
         definition=hashlib.sha256(text.encode()).hexdigest()[:16],
+        parts={f"{_TYPE}{c.name}": c.dtype for c in lookup.columns},
         code=revision(EVENTS, lookup.source),
         source=lookup.source.fingerprint(day),
     )
@@ -83,28 +135,37 @@ def unless_gone(
 
 def tiles_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `tiles`."""
+    definition = context.definition
     return Inputs(
-        definition=context.definition.digest("tiles"),
+        definition=definition.digest("tiles"),
         code=revision(TILES),
-        pins={EVENTS: context.warehouse.pins(EVENTS, [day])},
+        parts={f"{HISTORY}{h.name}": definition.history_digest(h) for h in definition.histories},
+        pins={EVENTS: pins(context, EVENTS, [day])},
     )
 
 
 def features_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `features`.
 
+    Only what its rows read is pinned: of events what was known before the cut-off, of tiles and
+    lookups what is usable on the day. What became known later changes nothing here.
+
     Raises:
         PartitionNotReady: a day of events, of the history window or of a lookup is missing.
+        DayChanged: somebody else changed one of them.
     """
-    definition, warehouse = context.definition, context.warehouse
-    pins = {EVENTS: warehouse.pins(EVENTS, [day])}
+    definition = context.definition
+    read = {EVENTS: pins(context, EVENTS, [day], part=KNOWN)}
     window = definition.window_days(day)
     if window:
-        pins[TILES] = warehouse.pins(TILES, window)
+        read[TILES] = pins(context, TILES, window, until=day)
     for lookup in definition.lookups:
         table = lookup_table(lookup.name)
-        pins[table] = warehouse.pins(table, lookup_days(definition, lookup, [day]))
-    return Inputs(definition=definition.digest("features"), code=revision(FEATURES), pins=pins)
+        read[table] = pins(context, table, lookup_days(definition, lookup, [day]), until=day)
+    types = {f"{_TYPE}{name}": dtype for name, dtype in definition.types.items()}
+    return Inputs(
+        definition=definition.digest("features"), code=revision(FEATURES), parts=types, pins=read
+    )
 
 
 def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
@@ -114,13 +175,44 @@ def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
         definition=f"{definition.digest('scores')}{definition.digest('encoding')}",
         code=revision(SCORES),
         model=model_digest,
-        pins={FEATURES: context.warehouse.pins(FEATURES, [day])},
+        pins={FEATURES: pins(context, FEATURES, [day])},
     )
+
+
+def know(context: Context, table: str, days: Iterable[date], part: str = "") -> None:
+    """Find out what days of a table hold, all at once; see `Warehouse.know`."""
+    content = content_of(context.definition, table)
+    context.warehouse.know(table, days, content, part=part)
+
+
+def know_what_is_read(context: Context, days: Sequence[date]) -> None:
+    """Find out what every day that features of `days` read holds, in one pass over each table."""
+    definition = context.definition
+    know(context, EVENTS, days)
+    if definition.histories:
+        windows = {d for day in days for d in definition.window_days(day)}
+        know(context, EVENTS, windows, ALL)
+        know(context, TILES, windows)
+    for lookup in definition.lookups:
+        know(context, lookup_table(lookup.name), lookup_days(definition, lookup, days))
+
+
+def pins(
+    context: Context,
+    table: str,
+    days: Sequence[date],
+    *,
+    until: date | None = None,
+    part: str = ALL,
+) -> Pins:
+    """Return what a reader of days of a table pins; see `Warehouse.pins`."""
+    content = content_of(context.definition, table)
+    return context.warehouse.pins(table, days, content, until=until, part=part)
 
 
 def run_id(pipeline: str, day: date, inputs: Inputs) -> str:
     """Return the id of the run that scores `day` from `inputs`: the same inputs, the same id."""
-    text = f"{pipeline}/{day.isoformat()}/{inputs.to_json()}"
+    text = f"{pipeline}/{day.isoformat()}/{inputs.identity()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

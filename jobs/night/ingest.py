@@ -25,7 +25,13 @@ from feature_store.events.quarantine import (
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
 from feature_store.tables.warehouse import days_predicate
-from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, unless_gone
+from jobs.night.expected import (
+    events_inputs,
+    lookup_days,
+    lookup_inputs,
+    needed_by_windows,
+    unless_gone,
+)
 from jobs.night.outdated import StepResult, outdated_days, write_outdated
 
 if TYPE_CHECKING:
@@ -60,11 +66,23 @@ def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
     return results
 
 
-def ingest_events(context: Context, days: Sequence[date]) -> list[StepResult]:
-    """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup."""
+def ingest_events(
+    context: Context, days: Sequence[date], *, as_history: bool = False
+) -> list[StepResult]:
+    """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup.
+
+    Args:
+        context: the pipeline.
+        days: the days.
+        as_history: whether a night reads them in its windows only, so that what an older rule made
+            of them is good enough; see `must_be_read_again`.
+    """
     prefetch(context.definition.source, days)
     inputs = unless_gone(context, EVENTS, days, lambda day: events_inputs(context, day))
     outdated = outdated_days(context, EVENTS, inputs, force=False)
+    if as_history:
+        outdated = needed_by_windows(context, inputs, outdated)
+        inputs = {day: inputs[day] for day in outdated}
     if outdated:
         return _write_events(context, {day: inputs[day] for day in outdated})
     return [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]

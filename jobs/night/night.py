@@ -120,7 +120,7 @@ def ingest_night(context: Context, day: date) -> list[StepResult]:
     results = []
     if window:
         try:
-            results = ingest_events(context, window)
+            results = ingest_events(context, window, as_history=True)
         except TooManyBadRows as error:
             # A bad second delivery is no reason to score nothing: the first one is still there.
             log.warning("step=ingest ds=%s: %s The day's earlier events are used", day, error)

@@ -42,7 +42,7 @@ def outdated_days(
 
     def is_done(day: date) -> bool:
         commit = commits.get((table, day, ""))
-        return commit is not None and commit.inputs == inputs[day]
+        return commit is not None and not commit.foreign and commit.inputs == inputs[day]
 
     return [day for day in sorted(inputs) if force or not is_done(day)]
 

@@ -75,7 +75,7 @@ def publish(
 def has_scores(context: Context, publication: Publication) -> bool:
     """Whether the scores that a publication names are there."""
     staged = context.warehouse.commit(SCORES, publication.ds, publication.run_id)
-    return staged is not None and staged.rows > 0
+    return staged is not None and staged.rows > 0 and not staged.foreign
 
 
 def _require_scores(context: Context, publication: Publication) -> None:

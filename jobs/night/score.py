@@ -23,18 +23,19 @@ from pyspark.sql.types import FloatType, StructField, StructType
 
 from feature_store.errors import InputsReplaced, PartitionNotReady, WriteConflict, WriteFailed
 from feature_store.features.encode import KEYS, VALUES, pack
-from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES
-from jobs.night.expected import run_id, scores_inputs
+from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES, TRAINING_SETS
+from jobs.night.expected import pins, run_id, scores_inputs
 from jobs.night.outdated import retried
 from jobs.night.scorer import score_batches, score_series
+from jobs.version import revision
 from models.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from feature_store.definition import Definition
+    from feature_store.tables.commits import DayCommit
     from feature_store.tables.inputs import Inputs
-    from feature_store.tables.lineage import DayCommit
     from jobs.context import Context
     from jobs.registry.model_registry import ModelRef
 
@@ -110,7 +111,7 @@ def score_days(
 
 def _staged(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit]:
     commits = {run.ds: context.warehouse.commit(SCORES, run.ds, run.run_id) for run in runs}
-    return {ds: commit for ds, commit in commits.items() if commit is not None and commit.rows}
+    return {ds: c for ds, c in commits.items() if c is not None and c.rows and not c.foreign}
 
 
 def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit]:
@@ -155,12 +156,12 @@ def _require_rows(context: Context, days: Sequence[date]) -> None:
 def _require_pinned(context: Context, runs: Sequence[ScoringRun]) -> None:
     """Refuse features that came after those the runs pinned, and their checks looked at."""
     for run in runs:
-        planned, now = run.inputs.pins[FEATURES], context.warehouse.pins(FEATURES, [run.ds])
+        planned, now = run.inputs.pins[FEATURES], pins(context, FEATURES, [run.ds])
         if planned != now:
             raise InputsReplaced(
                 f"{context.definition.name} ds={run.ds}: another driver replaced the features "
-                f"(version {planned[0][2]} by {now[0][2]}) while run {run.run_id} was at work. "
-                "Nothing was scored. Run again"
+                f"(version {planned[0].version} by {now[0].version}) while run {run.run_id} was at "
+                "work. Nothing was scored. Run again"
             )
 
 
@@ -174,6 +175,14 @@ def _require_encoding(definition: Definition, model: ModelRef) -> None:
             f"{found[:12]}) than the definition's now ({wanted[:12]}). Train one for them: "
             f"nightscore train --pipeline {definition.name} --from … --to … --eval-to …; or go "
             "back to the definition that it was trained with"
+        )
+    code, now = manifest.get("data", {}).get("code"), revision(TRAINING_SETS)
+    if code not in (None, now):
+        raise BundleInvalid(
+            f"{definition.name}: {model.title} was trained on rows that other code encoded "
+            f"({code}; now {now}): the same features would mean something else to it. "
+            f"Train it again: nightscore train --pipeline {definition.name} --from … --to … "
+            "--eval-to …; or go back to the release that it was trained with"
         )
     told = manifest.get("data", {}).get("label")
     if not definition.label.agrees_with(told):

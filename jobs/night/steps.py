@@ -18,7 +18,7 @@ from jobs.night.quality import check_features, check_scores, require_passed
 from jobs.night.score import plan_run, score_days
 
 if TYPE_CHECKING:
-    from feature_store.tables.lineage import DayCommit
+    from feature_store.tables.commits import DayCommit
     from jobs.context import Context
     from jobs.night.ledger import Publication
     from jobs.night.night import NightRequest

@@ -24,7 +24,8 @@ from feature_store.schema import (
     SCORES,
     TILES,
 )
-from feature_store.tables.inputs import Inputs, expand
+from feature_store.tables.content import digest_of
+from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import runs_predicate
 from jobs.night.ledger import history
 from models.errors import ModelError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from feature_store.definition import Definition
-    from feature_store.tables.lineage import DayCommit
+    from feature_store.tables.commits import DayCommit
     from jobs.context import Context
     from jobs.night.ledger import Publication
     from jobs.registry.model_registry import ModelRef
@@ -133,8 +134,13 @@ class NightFacts:
         features = self.commits.get(FEATURES)
         if self.published is None or features is None:
             return False
-        pins = Inputs.from_json(self.published.inputs).pins.get(FEATURES, [])
-        return expand(pins).get(self.ds) != features.version
+        pins = Inputs.from_json(self.published.inputs).pins.get(FEATURES, ())
+        made_of = next((pin for pin in pins if pin.ds == self.ds), None)
+        if made_of is None or features.foreign:
+            return True
+        if not features.content:  # nobody looked at the rows of that version yet
+            return made_of.version != features.version
+        return made_of.digest != digest_of(features.content)
 
     @property
     def drift(self) -> tuple[float, float] | None:

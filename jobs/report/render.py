@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
-from feature_store.tables.inputs import Inputs
+from feature_store.tables.inputs import Inputs, Pin, pack
 from feature_store.text import bytes_text, visible
 from jobs.night.ledger import history
 from jobs.report.chart import histogram_svg
@@ -104,16 +104,16 @@ def _pins(facts: NightFacts) -> list[tuple[str, str, str]]:
         inputs = commit.inputs if commit else None
         if table == SCORES and facts.published is not None:
             inputs = Inputs.from_json(facts.published.inputs)
-        for source, runs in (inputs.pins if inputs else {}).items():
-            found.append((table, source, _versions(runs)))
+        for source, pins in (inputs.pins if inputs else {}).items():
+            found.append((table, source, _versions(pins)))
     source = facts.commits[EVENTS].inputs.source if EVENTS in facts.commits else ""
     return [*found, (EVENTS, "source", source)] if source else found
 
 
-def _versions(runs: Iterable[tuple[str, str, int]]) -> str:
+def _versions(pins: Iterable[Pin]) -> str:
     return "; ".join(
         f"{first} to {last}: version {version}" if first != last else f"{first}: version {version}"
-        for first, last, version in runs
+        for first, last, version, *_ in pack(pins)
     )
 
 

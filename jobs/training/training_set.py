@@ -32,6 +32,8 @@ from feature_store.schema import (
     SPLIT,
     TRAINING_SETS,
 )
+from feature_store.tables.inputs import pack, unpack
+from jobs.night.expected import pins
 from jobs.training.resolution import refuse_coarse
 from jobs.version import revision
 
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Definition
-    from feature_store.tables.inputs import Runs
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
     days = split_days(context.definition, train_days, eval_days)
     manifest = _manifest(context, days)
     text = json.dumps(manifest, sort_keys=True)
-    set_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    set_id = _id_of(manifest)
     table = f"{TRAINING_SETS}/{set_id}"
     log.info("step=freeze id=%s manifest=%s", set_id, text)
     is_reused = context.warehouse.version(table) is not None
@@ -223,9 +224,9 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
     Raises:
         PartitionNotReady: features or events of some day are missing.
     """
-    definition, warehouse = context.definition, context.warehouse
+    definition = context.definition
     every = sorted(d for listed in days.values() for d in listed)
-    pins: dict[str, Runs] = {table: warehouse.pins(table, every) for table in (FEATURES, EVENTS)}
+    read = {table: pins(context, table, every) for table in (FEATURES, EVENTS)}
     return {
         "pipeline": definition.name,
         "code": revision(TRAINING_SETS),
@@ -235,8 +236,18 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
         "cutoff_hours": definition.cutoff_hours,
         "segments": list(definition.gate.segments),
         "days": {split: _runs(listed) for split, listed in days.items()},
-        "pins": {table: [list(run) for run in runs] for table, runs in pins.items()},
+        "pins": {table: pack(found) for table, found in read.items()},
     }
+
+
+def _id_of(manifest: Mapping[str, Any]) -> str:
+    """Return the id of a set: the same for the same rows, whichever versions they were read at."""
+    pins = {
+        table: [[str(pin.ds), pin.digest] for pin in unpack(runs)]
+        for table, runs in manifest["pins"].items()
+    }
+    text = json.dumps({**manifest, "pins": pins}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _runs(days: Sequence[date]) -> list[list[str]]:

@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from datetime import date
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from feature_store.home import Home
+from feature_store.tables.commits import commit_metadata
+from feature_store.tables.inputs import Inputs
 from jobs.machine import doctor, java
 from jobs.machine.doctor import CheckResult
 
@@ -206,3 +209,37 @@ def test_the_command_prints_one_json_object_per_line() -> None:
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"name", "status", "found", "remedy"} == set(rows[0])
+
+
+def _log(folder: Path, version: int, *actions: dict[str, object]) -> None:
+    log = folder / "_delta_log"
+    log.mkdir(parents=True, exist_ok=True)
+    (log / f"{version:020d}.json").write_text("\n".join(map(json.dumps, actions)))
+
+
+def test_what_somebody_else_did_to_a_table_is_found_in_its_log(tmp_path: Path) -> None:
+    home, day = Home.of(tmp_path), date(2026, 1, 1)
+    (ok,) = doctor.check_tables(home)
+    assert (ok.status, ok.found) == ("ok", "as they were written")
+
+    folder = Path(home.table("toy", "events"))
+    inputs = Inputs(definition="d", code="1")
+    meta = commit_metadata("events", {day: ""}, {day: inputs}, "token")
+    file = {"path": "a", "partitionValues": {"ds": str(day)}, "size": 1}
+    _log(folder, 0,
+         {"commitInfo": {"timestamp": 0, "operation": "WRITE", "userMetadata": meta}},
+         {"metaData": {"id": "t"}}, {"add": {**file, "stats": '{"numRecords": 60}'}})  # fmt: skip
+    assert doctor.check_tables(home) == [ok]
+    less = {**file, "path": "b", "dataChange": True, "stats": '{"numRecords": 54}'}
+    _log(folder, 1, {"commitInfo": {"timestamp": 0, "operation": "DELETE", "engineInfo": "x"}},
+         {"remove": file}, {"add": less})  # fmt: skip
+    (found,) = doctor.check_tables(home)
+    assert found.status == "warn"
+    assert found.found == (
+        "toy.events: somebody else changed ds=2026-01-01: DELETE at version 1 (x, 1970-01-01 "
+        "00:00:00 UTC); the table holds 54 rows, the commit said 60"
+    )
+    assert "nightscore backfill --pipeline toy --from 2026-01-01" in found.remedy
+    (folder / "_delta_log" / f"{2:020d}.json").write_text("")
+    (found,) = doctor.check_tables(home)
+    assert f"{2:020d}.json: the log file is empty" in found.found

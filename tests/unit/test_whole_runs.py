@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_store.tables.commits import DayCommit
 from feature_store.tables.inputs import Inputs
-from feature_store.tables.lineage import DayCommit
 from jobs.backfill.whole_runs import PastRun, beside_writes, past_error, past_runs_of
 from jobs.night.runs import RunRecord
 

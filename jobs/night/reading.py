@@ -1,0 +1,59 @@
+"""What a reader of a day of a table reads of it: the parts that are digested apart.
+
+A day is often delivered again with its outcomes. Its features read nothing of those, and the
+histories of later days only from the day after they were known: so neither becomes stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from feature_store.features.features import known_in_time
+from feature_store.schema import EVENTS, TILES
+from feature_store.tables.content import ALL, PART, WHOLE, Content, by_day
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from feature_store.definition import Definition
+
+KNOWN = "known"
+"""The part of events that was known before the cut-off of their own day."""
+
+
+def content_of(definition: Definition, table: str) -> Content:
+    """Return how the rows of a table of this pipeline are split into parts that are read."""
+    if table == EVENTS:
+        return _events(definition)
+    if table == TILES:
+        return by_day("usable_from", F.col("usable_from"))
+    if table.startswith("lookup_"):
+        return _lookup(definition)
+    return WHOLE
+
+
+def _events(definition: Definition) -> Content:
+    """Return the split of events into all there is and what was known in time."""
+    text = json.dumps(
+        [definition.knowledge, definition.cutoff_hours, definition.types], sort_keys=True
+    )
+
+    def split(rows: DataFrame) -> DataFrame:
+        # A day of an older definition may lack a column that says since when others are known.
+        lacking = [c for c in definition.columns if c.name not in rows.columns]
+        full = rows.withColumns({c.name: F.lit(None).cast(c.dtype) for c in lacking})
+        whole = full.withColumn(PART, F.lit(ALL))
+        known = known_in_time(full, definition).withColumn(PART, F.lit(KNOWN))
+        return whole.unionByName(known)
+
+    return Content(rule=hashlib.sha256(text.encode()).hexdigest()[:16], split=split)
+
+
+def _lookup(definition: Definition) -> Content:
+    hours = definition.cutoff_hours
+    shifted = F.col("known_at") - F.expr(f"INTERVAL {hours} HOURS")
+    return by_day(f"known_at {hours} h", F.date_add(shifted.cast("date"), 1))
