@@ -146,6 +146,10 @@ def _check(kind: Any, *columns: str, stage: Any = "features", **rest: Any) -> tu
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"name": "Toy"}, "name='Toy': must be lower case"),
     ({"name": "t" * 81}, "80 at most"),
+    ({"event_days": (1, 0)}, "event_days=(1, 0): must be two days in -3660..3660, the earlier"),
+    ({"event_days": (0,)}, "event_days=(0,): must have 2 items"),
+    ({"max_known_days": -1}, "max_known_days=-1: must be in 0..36600"),
+    ({"event_time": "user"}, "event_time='user': must be a declared timestamp or date column"),
     ({"source": "file.csv"}, "source='file.csv': must be a frozen dataclass with fingerprint"),
     ({"source": DailyFiles(folder=Path("x"))}, "fields must be text, numbers, dates"),  # type: ignore[arg-type]
     ({"keys": "user"}, "keys='user': must be a tuple"),
