@@ -73,7 +73,7 @@ class DailyFiles:
         root, files = Path(self.folder), self.files(day)
         digest = hashlib.sha256()
         for path, content in _digests(files, day).items():
-            size = path.stat().st_size
+            size = _size(path, day)
             digest.update(f"{path.relative_to(root)}\t{size}\t{content}\n".encode())
         return digest.hexdigest()
 
@@ -150,7 +150,7 @@ class DailyFiles:
         Raises:
             SourceCorrupt: it names both files.
         """
-        sizes = cache(lambda day: [(p, p.stat().st_size) for p in self._matching(day)])
+        sizes = cache(lambda day: [(p, _size(p, day)) for p in self._matching(day)])
         for day in days:
             before = [day - timedelta(days=back) for back in range(1, _COPY_DAYS + 1)]
             here = {size for _, size in sizes(day)}
@@ -193,6 +193,15 @@ class DailyFiles:
 
 def _counts(path: Path) -> bool:
     return path.is_file() and not path.name.startswith((".", "_"))
+
+
+def _size(path: Path, day: date) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise SourceCorrupt(
+            f"source file {path}: cannot be read ({error}). {AGAIN}", day
+        ) from error
 
 
 def _required(column: Column) -> Column:

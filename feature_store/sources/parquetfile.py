@@ -188,7 +188,8 @@ def _open(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        # The old type of Spark and Hive reaches beyond nanoseconds, and would come round again.
+        return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError) as error:
         raise SourceCorrupt(_unreadable(path, error)) from error
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import random
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -305,6 +305,17 @@ def test_an_instant_is_kept_to_the_microsecond_or_told(
         else:
             assert got is None
             assert str(value) in str(problem)
+
+
+def test_an_old_timestamp_beyond_nanoseconds_does_not_come_round_again(tmp_path: Path) -> None:
+    far = datetime(9999, 12, 31)
+    path = tmp_path / "part.parquet"
+    array = pa.array([far, datetime(2026, 1, 2, 12)], pa.timestamp("us"))
+    pq.write_table(pa.table({"at": array}), path, use_deprecated_int96_timestamps=True)
+    assert pq.read_metadata(path).schema.column(0).physical_type == "INT96"
+    target = pa.schema([("at", pa.timestamp("us", "UTC"))])
+    (((column,), _),) = parquetfile.batches(path, None, ["at"], target)
+    assert column.cast(pa.timestamp("us")).to_pylist() == array.to_pylist()
 
 
 # --- the source ------------------------------------------------------------------------------
