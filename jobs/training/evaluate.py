@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store.errors import NightscoreError
-from feature_store.schema import LABEL_PREFIX, SEGMENT_PREFIX
 from models import metrics
-from models.training.data import Rows, TrainingFiles, concatenate, stream
 
 if TYPE_CHECKING:
-    from jobs.training.training_set import SplitFiles, TrainingSet
+    from jobs.training.held_out import HeldOutRows, Segment
     from models.scoring.bundle import Bundle
-    from models.signature import Signature
 
 Floats = NDArray[np.float32]
-Words = NDArray[np.object_]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +44,6 @@ class SegmentScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class EvalRows:
-    """Held-out rows, encoded and labelled, with the readable value of each segment feature."""
-
-    rows: Rows
-    segments: Mapping[str, Words]
-    base_rate: float
-    """The share of positives among the training rows."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evaluation:
     """How good scores are; it keeps them, so that two models can be compared row by row."""
 
@@ -72,7 +58,7 @@ class Evaluation:
     """By feature and falling rows; segments of fewer rows than asked for are left out."""
     labels: Floats = field(repr=False)
     scores: Floats = field(repr=False)
-    segment_values: Mapping[str, Words] = field(repr=False)
+    segment_values: Mapping[str, Segment] = field(repr=False)
 
     def metrics(self) -> dict[str, float]:
         """Return the numbers worth a column in a list of models."""
@@ -88,38 +74,33 @@ class Evaluation:
         }
 
 
-def training_files(split: SplitFiles) -> TrainingFiles:
-    """Return the files of a split as the trainer takes them, with the rows they must hold."""
-    return TrainingFiles(files=split.files, rows=split.rows)
-
-
-def read_eval_rows(
-    frozen: TrainingSet, split: str, signature: Signature, segments: tuple[str, ...] = ()
-) -> EvalRows:
-    """Return every row of a split, in the order of its files.
-
-    Args:
-        frozen: the set.
-        split: one of its splits.
-        signature: which columns the model takes.
-        segments: segment features to read beside them; there are values in `eval` only.
-    """
-    rows = concatenate(list(stream(training_files(frozen.splits[split]), signature)))
-    words = _segment_columns(frozen, split, rows, segments) if segments else {}
-    return EvalRows(rows=rows, segments=words, base_rate=frozen.splits["train"].base_rate)
-
-
-def evaluate_bundle(bundle: Bundle, held_out: EvalRows, min_segment_rows: int) -> Evaluation:
+def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, min_segment_rows: int) -> Evaluation:
     """Return how good a loaded bundle is on these rows, scored by the code that scores at night.
+
+    Of a row only its label and score are held, and a number per segment feature.
 
     Raises:
         InputInvalid: the rows are not what the bundle's signature takes.
+        NightscoreError: the rows came in another order than their segments.
     """
     from models.scoring.predict import Predictor
 
-    scores = Predictor(bundle).predict(held_out.rows.keys, held_out.rows.values)
+    predictor, told, done = Predictor(bundle), hashlib.sha256(), 0
+    labels = np.empty(held_out.files.rows, np.float32)
+    scores = np.empty(held_out.files.rows, np.float32)
+    for rows in held_out.parts():
+        part = slice(done, done + len(rows.labels))
+        labels[part] = rows.labels[:, 0]
+        scores[part] = predictor.predict(rows.keys, rows.values)
+        told.update(labels[part].tobytes())
+        done = part.stop
+    if held_out.labels_digest not in ("", told.hexdigest()):
+        raise NightscoreError(
+            f"evaluation rows from {held_out.files.files[0]} on were read in two orders; segments "
+            "cannot be told apart. Run the training again"
+        )
     return evaluate(
-        held_out.rows.labels[:, 0],
+        labels,
         scores,
         base_rate=held_out.base_rate,
         segments=held_out.segments,
@@ -132,7 +113,7 @@ def evaluate(
     scores: Floats,
     *,
     base_rate: float,
-    segments: Mapping[str, Words] | None = None,
+    segments: Mapping[str, Segment] | None = None,
     min_segment_rows: int = 1,
 ) -> Evaluation:
     """Return how good `scores` (n,) are for `labels` (n,).
@@ -141,11 +122,11 @@ def evaluate(
         labels: 0 or 1.
         scores: probabilities.
         base_rate: the share of positives among the training rows, for the baseline.
-        segments: per feature, the readable value of each row (n,).
+        segments: by feature, the readable value of each row (n,).
         min_segment_rows: smaller segments are left out.
     """
     value, low, high = metrics.auc_confidence(labels, scores)
-    words = segments or {}
+    by_feature = segments or {}
     return Evaluation(
         rows=len(labels),
         base_rate=float(np.mean(labels, dtype=np.float64)),
@@ -160,41 +141,18 @@ def evaluate(
                 rows=int(mask.sum()),
                 auc=metrics.auc(labels[mask], scores[mask]),
             )
-            for feature, value, mask in segment_masks(words, min_segment_rows)
+            for feature, value, mask in segment_masks(by_feature, min_segment_rows)
         ),
         labels=labels,
         scores=scores,
-        segment_values=words,
+        segment_values=by_feature,
     )
 
 
 def segment_masks(
-    segments: Mapping[str, Words], min_rows: int
+    segments: Mapping[str, Segment], min_rows: int
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield (feature, value, rows (n,) where it has it) of segments of `min_rows` and more."""
-    for feature, words in segments.items():
-        values, place, counts = np.unique(words, return_inverse=True, return_counts=True)
-        for index in np.lexsort((np.arange(len(values)), -counts)):
-            if counts[index] >= min_rows:
-                yield feature, str(values[index]), place == index
-
-
-def _segment_columns(
-    frozen: TrainingSet, split: str, rows: Rows, segments: tuple[str, ...]
-) -> dict[str, Words]:
-    """Return the segment columns, row for row beside `rows`."""
-    label = f"{LABEL_PREFIX}{frozen.label}"
-    names = [f"{SEGMENT_PREFIX}{name}" for name in segments]
-    # `stream` reads the files sorted by name, without threads: the same order as here.
-    table = pq.read_table(
-        sorted(frozen.splits[split].files), columns=[label, *names], partitioning=None
-    )
-    if not np.array_equal(table[label].to_numpy(), rows.labels[:, 0]):
-        raise NightscoreError(
-            f"training set {frozen.id}: split {split} was read in two orders; segments cannot be "
-            "told apart. Run the training again"
-        )
-    return {
-        name: np.array(["" if v is None else v for v in table[column].to_pylist()], dtype=object)
-        for name, column in zip(segments, names, strict=True)
-    }
+    for feature, segment in segments.items():
+        for word, mask in segment.masks(min_rows):
+            yield feature, word, mask

@@ -19,14 +19,9 @@ from jobs.night.night import Stopwatch
 from jobs.night.prepare import OnProgress, prepare
 from jobs.registry import model_registry
 from jobs.registry.model_registry import CHAMPION, ModelRef
-from jobs.training.evaluate import (
-    EvalRows,
-    Evaluation,
-    evaluate_bundle,
-    read_eval_rows,
-    training_files,
-)
+from jobs.training.evaluate import Evaluation, evaluate_bundle
 from jobs.training.gate import GateDecision, decide, refuse
+from jobs.training.held_out import HeldOutRows, held_out_rows, training_files
 from jobs.training.recipe import Recipe, recipe_of, signature_of
 from jobs.training.training_set import EVAL, TRAIN, VALID, TrainingSet, freeze, split_days
 from jobs.version import code_version
@@ -37,7 +32,6 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.context import Context
     from models.scoring.bundle import Bundle
-    from models.scoring.precision import HeldOut
     from models.training.trainer import EpochReport, TrainedModel
 
 log = logging.getLogger(__name__)
@@ -271,7 +265,7 @@ def _judge(job: _Job, model: TrainedModel | _Made) -> TrainResult:
     definition, frozen, watch = job.context.definition, job.frozen, job.watch
     split = EVAL if EVAL in frozen.splits else VALID
     segments = definition.gate.segments if split == EVAL else ()
-    held_out = read_eval_rows(frozen, split, job.recipe.signature, segments)
+    held_out = held_out_rows(frozen, split, job.recipe.signature, segments)
     with _new_bundle(job.context) as place:
         bundle = model.bundle if isinstance(model, _Made) else _save(job, model, held_out, place)
         with watch.step("evaluate"):
@@ -310,12 +304,13 @@ def _new_bundle(context: Context) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _save(job: _Job, trained: TrainedModel, held_out: EvalRows, place: Path) -> Bundle:
+def _save(job: _Job, trained: TrainedModel, held_out: HeldOutRows, place: Path) -> Bundle:
     """Write the bundle and load it again, so that what is judged is what will score."""
     from models.scoring import bundle
 
     frozen, recipe = job.frozen, job.recipe
     with job.watch.step("bundle"):
+        golden = held_out.first(GOLDEN_ROWS)
         saved = bundle.save(
             place,
             trained,
@@ -323,20 +318,13 @@ def _save(job: _Job, trained: TrainedModel, held_out: EvalRows, place: Path) -> 
             metrics=trained.metrics,
             data={"training_set": frozen.id, **frozen.manifest, "recipe": recipe.to_json()},
             encoding_digest=job.context.definition.digest("encoding"),
-            golden_keys=held_out.rows.keys[:GOLDEN_ROWS],
-            golden_values=held_out.rows.values[:GOLDEN_ROWS],
+            golden_keys=golden.keys,
+            golden_values=golden.values,
             compiled=recipe.is_compiled,
             precision=recipe.precision,
-            held_out=_guard_rows(held_out) if recipe.precision != "f32" else None,
+            held_out=held_out.parts if recipe.precision != "f32" else None,
         )
         return bundle.load(saved.path, saved.digest)
-
-
-def _guard_rows(held_out: EvalRows) -> HeldOut:
-    from models.scoring.precision import HeldOut
-
-    rows = held_out.rows
-    return HeldOut(keys=rows.keys, values=rows.values, labels=rows.labels)
 
 
 def _register(job: _Job, place: Path, metrics: dict[str, float]) -> ModelRef:
@@ -348,7 +336,7 @@ def _register(job: _Job, place: Path, metrics: dict[str, float]) -> ModelRef:
         )
 
 
-def _compare(context: Context, frozen: TrainingSet, held_out: EvalRows) -> _Comparison:
+def _compare(context: Context, frozen: TrainingSet, held_out: HeldOutRows) -> _Comparison:
     """Return the champion's evaluation on the same rows, or why there is none."""
     from models.scoring import bundle
 

@@ -58,6 +58,7 @@ Engine = Literal["aoti", "export"]
 FORMAT = 1
 MANIFEST = "manifest.json"
 COMPILED = "compiled.pt2"
+_GUARD_ROWS = 8192
 REQUIRED = frozenset(
     {
         "weights.safetensors",
@@ -290,10 +291,15 @@ def _package_lowered(
     def logits(keys_BK: Tensor, values_BN: Tensor) -> Tensor:
         return code(keys_BK.contiguous(), values_BN.contiguous(), table, slots)
 
-    rows = torch.from_numpy(held_out.keys), torch.from_numpy(held_out.values)
+    found: list[NDArray[np.float32]] = []
     with torch.no_grad():
-        full, low = (torch.sigmoid(score(*rows))[:, 0].numpy() for score in (ranker, logits))
-    labels = held_out.labels.reshape(len(held_out.labels), -1)[:, 0]
+        for keys, values, labels in held_out():
+            for start in range(0, len(keys), _GUARD_ROWS):
+                part = slice(start, start + _GUARD_ROWS)
+                rows = torch.from_numpy(keys[part]), torch.from_numpy(values[part])
+                scored = (torch.sigmoid(score(*rows))[:, 0].numpy() for score in (ranker, logits))
+                found.append(np.stack([labels[part, 0], *scored]))
+    labels, full, low = np.concatenate(found, axis=1)
     report = measure(labels, full, low)
     refuse_beyond(report, bounds, "bf16")
     check_golden(building / "golden.safetensors", logits, bounds.score, "aoti bf16")

@@ -9,6 +9,7 @@ Legend: H held-out rows, K categorical, N numeric, T labels, I inputs, O outputs
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,16 +26,9 @@ Precision = Literal["f32", "bf16"]
 FEWEST_ROWS = 100
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeldOut:
-    """Rows the model was not trained on: what the guard measures with."""
-
-    keys: NDArray[np.int64]
-    """(H, K)"""
-    values: NDArray[np.float32]
-    """(H, N)"""
-    labels: NDArray[np.float32]
-    """(H,) or (H, T): 0 or 1; the first label is measured."""
+HeldOut = Callable[[], Iterable[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]]
+"""Gives rows the model was not trained on, in parts: keys (H, K), values (H, N) and labels (H, T),
+0 or 1, of which the first is measured. What the guard measures with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from feature_store.definition import Gate
 from jobs.training.evaluate import Evaluation, evaluate, segment_masks
 from jobs.training.gate import decide, refuse
+from jobs.training.held_out import Segment
 
 ROWS = 4000
 GATE = Gate(min_auc=0.6, max_ece=0.05, segments=("city",), min_segment_rows=500)
@@ -25,7 +26,9 @@ def scored(noise: float, *, spoil: str = "", seed: int = 1) -> Evaluation:
     mine = np.random.default_rng(seed)
     scores = np.clip(truth + mine.normal(0, noise, ROWS), 0.01, 0.99).astype(np.float32)
     scores[cities == spoil] = mine.permutation(scores[cities == spoil])
-    return evaluate(labels, scores, base_rate=0.5, segments={"city": cities}, min_segment_rows=500)
+    return evaluate(
+        labels, scores, base_rate=0.5, segments={"city": Segment.of(cities)}, min_segment_rows=500
+    )
 
 
 GOOD = scored(0.01)

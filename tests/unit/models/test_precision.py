@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,25 @@ from models.errors import ConfigInvalid, InputInvalid, PrecisionRefused
 from models.scoring import bundle as bundles
 from models.scoring.bundle import BundleRef
 from models.scoring.precision import (
-    HeldOut,
     PrecisionBounds,
     PrecisionReport,
     measure,
     refuse_beyond,
 )
 from models.scoring.predict import Predictor
+from models.training.data import Rows
 from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 ROWS = sample(2000, seed=11)
-HELD_OUT = HeldOut(keys=ROWS.keys, values=ROWS.values, labels=ROWS.labels)
+
+
+def held_out() -> Iterator[Rows]:
+    """The rows in two parts."""
+    yield ROWS.take(slice(1500))
+    yield ROWS.take(slice(1500, None))
+
+
 WITHIN = PrecisionReport(rows=100, auc=0.0, logloss=0.0, rank=0.0, score=0.0)
 
 
@@ -37,7 +45,7 @@ def save_low(zoo: Zoo, path: Path, **options: object) -> BundleRef:
 
 @NEEDS_COMPILER
 def test_bf16_scores_within_its_bounds_or_is_refused(zoo: Zoo, tmp_path: Path) -> None:
-    ref = save_low(zoo, tmp_path / "low", held_out=HELD_OUT)
+    ref = save_low(zoo, tmp_path / "low", held_out=held_out)
     loaded = bundles.load(ref.path, ref.digest)
     report = loaded.manifest["precision"]
     assert report["rows"] == 2000
@@ -46,7 +54,7 @@ def test_bf16_scores_within_its_bounds_or_is_refused(zoo: Zoo, tmp_path: Path) -
     low = Predictor(loaded).predict(ROWS.keys, ROWS.values)
     assert np.abs(full - low).max() <= PrecisionBounds().score
     with pytest.raises(PrecisionRefused, match="score changes by"):
-        save_low(zoo, tmp_path / "none", held_out=HELD_OUT, bounds=PrecisionBounds(score=0.0))
+        save_low(zoo, tmp_path / "none", held_out=held_out, bounds=PrecisionBounds(score=0.0))
     assert [p.name for p in tmp_path.iterdir()] == ["low"]
 
 

@@ -11,7 +11,7 @@ from models.registry import MODELS
 from models.settings import _MEANS, check_fits, config_of, kinds_of, read_settings
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.finalmlp import FinalMLPConfig
-from tests.unit.models.conftest import SIGNATURE, SMALL
+from tests.unit.models.conftest import SIGNATURE, small
 
 
 def test_texts_become_the_models_own_config() -> None:
@@ -77,7 +77,7 @@ def test_every_setting_of_every_model_can_be_written(model: str) -> None:
 
 
 def test_settings_are_tried_on_the_columns_before_there_are_rows(model: str) -> None:
-    check_fits(model, SMALL[model], SIGNATURE)
+    check_fits(model, small(model), SIGNATURE)
 
 
 def test_a_gate_over_a_field_that_is_not_there_is_found_without_rows() -> None:

@@ -1,0 +1,147 @@
+"""The held-out rows of a frozen set: read in parts, so that no process holds their features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from feature_store.schema import LABEL_PREFIX, SEGMENT_PREFIX
+from models.training.data import Rows, TrainingFiles, concatenate, stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.training.training_set import SplitFiles, TrainingSet
+    from models.signature import Signature
+
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Segment:
+    """The readable value of one feature in every row: row i has `words[codes[i]]`."""
+
+    words: tuple[str, ...]
+    """Sorted."""
+    codes: NDArray[np.int32]
+    """(n,)"""
+
+    @classmethod
+    def of(cls, values: Iterable[str | None]) -> Segment:
+        """Return the segment of these values; a null is the empty word."""
+        coder = _Coder()
+        coder.add(list(values))
+        return coder.segment()
+
+    def masks(self, min_rows: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Yield (word, rows (n,) that have it) where `min_rows` and more do, by falling rows."""
+        counts = np.bincount(self.codes, minlength=len(self.words))
+        for code in np.lexsort((np.arange(len(counts)), -counts)):
+            if counts[code] >= max(min_rows, 1):
+                yield self.words[code], self.codes == code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeldOutRows:
+    """Held-out rows, encoded and labelled, where they lie, and the segments they belong to."""
+
+    files: TrainingFiles
+    signature: Signature
+    base_rate: float
+    """The share of positives among the training rows."""
+    segments: Mapping[str, Segment]
+    """By feature, in the order of the rows."""
+    labels_digest: str
+    """Of the labels in that order; empty without segments."""
+
+    def parts(self) -> Iterator[Rows]:
+        """Yield the rows in the order of the files, some tens of thousands at a time.
+
+        Raises:
+            RowCountMismatch: a row was lost, or came twice.
+        """
+        return stream(self.files, self.signature)
+
+    def first(self, count: int) -> Rows:
+        """Return the first rows, at most `count`."""
+        taken: list[Rows] = []
+        for part in self.parts():
+            taken.append(part.take(slice(count - sum(len(rows.labels) for rows in taken))))
+            if sum(len(rows.labels) for rows in taken) == count:
+                break
+        return concatenate(taken)
+
+
+def training_files(split: SplitFiles) -> TrainingFiles:
+    """Return the files of a split as the trainer takes them, with the rows they must hold."""
+    return TrainingFiles(files=split.files, rows=split.rows)
+
+
+def held_out_rows(
+    frozen: TrainingSet, split: str, signature: Signature, segments: tuple[str, ...] = ()
+) -> HeldOutRows:
+    """Return the rows of a split, in the order of its files; of their features none is read yet.
+
+    Args:
+        frozen: the set.
+        split: one of its splits.
+        signature: which columns the model takes.
+        segments: segment features to read beside them; there are values in `eval` only.
+    """
+    found, digest = _read_segments(frozen, split, segments) if segments else ({}, "")
+    return HeldOutRows(
+        files=training_files(frozen.splits[split]),
+        signature=signature,
+        base_rate=frozen.splits["train"].base_rate,
+        segments=found,
+        labels_digest=digest,
+    )
+
+
+class _Coder:
+    """Numbers for the words of a column that is read in parts."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._parts: list[NDArray[np.int32]] = []
+
+    def add(self, values: list[str | None]) -> None:
+        """Append the codes of more rows."""
+        codes = self._codes
+        found = (codes.setdefault(value or "", len(codes)) for value in values)
+        self._parts.append(np.fromiter(found, np.int32, len(values)))
+
+    def segment(self) -> Segment:
+        """Return all rows so far, with the words in order."""
+        words = sorted(self._codes)
+        place = np.empty(len(words), np.int32)
+        for rank, word in enumerate(words):
+            place[self._codes[word]] = rank
+        codes = np.concatenate(self._parts) if self._parts else np.empty(0, np.int32)
+        return Segment(words=tuple(words), codes=place[codes] if words else codes)
+
+
+def _read_segments(
+    frozen: TrainingSet, split: str, segments: tuple[str, ...]
+) -> tuple[dict[str, Segment], str]:
+    """Return the segment columns, row for row beside the rows of `stream`."""
+    label, labels = f"{LABEL_PREFIX}{frozen.label}", hashlib.sha256()
+    coders = {name: _Coder() for name in segments}
+    for batch in _batches(frozen, split, [label, *(f"{SEGMENT_PREFIX}{s}" for s in segments)]):
+        labels.update(batch.column(0).to_numpy(zero_copy_only=False).astype(np.float32).tobytes())
+        for column, coder in zip(batch.columns[1:], coders.values(), strict=True):
+            coder.add(column.to_pylist())
+    return {name: coder.segment() for name, coder in coders.items()}, labels.hexdigest()
+
+
+def _batches(frozen: TrainingSet, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # `stream` reads the files sorted by name, without threads: the same order as here.
+    for file in sorted(frozen.splits[split].files):
+        with pq.ParquetFile(file) as parquet:
+            yield from parquet.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
