@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
 
 from feature_store.errors import DayChanged, PartitionNotReady, UsageError, WriteConflict
 from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES
@@ -314,11 +315,28 @@ class Warehouse:
                     builder = builder.where(days_predicate(days))
                 builder.executeCompaction()
 
-    def vacuum(self, table: str, retention_hours: float) -> None:
-        """Delete files that no version of the last `retention_hours` needs."""
+    def vacuum(self, table: str, retention_hours: float, *, is_search: bool = False) -> None:
+        """Delete files that no version of the last `retention_hours` needs.
+
+        Which those are the log says, from where the last call stopped. With `is_search`, and where
+        the log does not reach back so far, the whole folder is searched, which takes as long as
+        there are days, and also finds what killed writes left.
+        """
+        hours = float(retention_hours)
         for place in self.locations(table):
             with guarded_write(f"{self.pipeline}.{table}"):
-                DeltaTable.forPath(self.spark, place).vacuum(retention_hours)
+                if is_search or not self._is_vacuumed_by_log(place, hours):
+                    DeltaTable.forPath(self.spark, place).vacuum(hours)
+
+    def _is_vacuumed_by_log(self, place: str, hours: float) -> bool:
+        quoted = place.replace("`", "``")
+        try:
+            self.spark.sql(f"VACUUM delta.`{quoted}` LITE RETAIN {hours} HOURS")
+        except PySparkException as error:
+            if "DELTA_CANNOT_VACUUM_LITE" not in str(error):
+                raise
+            return False
+        return True
 
     def write_frozen(self, table: str, frame: DataFrame, partition_by: str, metadata: str) -> None:
         """Write a table that is never changed again.

@@ -131,7 +131,7 @@ class Claims:
         ]
         frame = self.context.spark.createDataFrame(rows, _SCHEMA).coalesce(1)
         on = f"({days_predicate(days).replace(DS, f't.{DS}')}) AND t.ds = s.ds"
-        self.context.warehouse.upsert(CLAIMS, frame, on, "t.holder = s.previous", [DS])
+        self.context.warehouse.upsert(CLAIMS, frame, on, "t.holder = s.previous", [])
 
 
 def _is_running(pid: int) -> bool:

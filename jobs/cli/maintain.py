@@ -37,6 +37,9 @@ def maintain(
         float,
         typer.Option("--file-hours", min=168.0, help="Keep files that versions so old need."),
     ] = 168.0,
+    search: Annotated[
+        bool, typer.Option("--search", help="Also search for files that killed writes left.")
+    ] = False,
     keep_models: Annotated[
         int,
         typer.Option("--keep-models", min=1, help="Keep models that scored in so many last days."),
@@ -54,7 +57,7 @@ def maintain(
         from jobs.maintenance.tables import Retention
         from jobs.maintenance.tables import maintain as run_maintenance
 
-        retention = Retention(runs_per_day=runs_per_day, file_hours=file_hours)
+        retention = Retention(runs_per_day=runs_per_day, file_hours=file_hours, is_search=search)
         before = 0 if dry_run else _used(context)
         done = run_maintenance(context, retention, progress.note, dry_run=dry_run)
         kept = ModelRetention(used_days=keep_models)

@@ -27,6 +27,7 @@ from feature_store.schema import (
     lookup_table,
 )
 from jobs.backfill.claims import Claims
+from jobs.maintenance.compaction import compact
 from jobs.night.ledger import earlier_runs, history
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Retention:
     """A run staged longer ago than this and never published belongs to a night that failed."""
     file_hours: float = 168.0
     """Files that no version of the last so many hours needs are deleted."""
+    is_search: bool = False
+    """Whether folders are searched for files that no log names, as killed writes leave them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +74,7 @@ def maintain(
     else:
         surplus = _remove_surplus(context, retention, on_progress)
         for table in tables:
-            context.warehouse.compact(table)
-            context.warehouse.vacuum(table, retention.file_hours)
-            on_progress(f"{table}: compacted and swept")
+            on_progress(_tidied(context, table, retention))
     log.info(
         "step=maintain pipeline=%s runs=%d tables=%d dry_run=%d",
         context.definition.name,
@@ -135,6 +136,15 @@ def _remove(context: Context, commit: DayCommit) -> None:
     context.warehouse.replace_days(
         SCORES, empty, {commit.ds: commit.inputs}, runs={commit.ds: commit.run_id}
     )
+
+
+def _tidied(context: Context, table: str, retention: Retention) -> str:
+    """Compact what is crowded, delete old files, and return what was done."""
+    found = compact(context, table)
+    context.warehouse.vacuum(table, retention.file_hours, is_search=retention.is_search)
+    if found.days:
+        return f"{table}: {len(found.days)} days compacted, old files deleted"
+    return f"{table}: {'compacted, ' if found.is_whole else ''}old files deleted"
 
 
 def _tables(context: Context) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date
@@ -31,7 +33,9 @@ _SCHEMA = (
 )
 
 
-_TRIES = 5
+_TRIES = 10
+_PAUSE_SECONDS = 0.2
+"""Waited before the second try, on average; twice as long before each later one."""
 
 
 def history(context: Context, days: Iterable[date] | None = None) -> list[Publication]:
@@ -88,14 +92,18 @@ def insert(
 ) -> dict[date, Publication | PublishFenced]:
     """Insert each row whose day has no publication of that sequence or a later one.
 
-    A conflict says only that somebody else wrote meanwhile, perhaps for another day: what is still
-    free is tried again, a bounded number of times.
+    The table has no partitions: with one a day every look at it would open a file for each day that
+    was ever published. So any two that publish at the same moment are in conflict, be it for
+    different days. A conflict says no more than that: what is still free is tried again, after a
+    pause of random length, a bounded number of times.
     """
     outcome: dict[date, Publication | PublishFenced] = {}
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         left = [row for row in rows if row.ds not in outcome]
         if not left:
             break
+        if attempt:
+            time.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** min(attempt, 5)))  # noqa: S311
         frame = context.spark.createDataFrame(
             [
                 tuple(getattr(row, name) for name in Publication.__dataclass_fields__)
@@ -106,7 +114,7 @@ def insert(
         days = days_predicate(row.ds for row in left).replace(DS, f"t.{DS}")
         condition = f"({days}) AND t.ds = s.ds AND t.sequence >= s.sequence"
         with suppress(WriteConflict):
-            context.warehouse.insert_unless(LEDGER, frame, condition, [DS])
+            context.warehouse.insert_unless(LEDGER, frame, condition, [])
         now = current(context, [row.ds for row in left])
         for row in left:
             winner = now.get(row.ds)

@@ -173,10 +173,10 @@ def broken_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A definition that cannot be loaded, beside the shipped ones and a file that is none."""
     folder = tmp_path / "definitions"
     folder.mkdir()
-    (folder / "orders.py").write_text("import nothing_of_that_name\n")
+    (folder / "broken_by_a_test.py").write_text("import nothing_of_that_name\n")
     (folder / "_shared.py").write_text("raise RuntimeError\n")
     monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(folder)])
-    return str(folder / "orders.py")
+    return str(folder / "broken_by_a_test.py")
 
 
 def test_pipelines_are_listed_beside_a_broken_one(run, broken_definition: str) -> None:
@@ -184,12 +184,12 @@ def test_pipelines_are_listed_beside_a_broken_one(run, broken_definition: str) -
     assert shown.code == 0
     listed = [line.split()[0] for line in shown.out.splitlines()]
     assert listed[0] == "pipeline"
-    assert {*definitions.names(), "orders"} <= set(listed)
+    assert {*definitions.names(), "broken_by_a_test"} <= set(listed)
     assert f"{broken_definition}:1" in shown.out
     shown = run("pipelines", "--json")
     assert shown.code == 0
     listed = {one["pipeline"]: one for one in map(json.loads, shown.out.splitlines())}
-    assert "No module named 'nothing_of_that_name'" in listed["orders"]["error"]
+    assert "No module named 'nothing_of_that_name'" in listed["broken_by_a_test"]["error"]
     assert "error" not in listed["flights"]
 
 
@@ -202,15 +202,17 @@ def test_models_are_listed_beside_a_broken_definition(
     monkeypatch.setattr(model_registry, "list_models", lambda _, name: asked.append(name) or [])
     shown = run("models")
     assert (shown.code, set(asked)) == (0, set(definitions.names()))
-    assert "definition orders: file=" in shown.err
-    assert "orders" not in run("models", "--pipeline", "flights").err
-    assert "definition orders: file=" in run("models", "--pipeline", "orders").err
+    assert "definition broken_by_a_test: file=" in shown.err
+    assert "broken_by_a_test" not in run("models", "--pipeline", "flights").err
+    assert (
+        "definition broken_by_a_test: file=" in run("models", "--pipeline", "broken_by_a_test").err
+    )
 
 
 def test_a_broken_definition_is_a_wrong_request_with_one_message(
     run, broken_definition: str
 ) -> None:
-    refused = run("run", "--pipeline", "orders", "--ds", "2013-12-10")
+    refused = run("run", "--pipeline", "broken_by_a_test", "--ds", "2013-12-10")
     assert refused.code == 2
     assert broken_definition in refused.err
     assert "unexpected" not in refused.err
