@@ -102,6 +102,8 @@ class NightFacts:
     ds: date
     failure: str
     """What the latest attempt ended with, where it failed and is known; else empty."""
+    ledger: Sequence[Publication]
+    """Every publication of the pipeline, oldest first per day, from one look."""
     publications: Sequence[Publication]
     """Of the day, oldest first."""
     commits: Mapping[str, DayCommit]
@@ -153,7 +155,12 @@ class NightFacts:
 
 
 def read_facts(context: Context, ds: date, failure: str = "") -> NightFacts:
-    """Return what is known of a night, published or not."""
+    """Return what is known of a night, published or not, from one look at each table."""
+    with context.warehouse.held():
+        return _read_facts(context, ds, failure)
+
+
+def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
     ledger = history(context)
     publications = [p for p in ledger if p.ds == ds]
     checks = _checks(context, ds)
@@ -169,6 +176,7 @@ def read_facts(context: Context, ds: date, failure: str = "") -> NightFacts:
         definition=context.definition,
         ds=ds,
         failure=failure,
+        ledger=ledger,
         publications=publications,
         commits=commits,
         run_id=run_id,

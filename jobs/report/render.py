@@ -20,7 +20,6 @@ from markupsafe import Markup
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
 from feature_store.tables.inputs import Inputs, Pin, pack
 from feature_store.text import bytes_text, visible
-from jobs.night.ledger import history
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
 from jobs.report.verdict import judge
@@ -56,7 +55,7 @@ def render_with_verdict(context: Context, ds: date, failure: str = "") -> tuple[
     name = context.definition.name
     page = context.home.path(REPORTS, name, f"{ds.isoformat()}.html")
     _write(context, page, page_html(facts))
-    _write(context, context.home.path(REPORTS, name, "index.html"), _index_html(context))
+    _write(context, context.home.path(REPORTS, name, "index.html"), _index_html(context, facts))
     log.info("step=report pipeline=%s ds=%s path=%s", name, ds, page)
     return page, judge(facts)
 
@@ -117,9 +116,9 @@ def _versions(pins: Iterable[Pin]) -> str:
     )
 
 
-def _index_html(context: Context) -> str:
+def _index_html(context: Context, facts: NightFacts) -> str:
     """Return the list of the pipeline's pages, newest day first."""
-    published = {p.ds.isoformat(): p for p in history(context)}
+    published = {p.ds.isoformat(): p for p in facts.ledger}
     pages = sorted(_pages(context), reverse=True)
     return _environment().get_template("index.html").render(
         definition=context.definition,

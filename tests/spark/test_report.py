@@ -18,7 +18,7 @@ from feature_store.errors import CheckFailed
 from feature_store.home import Home
 from feature_store.schema import DS, EVENTS, FEATURES, RUN_ID, SCORES
 from jobs.context import Context
-from jobs.night.ledger import current
+from jobs.night.ledger import Publication, current, history
 from jobs.night.prepare import prepare
 from jobs.night.publish import StagedRun, publish, rollback
 from jobs.night.quality import check_features, check_scores, require_passed
@@ -171,6 +171,21 @@ def test_the_index_lists_the_pages_newest_first(context: Context) -> None:
         render_report(context, day)
     html = Path(context.home.root, "reports", "toy", "index.html").read_text(encoding="utf-8")
     assert re.findall(r'href="([^"]*)\.html"', html) == ["2026-01-04", "2026-01-03", "2026-01-01"]
+
+
+def test_a_page_is_made_from_one_look_at_the_ledger(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+
+    def look(*arguments: object) -> Sequence[Publication]:
+        looks.append(arguments)
+        return history(*arguments)  # type: ignore[arg-type]
+
+    for module in ("facts", "render", "verdict"):
+        monkeypatch.setattr(f"jobs.report.{module}.history", look, raising=False)
+    render_report(context, NIGHT)
+    assert looks == [(context,)]
 
 
 def test_metrics_are_of_the_published_rows_whose_label_is_known(context: Context) -> None:
