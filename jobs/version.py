@@ -58,11 +58,14 @@ _ROWS = Scope(
         "models.training",
     ),
 )
+_SOURCES = Scope(
+    root=ROOT,
+    within=("feature_store",),
+    boundary=tuple(name for name in _ROWS.boundary if name != "feature_store.sources"),
+)
 _MODELS = Scope(root=ROOT, within=("models",), boundary=("models.errors", "models.registry"))
 _TRAINING = ("models.training.trainer", "models.scoring.bundle")
 """What makes a bundle of whatever model."""
-
-_SOURCES = "feature_store.sources"
 
 
 @cache
@@ -96,7 +99,7 @@ def source_revision(source: Source) -> str:
 def source_digest(source: type) -> str:
     """Return the digest of the code of a source's class: its file, and what that imports.
 
-    Of ours that is followed through the other sources, of others through their own package.
+    What it shares with what makes events of every source counts there.
     """
     name = source.__module__
     file = getattr(sys.modules.get(name), "__file__", None)
@@ -104,10 +107,13 @@ def source_digest(source: type) -> str:
         return "typed in"  # at a prompt or in a notebook: there is no file to look at
     if name == "__main__":
         return code_digest([Path(file)], Path(file).parent)
+    if name.startswith("feature_store."):
+        found = files_behind([name], _SOURCES)
+        shared = set(table_files(EVENTS))
+        return code_digest([path for path in found if path not in shared], ROOT)
     parts = name.split(".")
     root = Path(file).resolve().parents[len(parts) - (not file.endswith("__init__.py"))]
-    within = _SOURCES if name.startswith(f"{_SOURCES}.") else parts[0]
-    return code_digest(files_behind([name], Scope(root=root, within=(within,))), root)
+    return code_digest(files_behind([name], Scope(root=root, within=(parts[0],))), root)
 
 
 def table_files(table: str) -> list[Path]:

@@ -22,6 +22,7 @@ import pytest
 
 from feature_store import sources
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, TRAINING_SETS
+from feature_store.sources.files import DailyFiles
 from jobs import version
 from jobs.imports import Scope, code_digest, code_text, files_behind
 from jobs.version import MADE_BY, REVISIONS, ROOT, revision, source_revision, table_files
@@ -109,7 +110,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for package in ("feature_store", "jobs", "models"):
         shutil.copytree(ROOT / package, tmp_path / package)
     monkeypatch.setattr(version, "ROOT", tmp_path)
-    for name in ("_ROWS", "_MODELS"):
+    for name in ("_ROWS", "_SOURCES", "_MODELS"):
         scope: Scope = getattr(version, name)
         moved = Scope(root=tmp_path, within=scope.within, boundary=scope.boundary)
         monkeypatch.setattr(version, name, moved)
@@ -196,6 +197,21 @@ def test_a_models_code_is_its_own_and_that_of_training(copy: Path) -> None:
     (copy / "models/zoo/dlrm.py").write_text("from models.zoo.fm import build\n")
     names = ("fm", "dlrm")
     assert edited("models/zoo/fm.py") == {"fm", "dlrm"}
+
+
+def test_a_source_is_made_of_what_it_reads_with_and_not_of_what_all_events_are_made_of(
+    copy: Path,
+) -> None:
+    files, clicks = version.source_digest.__wrapped__, "feature_store/sources/clicks.py"
+    before = files(DailyFiles)
+    add(copy / "feature_store/events/content.py", "NEW = 1")
+    add(copy / clicks, "NEW = 1")
+    assert files(DailyFiles) == before
+    (copy / "feature_store/letters.py").write_text("A = 1\n")
+    add(copy / "feature_store/sources/files.py", "from feature_store.letters import A")
+    imported = files(DailyFiles)
+    (copy / "feature_store/letters.py").write_text("A = 2\n")
+    assert len({before, imported, files(DailyFiles)}) == 3
 
 
 def plant(folder: Path, code: str) -> Callable[[], Any]:
