@@ -13,6 +13,7 @@ from feature_store.errors import GateRefused
 from feature_store.home import Home
 from jobs.context import Context
 from jobs.registry import mlflow_client, model_registry
+from jobs.training import recipe
 from jobs.training.train import TrainResult, train
 from models.errors import ConfigInvalid
 from models.scoring.bundle import verify
@@ -100,6 +101,16 @@ def test_a_version_whose_bundle_was_changed_is_not_used(open_toy: OpenToy) -> No
     assert not again.is_reused
     assert any("lr version 2 was trained from the same but cannot be used" in x for x in lines)
     verify(Path(again.model.path), again.model.digest)
+
+
+def test_a_model_whose_code_changed_is_trained_again(
+    open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = open_toy()
+    made = run(context, promote=False)
+    monkeypatch.setattr(recipe, "model_code", lambda module: f"edited {module}")
+    again = run(context, promote=False)
+    assert (again.is_reused, again.model.version) == (False, made.model.version + 1)
 
 
 def test_settings_reach_the_model_its_bundle_and_the_tracker(open_toy: OpenToy) -> None:
