@@ -18,9 +18,9 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from feature_store.schema import DS
-from jobs.machine.spark import spark_session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ def commits_since(tables: Path, before: dict[Path, int], night: date) -> list[Co
             actions = [json.loads(line) for line in text.splitlines() if line]
             added = tuple(action["add"]["path"] for action in actions if "add" in action)
             # The lineage is derived: what is missing in it is read from the logs by the next run.
-            if added and night.isoformat() in text and table.name != "lineage":
+            if night.isoformat() in text and table.name != "lineage":
                 found.append(Commit(table=table, text=text, files=added))
     return found
 
@@ -72,10 +72,8 @@ def extend(tables: Path, commits: Sequence[Commit], night: date, days: Sequence[
 
 def checkpoint(tables: Path) -> None:
     """Write the checkpoint that Delta would have made on the way: every tenth commit has one."""
-    with spark_session("nightscore history", is_quick=True) as spark:
-        for table in versions(tables):
-            log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
-            log.forTable(spark._jsparkSession, str(table)).checkpoint()
+    for table in versions(tables):
+        DeltaTable(str(table)).create_checkpoint()
 
 
 def _copy(table: Path, path: str, night: date, day: date) -> str:
