@@ -76,5 +76,5 @@ def active_files(storage: Storage, location: str) -> list[str]:
 def _added(checkpoint: bytes) -> list[str]:
     import pyarrow.parquet as pq
 
-    table: pa.Table = pq.read_table(io.BytesIO(checkpoint), columns=["add.path"])
+    table: pa.Table = pq.ParquetFile(io.BytesIO(checkpoint)).read(columns=["add.path"])
     return [unquote(row["path"]) for row in table["add"].to_pylist() if row and row.get("path")]

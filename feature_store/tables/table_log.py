@@ -253,5 +253,5 @@ def _id_in_checkpoint(data: bytes) -> str:
     """Return the table's id where this file of a checkpoint holds it; else empty."""
     import pyarrow.parquet as pq
 
-    ids = pq.read_table(io.BytesIO(data), columns=["metaData.id"])["metaData"].to_pylist()
+    ids = pq.ParquetFile(io.BytesIO(data)).read(columns=["metaData.id"])["metaData"].to_pylist()
     return next((str(row["id"]) for row in ids if row and row.get("id")), "")
