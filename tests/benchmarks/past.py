@@ -36,7 +36,7 @@ class Commit:
 def versions(tables: Path) -> dict[Path, int]:
     """Return the newest version of every table below a pipeline's folder."""
     newest: dict[Path, int] = {}
-    for log in sorted(tables.rglob("_delta_log/*.json")):
+    for log in sorted(tables.glob("*/_delta_log/*.json")):
         if log.stem.isdigit():
             table = log.parent.parent
             newest[table] = max(newest.get(table, -1), int(log.stem))
