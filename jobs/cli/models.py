@@ -11,7 +11,7 @@ from feature_store import definitions
 from feature_store.home import Home
 from jobs.cli.command import Command, examples_text, group
 from jobs.cli.errors import say
-from jobs.cli.options import Json, Pipeline, Why
+from jobs.cli.options import Json, Pipeline, SomePipeline, Why
 from jobs.cli.output import json_text, print_json, print_line, print_table
 from jobs.cli.progress import Progress
 from jobs.cli.session import who
@@ -19,9 +19,6 @@ from jobs.cli.session import who
 if TYPE_CHECKING:
     from jobs.registry.model_registry import ModelRef
 
-SomePipeline = Annotated[
-    str, typer.Option("--pipeline", "-p", help="Name of the pipeline; all of them by default.")
-]
 _TITLES = ("pipeline", "version", "model", "aliases", "bundle", "digest", "metrics")
 _SHOWN_METRICS = ("auc", "logloss", "ece")
 

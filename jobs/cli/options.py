@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from feature_store import definitions
 from feature_store.errors import UsageError
 
 
@@ -23,8 +24,28 @@ def _said(context: typer.Context, parameter: typer.CallbackParam, text: str) -> 
     return text.strip()
 
 
+def names_like(incomplete: str) -> list[str]:
+    """Return the pipelines whose names begin so, for the shell that completes them."""
+    return [name for name in definitions.names() if name.startswith(incomplete)]
+
+
 Pipeline = Annotated[
-    str, typer.Option("--pipeline", "-p", help="Name of the pipeline; `nightscore pipelines`.")
+    str,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        help="Name of the pipeline; `nightscore pipelines`.",
+        autocompletion=names_like,
+    ),
+]
+SomePipeline = Annotated[
+    str,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        help="Name of the pipeline; all of them by default.",
+        autocompletion=names_like,
+    ),
 ]
 Ds = Annotated[str, typer.Option("--ds", help="The UTC day, YYYY-MM-DD.")]
 First = Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli.command import Command, examples_text, group
-from jobs.cli.options import Ds, Json, Pipeline, Why
+from jobs.cli.options import Ds, Json, Pipeline, Why, names_like
 from jobs.cli.output import json_text, print_json, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, pipeline_day, who
@@ -19,7 +19,10 @@ _TOO_MANY = "--limit and --top both say how many rows: give one of them"
 
 def show(
     context: typer.Context,
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="Name of the pipeline.")] = "",
+    pipeline: Annotated[
+        str,
+        typer.Option("--pipeline", "-p", help="Name of the pipeline.", autocompletion=names_like),
+    ] = "",
     ds: Annotated[str, typer.Option("--ds", help="The UTC day, YYYY-MM-DD.")] = "",
     as_json: Json = False,
     limit: Annotated[

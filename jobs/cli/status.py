@@ -10,7 +10,7 @@ import typer
 from feature_store import definitions
 from jobs.cli.command import Command
 from jobs.cli.errors import say
-from jobs.cli.options import Json
+from jobs.cli.options import Json, SomePipeline
 from jobs.cli.output import print_json, print_line, print_table
 from jobs.config import check_day, parse_ds
 
@@ -22,9 +22,7 @@ _NOTE_LENGTH = 100
 
 
 def status(
-    pipeline: Annotated[
-        str, typer.Option("--pipeline", "-p", help="Name of the pipeline; all by default.")
-    ] = "",
+    pipeline: SomePipeline = "",
     nights: Annotated[
         int, typer.Option("--nights", "-n", min=1, max=366, help="Nights of each pipeline.")
     ] = 7,

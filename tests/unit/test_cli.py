@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import pytest
 
 from feature_store import definitions
 from feature_store.errors import CheckFailed, NightscoreError
+from feature_store.home import Home
 from jobs.cli import app as cli
 from jobs.cli import night as cli_night
 from jobs.cli import train as cli_train
@@ -315,3 +317,70 @@ def test_a_report_that_fails_hides_neither_the_result_nor_the_nights_own_error(
     monkeypatch.setattr(cli_night, "_render", fail)
     assert cli_night._report_or_none(None, date(2013, 12, 10)) is None  # type: ignore[arg-type]
     assert NightscoreError.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("nightscore sta", "status"), ("nightscore run --pipeline fl", "flights"),
+     ("nightscore scores --to", "--top")],
+)  # fmt: skip
+def test_a_shell_completes_commands_options_and_pipelines(typed: str, offered: str) -> None:
+    asked = {
+        "_NIGHTSCORE_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from jobs.cli.app import main; main([])"],
+        capture_output=True, text=True, check=False, env={**os.environ, **asked}, timeout=60,
+    )  # fmt: skip
+    assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--pipeline", "flights", "--ds", "2013-12-10", "--reason", ""],
+        ["score", "--pipeline", "flights", "--ds", "2013-12-10", "--reason", " \t"],
+        ["plan", "--pipeline", "flights", "--from", "2013-12-10", "--to", "2013-12-10",
+         "--reason", ""],
+        ["backfill", "--pipeline", "flights", "--from", "2013-12-10", "--to", "2013-12-10",
+         "--reason="],
+        ["scores", "rollback", "--pipeline", "flights", "--ds", "2013-12-10", "--why", "\u00a0"],
+        ["models", "promote", "1", "--pipeline", "flights", "--why", ""],
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_a_reason_that_says_nothing_is_refused(run, arguments: list[str]) -> None:
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert "must say why" in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_a_champion_whose_bundle_is_gone_is_listed_as_such(
+    run, ready: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.registry import model_registry as registry
+    from tests.unit.conftest import save_bundle
+
+    monkeypatch.setenv("NIGHTSCORE_HOME", ready.root)
+    for weights in ("a", "b"):
+        bundle = save_bundle(ready, weights, "flights")
+        registry.register(ready, "flights", bundle, {"eval_auc": 0.7}, {}, {})
+    registry.promote(ready, "flights", 2, "me", "better")
+    shown = run("models", "--pipeline", "flights")
+    assert [line.split()[:5] for line in shown.out.splitlines()] == [
+        ["pipeline", "version", "model", "aliases", "bundle"],
+        ["flights", "2", "lr", "champion", "there"],
+        ["flights", "1", "lr", "-", "there"],
+    ]
+    assert shown.err.splitlines()[1:] == []
+    shutil.rmtree(registry.get(ready, "flights", 2).path)
+    shown = run("models", "--pipeline", "flights")
+    assert shown.code == 0
+    assert "champion  gone" in shown.out
+    assert "lr version 2 is champion, and its bundle is gone" in shown.err
+    assert "nightscore models promote 1 --pipeline flights" in shown.err
+    listed = [json.loads(line) for line in run("models", "--json").out.splitlines()]
+    assert [one["bundle"] for one in listed] == ["gone", "there"]
