@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def visible(value: object) -> str:
     r"""Return `value` as one line of text in which nothing acts.
@@ -23,3 +25,13 @@ def bytes_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def score_text(score: float) -> str:
+    """Return a score with four decimals, or as many as three digits of a rare event need."""
+    rare = min(score, 1.0 - score)
+    if not 0.0 < rare < 0.01:
+        return f"{score:.4f}"
+    if score < 1e-6:
+        return f"{score:.2e}"
+    return f"{score:.{min(2 - math.floor(math.log10(rare)), 15)}f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from feature_store.errors import NightscoreError
 from feature_store.home import Home
 from feature_store.schema import DS, RUN_ID, SCORE
 from feature_store.tables.reader import Reader
+from feature_store.text import score_text
 from jobs.cli.output import print_line, print_table
 from jobs.cli.session import open_context
 from jobs.night.published import nothing_published, publication_of, published_rows
@@ -77,16 +77,6 @@ def published(
             rows = _begun(score_rows(_scores_in_spark(context, day, is_top), limit))
         progress.close()
         yield Published(publication, rows)
-
-
-def score_text(score: float) -> str:
-    """Return a score with four decimals, or as many as three digits of a rare event need."""
-    rare = min(score, 1.0 - score)
-    if not 0.0 < rare < 0.01:
-        return f"{score:.4f}"
-    if score < 1e-6:
-        return f"{score:.2e}"
-    return f"{score:.{min(2 - math.floor(math.log10(rare)), 15)}f}"
 
 
 def score_rows(published_scores: DataFrame, limit: int = 0) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
 from feature_store.tables.inputs import Inputs, Pin, pack
-from feature_store.text import bytes_text, visible
+from feature_store.text import bytes_text, score_text, visible
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
 from jobs.report.verdict import judge
@@ -175,6 +175,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["bytes"] = bytes_text
+    environment.filters["score"] = score_text
     return environment
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from feature_store.errors import NightscoreError, TableDamaged, UsageError
 from feature_store.home import Home
 from feature_store.tables.reader import Reader
-from jobs.cli.show import score_text
+from feature_store.text import score_text
 from jobs.night.publication import Publication
 from jobs.night.published import publication_of, published_rows
 from jobs.night.runs import past_runs, recorded
