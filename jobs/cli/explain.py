@@ -57,6 +57,12 @@ MEANINGS = (
         "write: set it to one, or mend its owner and mode",
     ),
     _meaning(
+        r"(?:DELTA_CANNOT_CREATE_LOG_PATH\] Cannot create|Mkdirs failed to create) "
+        r"(?:file:)?(?P<folder>\S*[^\s.,;])",
+        "the folder {folder} cannot be made. " + _HOME + " must be a folder that may be written: "
+        "set it to one, or mend its owner, mode or mount",
+    ),
+    _meaning(
         r"Too many open files|EMFILE",
         "too many open files: the limit of this shell is too low. Raise it (ulimit -n 65536) and "
         "run the same command again",

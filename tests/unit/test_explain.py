@@ -65,7 +65,10 @@ class SparkFailed(Exception):
         (SparkFailed("java.io.IOException: Mkdirs failed",
                      "java.nio.file.FileSystemException: /r/x: Read-only file system"),
          ("read-only", "NIGHTSCORE_HOME")),
-        (SparkFailed("java.lang.OutOfMemoryError: Java heap space"), ("NIGHTSCORE_DRIVER_MEMORY",)),
+        (SparkFailed("x.DeltaIOException: [DELTA_CANNOT_CREATE_LOG_PATH] Cannot create "
+                     "file:/proc/x/_delta_log."),
+         ("/proc/x/_delta_log cannot be made", "NIGHTSCORE_HOME")),
+        (SparkFailed("java.lang.OutOfMemoryError: Java heap"), ("NIGHTSCORE_DRIVER_MEMORY",)),
         (SparkFailed("SparkException: Python worker exited unexpectedly (crashed)",
                      "java.io.EOFException"), ("Python worker", "NIGHTSCORE_CORES")),
         (SparkFailed("IOException: Cannot run program \"/no/python\": error=2, No such file"),

@@ -25,7 +25,7 @@ def commit(after: float, seconds: float) -> DayCommit:
     return DayCommit(
         table="scores", ds=date(2026, 1, 3), run_id="r", version=1, rows=1, bytes=1,
         seconds=seconds, core_seconds=0.0, inputs=Inputs(definition="d", code="c"),
-        committed_at=START + timedelta(seconds=after),
+        committed_at=START + timedelta(seconds=after), table_id="t",
     )  # fmt: skip
 
 
