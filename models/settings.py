@@ -80,8 +80,8 @@ def _read(model: str, name: str, text: str) -> object:
         if is_list:
             return tuple(_word(part.strip(), item) for part in text.split(",") if part.strip())
         return _word(text, item)
-    except ValueError as error:
-        raise ConfigInvalid(model, name, text, f"must be {_MEANS[kind]}") from error
+    except ValueError:  # it says no more than ours, and is no trace to keep
+        raise ConfigInvalid(model, name, text, f"must be {_MEANS[kind]}") from None
 
 
 def _word(text: str, kind: Any) -> object:
