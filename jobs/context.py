@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from feature_store.features.values import check_expressions
 from feature_store.tables.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -25,5 +26,10 @@ class Context:
 
     @classmethod
     def open(cls, definition: Definition, home: Home, spark: SparkSession) -> Context:
-        """Return the context of a pipeline; reads nothing yet."""
+        """Return the context of a pipeline; reads no table yet.
+
+        Raises:
+            DefinitionError: Spark reads an expression otherwise than the definition's own check.
+        """
+        check_expressions(spark, definition)
         return cls(definition, home, spark, Warehouse(spark, home, definition.name))

@@ -1,8 +1,8 @@
 """Daily partial aggregates, and history windows as sums of them.
 
-A tile holds, for one event day, one history and one key: how many values there are and their sum,
-apart for each day from which they may be used. So a value that became known late, or whose key did,
-counts from the day after it was known, and a window never sees it earlier.
+A tile holds, for one event day, one history and one key: how many values there are and their exact
+sum, apart for each day from which they may be used. So a value that became known late, or whose key
+did, counts from the day after it was known, and a window never sees it earlier.
 """
 
 from __future__ import annotations
@@ -14,15 +14,25 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.schema import DS
+from feature_store.errors import PartitionNotReady
+from feature_store.features.sums import (
+    BAND,
+    DIGITS,
+    band_of,
+    next_value,
+    places,
+    rounded,
+    scaled,
+)
+from feature_store.features.values import last_known, number, resolved
+from feature_store.schema import DS, TILES
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from feature_store.definition import Definition, History
+    from feature_store.features.values import Resolved
 
-_SCALE = 1_000_000
-"""Sums are kept in whole millionths: exact, so the same in any order of adding."""
 _SEPARATOR = "\u001f"
 
 
@@ -43,39 +53,42 @@ def build_tiles(
         histories: those of its histories to make tiles of; all by default.
 
     Columns: ds (the event day), history, key, usable_from (the first day whose cut-off is after
-    the values and their keys were known), n (count), total (sum in millionths).
+    the values and their keys were known), band (of the values' size), n (count) and the digits of
+    their sum; see `feature_store.features.sums`.
     """
+    spark = events_df.sparkSession
     candidates = [
         F.struct(
             F.lit(history.name).alias("history"),
             history_key(history).alias("key"),
-            F.expr(history.value).cast("double").alias("value"),
-            _known_at(history, definition).alias("known_at"),
+            number(spark, history.value).alias("value"),
+            last_known(
+                definition,
+                history.known,
+                {*history.keys, *_resolved(spark, definition, history).columns},
+            ).alias("known_at"),
         )
         for history in (definition.histories if histories is None else histories)
     ]
     shifted = F.col("known_at") - F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
-    return (
+    rows = (
         events_df.select(DS, F.explode(F.array(*candidates)).alias("t"))
         .select(DS, "t.*")
         .where("key IS NOT NULL AND value IS NOT NULL AND known_at IS NOT NULL")
         .withColumn("usable_from", F.date_add(shifted.cast("date"), 1))
-        .groupBy(DS, "history", "key", "usable_from")
-        .agg(
-            F.count(F.lit(1)).alias("n"),
-            F.sum(F.round(F.col("value") * _SCALE).cast("bigint")).alias("total"),
-        )
+        .withColumn(BAND, band_of(F.col("value")))
+        .withColumn("_0", scaled(F.col("value"), F.col(BAND)))
+    )
+    for index in range(1, len(DIGITS)):
+        rows = rows.withColumn(f"_{index}", next_value(F.col(f"_{index - 1}")))
+    digits = [F.sum(F.col(f"_{i}").cast("bigint")).alias(name) for i, name in enumerate(DIGITS)]
+    return rows.groupBy(DS, "history", "key", "usable_from", BAND).agg(
+        F.count(F.lit(1)).alias("n"), *digits
     )
 
 
-def _known_at(history: History, definition: Definition) -> Column:
-    """Return when the last of all that a value and its key are made of became known, or null."""
-    taken = {*history.keys, *definition.taken_by(history.value)}
-    groups = {history.known, *(c.known for c in definition.columns if c.name in taken)}
-    times = [F.col(definition.known(group).at) for group in sorted(groups)]
-    # `greatest` passes over a null, which means never known.
-    is_known = reduce(lambda left, right: left & right, [time.isNotNull() for time in times])
-    return F.when(is_known, F.greatest(*times)) if len(times) > 1 else times[0]
+def _resolved(spark: SparkSession, definition: Definition, history: History) -> Resolved:
+    return resolved(spark, definition, f"histories.{history.name}", history.value)
 
 
 def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date]) -> DataFrame:
@@ -83,25 +96,71 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
 
     Columns: ds (the day the sums are for), history, key, n_<w>, total_<w> for each window w of the
     definition. A tile of day t counts for day d when d - w <= t < d and usable_from <= d.
+
+    Looks which sizes of values there are, unless all histories are of whole numbers.
     """
     longest = definition.max_window
     start = F.greatest(F.date_add(DS, 1), F.col("usable_from"), F.lit(min(days)))
     end = F.least(F.date_add(DS, longest), F.lit(max(days)))
     age = F.datediff("day", DS)
     windows = sorted({w for history in definition.histories for w in history.windows})
+    parts = {"n": F.col("n"), **_digits_by_place(tiles_df, definition, days)}
     sums = [
-        F.sum(F.when(age <= window, F.col(column))).alias(f"{column}_{window}")
+        F.sum(F.when(age <= window, part)).alias(f"{name}_{window}")
         for window in windows
-        for column in ("n", "total")
+        for name, part in parts.items()
     ]
-    return (
+    summed = (
         tiles_df.where(start <= end)
         .withColumn("day", F.explode(F.sequence(start, end)))
         .where(F.col("day").isin(list(days)))
         .groupBy("day", "history", "key")
         .agg(*sums)
-        .withColumnRenamed("day", DS)
     )
+    named = [name for name in parts if name != "n"]
+    totals = []
+    for window in windows:
+        # A place at which none of the key's values has a digit holds null: it adds nothing.
+        by_place = {int(p): F.coalesce(f"{p}_{window}", F.lit(0)) for p in named}
+        total = F.when(F.col(f"n_{window}").isNotNull(), rounded(by_place))
+        totals.append(total.alias(f"total_{window}"))
+    counts = [f"n_{window}" for window in windows]
+    return summed.select(F.col("day").alias(DS), "history", "key", *counts, *totals)
+
+
+def _digits_by_place(
+    tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+) -> dict[str, Column]:
+    """Return what a tile adds to each place of a sum, by the place.
+
+    Raises:
+        PartitionNotReady: there are tiles of an older layout.
+    """
+    spark = tiles_df.sparkSession
+    if BAND not in tiles_df.columns:
+        raise _older_tiles(definition, days)
+    if all(_resolved(spark, definition, history).is_whole for history in definition.histories):
+        # Whole numbers of 32 bits are their own first digit, in band 0.
+        return {"0": F.coalesce(DIGITS[0], F.raise_error(str(_older_tiles(definition, days))))}
+    bands = {row[0] for row in tiles_df.select(BAND).distinct().collect()} or {0}
+    if None in bands:
+        raise _older_tiles(definition, days)
+    return {
+        str(place): reduce(
+            lambda column, digit: column.when(F.col(BAND) == digit[0], F.col(DIGITS[digit[1]])),
+            rest,
+            F.when(F.col(BAND) == band, F.col(DIGITS[index])),
+        )
+        for place, ((band, index), *rest) in places(sorted(bands)).items()
+    }
+
+
+def _older_tiles(definition: Definition, days: Sequence[date]) -> PartitionNotReady:
+    step = (
+        "Tiles there are of an older layout. Run: nightscore prepare --pipeline "
+        f"{definition.name} --from {min(days)} --to {max(days)}"
+    )
+    return PartitionNotReady(TILES, days, step)
 
 
 def join_histories(rows_df: DataFrame, sums_df: DataFrame, definition: Definition) -> DataFrame:
@@ -132,5 +191,5 @@ def empty_histories(definition: Definition) -> dict[str, Column]:
 
 
 def _aggregate(aggregate: str, window: int) -> Column:
-    count, total = F.col(f"n_{window}").cast("double"), F.col(f"total_{window}") / _SCALE
+    count, total = F.col(f"n_{window}").cast("double"), F.col(f"total_{window}")
     return {"count": count, "sum": total, "mean": total / count}[aggregate]

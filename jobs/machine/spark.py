@@ -28,6 +28,9 @@ SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": _CATALOG,
     "spark.sql.session.timeZone": "UTC",
+    # Else what BETWEEN and nullif look at twice is worked out for every row beforehand, also where
+    # an error in it should only mean that the row has no value.
+    "spark.sql.alwaysInlineCommonExpr": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Large, because each batch has a fixed cost on its way to Python; the scorer cuts it up into
     # the few thousand rows that a compiled model is fastest with.

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.features.encode import widen
+from feature_store.features.values import evaluated, last_known, resolved
 from feature_store.schema import (
     DS,
     EVENTS,
@@ -173,8 +174,10 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
 def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
     """Return ds, keys, the label as 0.0 or 1.0 (null = none) and when it became known."""
     label = definition.label
-    value = F.expr(label.expression).cast("boolean").cast("float")
-    known_at = F.col(definition.known(label.known).at)
+    spark, field = events_df.sparkSession, f"label.{label.name}"
+    value = evaluated(spark, label.expression).cast("float")
+    taken = resolved(spark, definition, field, label.expression).columns
+    known_at = last_known(definition, label.known, taken)
     return events_df.select(
         DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(_KNOWN_AT)
     )
