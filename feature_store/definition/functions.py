@@ -9,11 +9,11 @@ from __future__ import annotations
 FUNCTIONS = frozenset(
     # numbers
     "abs acos asin atan atan2 bround cbrt ceil ceiling cos degrees exp expm1 floor greatest hypot "
-    "isnan least ln log log10 log1p log2 mod nanvl negative pmod positive pow power "
+    "isnan least ln log log10 log1p log2 mod nanvl negative nullifzero pmod positive pow power "
     "radians rint round sign signum sin sqrt tan try_add try_divide try_mod try_multiply "
     "try_subtract width_bucket zeroifnull "
     # choices
-    "coalesce if ifnull isnotnull isnull nvl nvl2 "
+    "coalesce if ifnull isnotnull isnull nullif nvl nvl2 "
     # text
     "ascii btrim char_length character_length concat concat_ws contains crc32 endswith hash "
     "initcap instr lcase left length levenshtein locate lower ltrim md5 regexp_count "

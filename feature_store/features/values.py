@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.java_gateway import is_instance_of
 from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.classic.column import Column as ClassicColumn
 
 from feature_store.errors import DefinitionError
 from feature_store.schema import DS
@@ -99,15 +101,17 @@ def resolved(spark: SparkSession, definition: Definition, field: str, expression
 
 def evaluated(spark: SparkSession, expression: str) -> Column:
     """Return what an expression gives for a row that has a `ds`; null where it raises an error."""
-    tree = _parsed(spark, expression)
     jvm: Any = spark._jvm
-    tried = jvm.org.apache.spark.sql.catalyst.expressions.TryEval(tree)
-    column = jvm.org.apache.spark.sql.classic.ExpressionUtils.column(tried)
-    from pyspark.sql.classic.column import Column as ClassicColumn
-
-    # What stands in a branch is not evaluated beforehand, neither when the plan is made (1/0) nor
-    # because other expressions share it: outside of the attempt, it would end the night after all.
-    return F.when(F.col(DS).isNotNull(), ClassicColumn(column))
+    session: Any = spark._jsparkSession
+    tree = session.sessionState().sqlParser().parseExpression(expression)
+    catalyst = jvm.org.apache.spark.sql.catalyst.expressions
+    # In a list of one: a condition right below the attempt would be moved above it when the plan
+    # is made, and an error in it would end the night after all.
+    tried = catalyst.TryEval(catalyst.CreateArray(jvm.PythonUtils.toSeq([tree])))
+    value = F.get(ClassicColumn(jvm.org.apache.spark.sql.classic.ExpressionUtils.column(tried)), 0)
+    # In a branch, and so not worked out beforehand: neither when the plan is made (1/0), nor
+    # because other expressions share a part of it.
+    return F.when(F.col(DS).isNotNull(), value)
 
 
 def number(spark: SparkSession, expression: str) -> Column:
@@ -135,8 +139,6 @@ def _resolved(spark: SparkSession, columns: str, expression: str) -> Resolved:
     schema = jvm.org.apache.spark.sql.types.StructType.fromDDL(columns)
     session: Any = spark._jsparkSession
     empty = session.createDataFrame(jvm.java.util.ArrayList(), schema)
-    from pyspark.sql import DataFrame
-
     found = DataFrame(empty, spark).select(F.expr(expression).alias("value"))
     plan = found._jdf.queryExecution().analyzed()
     if plan.getClass().getSimpleName() != "Project":
@@ -181,8 +183,3 @@ def _nodes(spark: SparkSession, tree: Any) -> Iterator[Any]:
         yield from _nodes(spark, children.apply(index))
     if is_instance_of(spark.sparkContext._gateway, tree, _REPLACED):
         yield from _nodes(spark, tree.replacement())
-
-
-def _parsed(spark: SparkSession, expression: str) -> Any:
-    session: Any = spark._jsparkSession
-    return session.sessionState().sqlParser().parseExpression(expression)

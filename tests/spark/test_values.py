@@ -84,6 +84,17 @@ EXPRESSIONS = [
     ("if(n = 0, 0, 8 / n)", 2.0),
     ("try_divide(1, x)", 0.25),
     ("(1 / x) BETWEEN 0 AND 1", 1.0),
+    # Conditions that fail, with a branch that is the same for all rows.
+    ("nullif(1 / n, 2)", 0.25),
+    ("nullifzero(1 / n)", 0.25),
+    ("if(1 / n = 2, NULL, 1 / n)", 0.25),
+    ("CASE WHEN 1 / n = 2 THEN 0 ELSE 1 / n END", 0.25),
+    ("CASE WHEN 1 / n > 0 THEN 1 ELSE 0 END", 1.0),
+    ("nvl2(1 / n, 1 / n, 2)", 0.25),
+    ("coalesce(1 / n, 1 / x, 7)", 0.25),
+    ("NOT (1 / n > 1)", 1.0),
+    ("(1 / n) IS NULL", 0.0),
+    ("(1 / n) IN (0.25, 1)", 1.0),
     ("flag", 1.0),
 ]
 
@@ -176,7 +187,7 @@ def test_a_label_is_known_when_all_it_is_made_of_is(spark: SparkSession) -> None
     "value",
     [
         "price BETWEEN 1 AND 2",
-        "nvl(price, 0) / 2",
+        "nullif(price, 0) / 2",
         "CASE WHEN clicked THEN price ELSE 0 END",
         "item IN ('a', 'b') AND item LIKE 'a%' OR user RLIKE '^b'",
         "coalesce(price, 0) + if(clicked, 1, 2)",
