@@ -82,6 +82,14 @@ class InputsReplaced(NightscoreError):
     """What a run was planned from was replaced by another driver; planned again, it may go on."""
 
 
+class RunRemoved(InputsReplaced):
+    """Maintenance removed the scores of a run; planned again, it is scored under another id."""
+
+
+class NothingKnown(NightscoreError):
+    """A day has events, and none of them was known before the day's cut-off."""
+
+
 class NoChampion(NightscoreError):
     """No model is promoted for the pipeline."""
 

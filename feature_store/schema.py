@@ -12,6 +12,7 @@ LINEAGE = "lineage"
 QUALITY = "quality"
 PLANS = "plans"
 CLAIMS = "claims"
+REFUSED = "refused"
 TRAINING_SETS = "training_sets"
 
 DS = "ds"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Nothing of ours is imported above `_mend_path`, and jobs.night.steps.STEPS would bring Spark.
+# Nothing of ours is imported above `_mend_path`, and jobs.night.steps.ORDER would bring Spark.
 STEPS = (
     "ingest",
     "features",
@@ -43,6 +43,7 @@ FINAL = frozenset(
         "GateRefused",
         "ModelError",
         "NoChampion",
+        "NothingKnown",
         "PublishFenced",
         "TooManyBadRows",
         "UsageError",
@@ -172,10 +173,11 @@ def _night(options: argparse.Namespace, receipt: Receipt) -> None:
 
 
 def _one_step(context: Context, request: NightRequest, receipt: Receipt, step: str) -> None:
-    from jobs.night.steps import STEPS as FUNCTIONS
+    from jobs.night.night import run_step
 
     started = time.monotonic()
-    note = _report(context, request, "") if step == STEPS[-1] else FUNCTIONS[step](context, request)
+    is_report = step == STEPS[-1]
+    note = _report(context, request, "") if is_report else run_step(context, request, step)
     receipt.step(step, time.monotonic() - started, note)
     print(f"{step}: {note}", flush=True)
 
@@ -208,6 +210,7 @@ def _all_steps(
         "status": result.status,
         "rows": result.rows,
         "model_version": result.model_version,
+        "notes": list(result.notes),
     }
     started = time.monotonic()
     path = _report(context, request, "")

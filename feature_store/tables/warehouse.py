@@ -265,7 +265,7 @@ class Warehouse:
                     self.compact(LINEAGE)
 
     def append(self, table: str, frame: DataFrame, partition_by: Sequence[str] = ()) -> None:
-        """Append rows to a table in one commit; the table is made if there is none."""
+        """Append rows to a table in one commit; the table, or a column it lacks, is made."""
         with guarded_write(f"{self.pipeline}.{table}"):
             writer = frame.write.format("delta").mode("append").partitionBy(*partition_by)
             writer.option("mergeSchema", "true").save(self.location(table))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from feature_store.errors import SourceDayMissing
+from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
 from jobs.night import expected
+from jobs.night.refused import EARLIER_USED, has_earlier, is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,11 +97,18 @@ class Freshness:
             now = inputs()
         except SourceDayMissing:
             # What was ingested before stays good; only a day never ingested cannot be had.
-            if stored is not None and not stored.foreign:
+            if has_earlier(self.context, table, day):
                 return State(status="fresh")
             return State(status="blocked", blocked_by=(f"source of {table} {day}",))
+        except SourceCorrupt as error:
+            if has_earlier(self.context, table, day):
+                return _as_good_as_it_can_be(table, day)
+            return State(status="blocked", blocked_by=(f"source of {table} {day}: {error}",))
         if stored is None:
             return State(status="missing", reasons=(f"{table} {day} was never written",))
+        is_bad = stored.inputs != now and is_refused(self.context, table, day, now)
+        if is_bad and has_earlier(self.context, table, day):
+            return _as_good_as_it_can_be(table, day)
         return _compare(stored, now)
 
     def _derived(
@@ -125,12 +133,19 @@ class Freshness:
             return _compare(stored, stored.inputs)
         if changed:
             return State(status="stale", reasons=tuple(_shortened(changed)))
-        return _compare(stored, inputs(self.context, day))
+        found = _compare(stored, inputs(self.context, day))
+        told = [reason for _, _, state in upstream for reason in state.reasons]
+        return found if found.reasons else State(status="fresh", reasons=tuple(_shortened(told)))
 
     def _once(self, table: str, day: date, find: Callable[[], State]) -> State:
         if (table, day) not in self._known:
             self._known[table, day] = find()
         return self._known[table, day]
+
+
+def _as_good_as_it_can_be(table: str, day: date) -> State:
+    """Return the state of a day whose newest delivery cannot be used: what was there before is."""
+    return State(status="fresh", reasons=(f"{EARLIER_USED}: {table} {day}",))
 
 
 def _compare(stored: DayCommit, now: Inputs) -> State:

@@ -17,7 +17,8 @@ from feature_store.tables.inputs import Inputs
 from jobs.backfill.estimate import Estimate, estimate
 from jobs.backfill.freshness import Freshness, State
 from jobs.night.expected import run_id, scores_inputs
-from jobs.night.ledger import Publication, history
+from jobs.night.known_late import unknown_days, why_unknown
+from jobs.night.ledger import Publication, history, is_same_work
 from jobs.night.publish import has_scores
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def make_plan(context: Context, request: PlanRequest) -> Plan:
         days = tuple(
             plan_day(context, freshness, day, request.model, past[day]) for day in request.days
         )
+        days = _without_unknown(context, freshness, days)
         wanted = [
             d for d in days if d.status != "blocked" and (request.force or d.status != "fresh")
         ]
@@ -158,13 +160,32 @@ def plan_day(
         return _day_plan(day, gone, run)
     now = scores_inputs(context, day, model.digest)
     wanted = run_id(context.definition.name, day, now)
-    if published.run_id == wanted:
-        return _day_plan(day, State(status="fresh"), run)
-    if any(publication.run_id == wanted for publication in past):
+    if is_same_work(published.run_id, wanted):
+        return _day_plan(day, features, run)
+    if any(is_same_work(publication.run_id, wanted) for publication in past):
         why = f"run {wanted} was rolled back by {published.who}: {published.why}"
         return _day_plan(day, State(status="fresh", reasons=(why,)), run)
     reasons = tuple(Inputs.from_json(published.inputs).changes(now))
     return _day_plan(day, State(status="stale", reasons=reasons), run)
+
+
+def _without_unknown(
+    context: Context, freshness: Freshness, days: Sequence[DayPlan]
+) -> tuple[DayPlan, ...]:
+    """Return the days, blocked where there is nothing to score and will not be by doing it again.
+
+    Features that are to be built anew may come out otherwise, and are not judged by what is there.
+    """
+    undone = [
+        d.ds
+        for d in days
+        if d.status in ("missing", "stale") and freshness.features(d.ds).status == "fresh"
+    ]
+    why = why_unknown(context, unknown_days(context, undone))
+    return tuple(
+        dataclasses.replace(d, status="blocked", blocked_by=(str(why[d.ds]),)) if d.ds in why else d
+        for d in days
+    )
 
 
 def record_plan(context: Context, plan: Plan, kind: str) -> None:

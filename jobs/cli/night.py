@@ -125,6 +125,7 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
         "written": prepared.written,
         "rows": prepared.rows,
         "seconds": prepared.seconds,
+        "notes": list(prepared.notes),
     }
     if as_json:
         print(json_text(found))
@@ -133,6 +134,8 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
             f"{pipeline}: features of {days[0]} to {days[-1]} are up to date: {prepared.rows:,} "
             f"rows, {prepared.written} of {len(prepared.days)} days written"
         )
+        for note in prepared.notes:
+            print_line(f"note: {note}")
 
 
 def _recorded(
@@ -261,6 +264,7 @@ def _as_dict(pipeline: str, result: NightResult) -> dict[str, Any]:
         "model_version": result.model_version,
         "checks": result.checks,
         "seconds": result.seconds,
+        "notes": list(result.notes),
     }
 
 
@@ -273,6 +277,8 @@ def _print_result(found: dict[str, Any], as_json: bool) -> None:
     print_line(
         f"{found['pipeline']} {found['ds']}: {found['status']}, {found['rows']:,} rows{run}{model}"
     )
+    for note in found.get("notes", ()):
+        print_line(f"note: {note}")
     if found.get("report"):
         print_line(f"report: {found['report']}")
 

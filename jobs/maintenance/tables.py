@@ -1,14 +1,15 @@
 """`maintain`: compaction, clean-up of runs nobody reads, and deletion of files nobody needs.
 
 Nothing here changes a published score or a pin; models and training sets are for
-`jobs.maintenance.models`. Days that a backfill works on are left alone; a run that a night
-publishes at the very moment of its removal is noticed by `jobs.night.publish`, which says so.
+`jobs.maintenance.models`. Days that a backfill works on are left alone. A night may publish at any
+moment: before scores are removed the ledger says that they will be, in the protocol by which it
+takes publications, so that what is published meanwhile stays (`jobs.night.ledger`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,22 +23,24 @@ from feature_store.schema import (
     PLANS,
     QUALITY,
     QUARANTINE,
+    REFUSED,
     SCORES,
     TILES,
     lookup_table,
 )
 from jobs.backfill.claims import Claims
 from jobs.maintenance.compaction import compact
-from jobs.night.ledger import earlier_runs, history
+from jobs.night.ledger import Past, announce_removal, earlier_runs, pasts
 
 if TYPE_CHECKING:
     from datetime import date
 
     from feature_store.tables.commits import DayCommit
     from jobs.context import Context
-    from jobs.night.ledger import Publication
 
 log = logging.getLogger(__name__)
+
+_WHO = "maintenance"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ def maintain(
     if dry_run:
         surplus = surplus_runs(context, retention)
     else:
-        surplus = _remove_surplus(context, retention, on_progress)
+        surplus = remove_surplus(context, retention, on_progress)
         for table in tables:
             on_progress(_tidied(context, table, retention))
     log.info(
@@ -88,45 +91,81 @@ def maintain(
     )
 
 
-def _remove_surplus(
+def remove_surplus(
     context: Context, retention: Retention, on_progress: Callable[[str], None]
 ) -> list[DayCommit]:
     """Remove the surplus runs of the days that nobody works on, and return them."""
-    days = sorted({commit.ds for commit in surplus_runs(context, retention)})
-    claims = Claims(context, "maintenance", "removing surplus runs")
-    held = claims.take(days)
-    for day, claim in held.items():
-        on_progress(f"{day} is left alone: held by {claim}")
-    mine = [day for day in days if day not in held]
-    try:
-        # Looked up again: what was published before the days were claimed is no longer surplus.
-        surplus = [commit for commit in surplus_runs(context, retention) if commit.ds in set(mine)]
-        for commit in surplus:
-            _remove(context, commit)
-            on_progress(f"removed scores of {commit.ds} run {commit.run_id}: {commit.rows} rows")
-    finally:
-        claims.release(mine)
-    return surplus
+    removed = []
+    claims = Claims(context, _WHO, "removing surplus runs")
+    for day in sorted({commit.ds for commit in surplus_runs(context, retention)}):
+        held = claims.take([day])
+        if held:
+            on_progress(f"{day} is left alone: held by {held[day]}")
+            continue
+        try:
+            removed += _remove_of_day(context, retention, day, on_progress)
+        finally:
+            claims.release([day])
+    return removed
+
+
+def _remove_of_day(
+    context: Context, retention: Retention, day: date, on_progress: Callable[[str], None]
+) -> list[DayCommit]:
+    """Remove the surplus runs of a day one by one; one that is being published stays."""
+    removed = []
+    # Looked up again: what was published before the day was claimed is no longer surplus.
+    past = pasts(context, [day]).get(day, Past())
+    for commit in _surplus_of(past, _staged(context, [day]), retention):
+        why = f"runs kept per day: {retention.runs_per_day}"
+        is_announced = announce_removal(
+            context, day, commit.run_id, rows=commit.rows, seen=past.sequence, who=_WHO, why=why
+        )
+        if not is_announced:
+            on_progress(f"{day} is left alone: something was published just now")
+            break
+        _remove(context, commit)
+        on_progress(f"removed scores of {day} run {commit.run_id}: {commit.rows} rows")
+        removed.append(commit)
+    return removed
 
 
 def surplus_runs(context: Context, retention: Retention) -> list[DayCommit]:
     """Return the runs whose scores nobody reads: never published and old, or long replaced."""
-    past_of: dict[date, list[Publication]] = {}
-    for publication in history(context):
-        past_of.setdefault(publication.ds, []).append(publication)
-    published = {(p.ds, p.run_id) for past in past_of.values() for p in past}
-    kept = {
-        (p.ds, p.run_id)
-        for past in past_of.values()
-        for p in [past[-1], *earlier_runs(past)][: retention.runs_per_day]
-    }
+    # First what is staged, then what is published: never the other way round, or a run that was
+    # published in between would be taken for one that failed.
+    staged = _staged(context)
+    past = pasts(context)
+    by_day: dict[date, list[DayCommit]] = {}
+    for commit in staged:
+        by_day.setdefault(commit.ds, []).append(commit)
+    return [
+        commit
+        for day, commits in sorted(by_day.items())
+        for commit in _surplus_of(past.get(day, Past()), commits, retention)
+    ]
+
+
+def _staged(context: Context, days: Collection[date] | None = None) -> list[DayCommit]:
+    """Return the runs that have scores (of `days`)."""
+    found = context.warehouse.commits(SCORES).values()
+    return [c for c in found if c.rows > 0 and (days is None or c.ds in days)]
+
+
+def _surplus_of(past: Past, commits: Iterable[DayCommit], retention: Retention) -> list[DayCommit]:
+    """Return the surplus among the runs of one day, oldest first."""
+    published = {p.run_id for p in past.publications}
+    kept: set[str] = set()
+    if past.now is not None:
+        can_go_back = [past.now, *earlier_runs(past.publications)][: retention.runs_per_day]
+        kept = {p.run_id for p in can_go_back}
     oldest = datetime.now(UTC) - timedelta(hours=retention.staged_hours)
-    commits = [c for c in context.warehouse.commits(SCORES).values() if c.rows > 0]
     return [
         c
-        for c in sorted(commits, key=lambda c: (c.ds, c.version))
-        if (c.ds, c.run_id) not in kept
-        and ((c.ds, c.run_id) in published or c.committed_at < oldest)
+        for c in sorted(commits, key=lambda c: c.version)
+        if c.run_id not in kept
+        # A removal that was announced and not finished is finished now.
+        and (c.run_id in past.removed or c.run_id in published or c.committed_at < oldest)
     ]
 
 
@@ -150,4 +189,4 @@ def _tidied(context: Context, table: str, retention: Retention) -> str:
 def _tables(context: Context) -> list[str]:
     lookups = [lookup_table(lookup.name) for lookup in context.definition.lookups]
     kept_by_day = [EVENTS, QUARANTINE, *lookups, TILES, FEATURES, SCORES, QUALITY]
-    return [*kept_by_day, LEDGER, LINEAGE, PLANS, CLAIMS]
+    return [*kept_by_day, REFUSED, LEDGER, LINEAGE, PLANS, CLAIMS]

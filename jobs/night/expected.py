@@ -14,7 +14,6 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
-from feature_store.errors import SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, lookup_table
 from feature_store.tables.content import ALL
 from feature_store.tables.inputs import Inputs, Pins
@@ -22,8 +21,6 @@ from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from feature_store.definition import Definition, Lookup
     from jobs.context import Context
 
@@ -99,38 +96,6 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
         code=revision(EVENTS, lookup.source),
         source=lookup.source.fingerprint(day),
     )
-
-
-def unless_gone(
-    context: Context, table: str, days: Sequence[date], inputs: Callable[[date], Inputs]
-) -> dict[date, Inputs]:
-    """Return `inputs` of each day; of one that its source no longer has, those it was stored with.
-
-    What was ingested before its source was archived stays good, here as in
-    `jobs.backfill.freshness`. It cannot be made anew: columns that the
-    definition gained since are null there, which is told.
-
-    Raises:
-        SourceDayMissing: the source has nothing for a day that was never stored either.
-    """
-    found, outgrown = {}, []
-    for day in days:
-        try:
-            found[day] = inputs(day)
-        except SourceDayMissing:
-            stored = context.warehouse.commit(table, day)
-            if stored is None:
-                raise
-            found[day] = stored.inputs
-            if stored.inputs.definition != context.definition.digest("events"):
-                outgrown.append(day)
-    if table == EVENTS and outgrown:
-        log.warning(
-            "pipeline=%s %d days from %s on are archived at the source and stay as an older "
-            "definition made them: what it gained since is null there",
-            context.definition.name, len(outgrown), outgrown[0],
-        )  # fmt: skip
-    return found
 
 
 def tiles_inputs(context: Context, day: date) -> Inputs:

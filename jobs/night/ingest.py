@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -24,33 +24,26 @@ from feature_store.events.quarantine import (
 )
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
+from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import days_predicate
-from jobs.night.expected import (
-    events_inputs,
-    lookup_days,
-    lookup_inputs,
-    needed_by_windows,
-    unless_gone,
-)
-from jobs.night.outdated import StepResult, outdated_days, write_outdated
+from jobs.night.deliveries import Feed, Ingested, Written, bring_up
+from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, needed_by_windows
+from jobs.night.outdated import write_outdated
+from jobs.version import revision
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from feature_store.definition import Lookup
-    from feature_store.tables.inputs import Inputs
     from jobs.context import Context
 
 
-def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
-    """Bring events, quarantine and lookups of `days` up to date with the source.
+def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
+    """Bring events, quarantine and lookups of `days` up to date with the source, or raise.
 
     There is no forcing it: events are what later days are made of, and to write them anew from the
-    same source would only make those days stale.
-
-    The quarantine is written, and its ceiling checked, before the events: a day with too many bad
-    rows leaves the earlier events of that day untouched, and the reasons to be read. The events of
-    the other days are written before it is reported.
+    same source would only make those days stale. The days whose delivery is good are written before
+    the first bad one is reported.
 
     A day of `absent_days` is written empty, also where `days` only read it in a history window:
     nobody asks for such a day itself.
@@ -60,52 +53,96 @@ def ingest(context: Context, days: Sequence[date]) -> list[StepResult]:
         TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
         SourceCorrupt: a source lacks a column, a file cannot be used, or a lookup has broken rows.
     """
-    results = ingest_events(context, [*days, *_absent_before(context, days)])
-    for lookup in context.definition.lookups:
-        results.append(_ingest_lookup(context, lookup, days))
+    results = [ingest_events(context, [*days, *_absent_before(context, days)], again=days)]
+    results += ingest_lookups(context, days, again=days)
+    for result in results:
+        for _, error in sorted(result.errors.items()):
+            raise error
     return results
 
 
 def ingest_events(
-    context: Context, days: Sequence[date], *, as_history: bool = False
-) -> list[StepResult]:
-    """Bring events and quarantine of `days` up to date, as `ingest` does, and no lookup.
+    context: Context,
+    days: Sequence[date],
+    *,
+    again: Collection[date] = (),
+    as_history: Collection[date] = (),
+) -> Ingested:
+    """Bring events and quarantine of `days` up to date with the source, each as far as it can be.
 
-    Args:
-        context: the pipeline.
-        days: the days.
-        as_history: whether a night reads them in its windows only, so that what an older rule made
-            of them is good enough; see `must_be_read_again`.
+    A bad delivery is written down, and not read again until it changes; those of the days in
+    `again` are read all the same. Days in `as_history` a night reads in its windows only: what an
+    older rule made of them is good enough; see `needed_by_windows`.
+
+    The quarantine is written, and its ceiling checked, before the events: a day with too many bad
+    rows leaves the earlier events of that day untouched, and the reasons to be read.
     """
     prefetch(context.definition.source, days)
-    inputs = unless_gone(context, EVENTS, days, lambda day: events_inputs(context, day))
-    outdated = outdated_days(context, EVENTS, inputs, force=False)
-    if as_history:
-        outdated = needed_by_windows(context, inputs, outdated)
-        inputs = {day: inputs[day] for day in outdated}
-    if outdated:
-        return _write_events(context, {day: inputs[day] for day in outdated})
-    return [write_outdated(context, EVENTS, inputs, lambda _: context.spark.range(0))]
+
+    def needed(inputs: Mapping[date, Inputs], outdated: Sequence[date]) -> list[date]:
+        windows = [day for day in outdated if day in as_history]
+        read = set(needed_by_windows(context, inputs, windows)) if windows else set()
+        return [day for day in outdated if day not in as_history or day in read]
+
+    feed = Feed(
+        needed=needed,
+        table=EVENTS,
+        inputs=lambda day: events_inputs(context, day),
+        unread=Inputs(definition="unread", code=revision(EVENTS)),
+        read=lambda some: judge_rows(_read(context, some), context.definition),
+        write=lambda inputs: _write_events(context, inputs),
+    )
+    return bring_up(context, feed, days, again)
 
 
-def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
+def ingest_lookups(
+    context: Context, days: Sequence[date], *, again: Collection[date] = ()
+) -> list[Ingested]:
+    """Bring what `days` may read of each lookup up to date with its source, as for events."""
+    return [_ingest_lookup(context, lookup, days, again) for lookup in context.definition.lookups]
+
+
+def _ingest_lookup(
+    context: Context, lookup: Lookup, days: Sequence[date], again: Collection[date]
+) -> Ingested:
+    table, needed = lookup_table(lookup.name), lookup_days(context.definition, lookup, days)
+    prefetch(lookup.source, needed)
+
+    def read(some: Sequence[date]) -> DataFrame:
+        columns = lookup_columns(lookup, context.definition)
+        raw = read_rows(lookup.source, context.spark, some, columns)
+        return typed_lookup(raw, lookup, context.definition)
+
+    def write(inputs: Mapping[date, Inputs]) -> Written:
+        return write_outdated(context, table, inputs, read, force=True).written, {}
+
+    feed = Feed(
+        needed=lambda _, outdated: list(outdated),
+        table=table,
+        inputs=lambda day: lookup_inputs(context, lookup, day),
+        unread=Inputs(definition="unread", code=revision(EVENTS)),
+        read=read,
+        write=write,
+    )
+    return bring_up(context, feed, needed, again)
+
+
+def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
     days = sorted(inputs)
     definition = context.definition
     judged = judge_rows(_read(context, days), definition).persist()
     try:
         bad, good = bad_rows(judged, definition), good_rows(judged, definition)
-        results = [write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)]
+        write_outdated(context, QUARANTINE, inputs, lambda _: bad)
         refused = _refusals(context, days, good)
         usable = [day for day in days if day not in refused]
         if usable:
             rows = good.where(days_predicate(usable))
             kept = {day: inputs[day] for day in usable}
-            results.append(write_outdated(context, EVENTS, kept, lambda _: rows, force=True))
+            write_outdated(context, EVENTS, kept, lambda _: rows, force=True)
     finally:
         judged.unpersist()
-    for error in refused.values():
-        raise error
-    return results
+    return usable, refused
 
 
 def _refusals(
@@ -164,16 +201,3 @@ def _read(context: Context, days: Sequence[date]) -> RawRows:
         return read_events(definition.source, context.spark, present, columns)
     fields = (f"`{column.name}` {column.dtype}" for column in definition.columns)
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")
-
-
-def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
-    needed, table = lookup_days(context.definition, lookup, days), lookup_table(lookup.name)
-    prefetch(lookup.source, needed)
-    inputs = unless_gone(context, table, needed, lambda day: lookup_inputs(context, lookup, day))
-
-    def compute(outdated: Sequence[date]) -> DataFrame:
-        columns = lookup_columns(lookup, context.definition)
-        raw = read_rows(lookup.source, context.spark, outdated, columns)
-        return typed_lookup(raw, lookup, context.definition)
-
-    return write_outdated(context, table, inputs, compute)

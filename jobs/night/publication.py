@@ -22,3 +22,7 @@ class Publication:
     who: str
     why: str
     published_at: datetime
+    checks: str = ""
+    """The checks that exactly these rows, and the features they were made of, passed; JSON."""
+    notes: str = ""
+    """What to know of what the scores were made of, a line each; empty for nothing."""

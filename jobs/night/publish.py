@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from feature_store.errors import NightscoreError, PublishFenced
-from feature_store.schema import SCORES
-from jobs.night.ledger import Publication, current, earlier_runs, history, insert, settle
+from feature_store.errors import CheckFailed, NightscoreError, PublishFenced, RunRemoved
+from feature_store.schema import FEATURES, SCORES
+from jobs.night.ledger import Past, Publication, current, earlier_runs, insert, pasts, settle
+from jobs.night.quality import checked_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from feature_store.tables.inputs import Inputs
     from jobs.context import Context
+    from jobs.night.quality import Checked, Stage
     from jobs.night.score import ScoringRun
+
+Published = Publication | PublishFenced | RunRemoved
+"""How a day ended: what is published, who was quicker, or that the scores are gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +34,10 @@ class StagedRun:
     rows: int
     fence: int
     """The newest sequence of the day when the run began; 0 for none."""
+    checked: tuple[Checked, ...]
+    """The proofs that the features it was made of, and its scores, passed their checks."""
+    notes: tuple[str, ...] = ()
+    """What to know of what it was made of."""
 
 
 def publish(
@@ -36,7 +47,7 @@ def publish(
     who: str,
     why: str,
     allow_older_model: bool = False,
-) -> dict[date, Publication | PublishFenced]:
+) -> dict[date, Published]:
     """Make staged runs the published ones of their days, in one commit; says for each day who won.
 
     Args:
@@ -47,15 +58,18 @@ def publish(
         allow_older_model: whether an older model may replace a newer one's scores.
 
     A day is fenced, and left as it is, when another run was published after `fence`, or when what
-    is published comes from a newer model.
+    is published comes from a newer model. A run whose scores maintenance took is not published.
 
     Raises:
-        NightscoreError: maintenance removed the scores of a run meanwhile.
+        CheckFailed: a run comes without proof that exactly its features and scores, by the
+            definition's rules of now, passed their checks; nothing is published.
     """
     if not staged:
         return {}
+    for item in staged:
+        _require_checked(context, item)
     now = current(context, [s.run.ds for s in staged])
-    outcome: dict[date, Publication | PublishFenced] = {}
+    outcome: dict[date, Published] = {}
     rows = []
     for item in staged:
         before = now.get(item.run.ds)
@@ -65,27 +79,30 @@ def publish(
             outcome[item.run.ds] = PublishFenced(_older_text(context, item.run, before))
         else:
             rows.append(_row(item, who, why))
-    outcome |= insert(context, rows)
-    for result in outcome.values():
-        if isinstance(result, Publication):
-            _require_scores(context, result)
-    return outcome
+    return outcome | insert(context, rows)
+
+
+def _require_checked(context: Context, item: StagedRun) -> None:
+    run, definition = item.run, context.definition
+    features = run.inputs.pins[FEATURES]
+    wanted: dict[Stage, Inputs] = {
+        "features": checked_inputs(definition, "features", features),
+        "scores": checked_inputs(definition, "scores", features, run.run_id),
+    }
+    proven = {proof.stage: proof.of for proof in item.checked}
+    lacking = [stage for stage, of in wanted.items() if proven.get(stage) != of]
+    if lacking:
+        raise CheckFailed(
+            f"{definition.name} ds={run.ds}: run {run.run_id} was not published: there is no proof "
+            f"that its {' and its '.join(lacking)} passed the checks of the definition as it is "
+            f"now. Run: nightscore run --pipeline {definition.name} --ds {run.ds}"
+        )
 
 
 def has_scores(context: Context, publication: Publication) -> bool:
     """Whether the scores that a publication names are there."""
     staged = context.warehouse.commit(SCORES, publication.ds, publication.run_id)
     return staged is not None and staged.rows > 0 and not staged.foreign
-
-
-def _require_scores(context: Context, publication: Publication) -> None:
-    """Refuse to call published what has no rows: maintenance may have removed an old staged run."""
-    if not has_scores(context, publication):
-        name, ds = context.definition.name, publication.ds
-        raise NightscoreError(
-            f"{name} ds={ds}: the scores of run {publication.run_id} were removed while it was "
-            f"being published. Run: nightscore run --pipeline {name} --ds {ds} --force"
-        )
 
 
 def rollback(
@@ -98,8 +115,8 @@ def rollback(
     Raises:
         NightscoreError: there is no earlier run, or its scores are gone.
     """
-    past = history(context, [day])
-    name = context.definition.name
+    found = pasts(context, [day]).get(day, Past())
+    past, name = found.publications, context.definition.name
     if not past:
         raise NightscoreError(f"{name} ds={day}: nothing is published, so nothing to roll back")
     now = past[-1]
@@ -110,12 +127,8 @@ def rollback(
     if not choice:
         raise NightscoreError(_nothing_earlier(name, past, to_run))
     target = choice[0]
-    if not has_scores(context, target):
-        raise NightscoreError(
-            f"{name} ds={day}: the scores of run {target.run_id} were cleaned up by retention. "
-            f"Run: nightscore run --pipeline {name} --ds {day} --model {target.model_version} "
-            "--force --allow-older-model"
-        )
+    if target.run_id in found.removed or not has_scores(context, target):
+        raise NightscoreError(_cleaned_up(name, target))
     row = dataclasses.replace(
         target,
         sequence=now.sequence + 1,
@@ -125,10 +138,19 @@ def rollback(
         published_at=datetime.now(UTC),
     )
     result = insert(context, [row])[day]
+    if isinstance(result, RunRemoved):
+        raise NightscoreError(_cleaned_up(name, target))
     if isinstance(result, PublishFenced):
         raise result
-    _require_scores(context, result)
     return result
+
+
+def _cleaned_up(name: str, target: Publication) -> str:
+    return (
+        f"{name} ds={target.ds}: the scores of run {target.run_id} were cleaned up by retention. "
+        f"Run: nightscore run --pipeline {name} --ds {target.ds} --model {target.model_version} "
+        "--force --allow-older-model"
+    )
 
 
 def _nothing_earlier(name: str, past: Sequence[Publication], to_run: str | None) -> str:
@@ -153,6 +175,8 @@ def _row(item: StagedRun, who: str, why: str) -> Publication:
         who=who,
         why=why,
         published_at=datetime.now(UTC),
+        checks=json.dumps([proof.to_dict() for proof in item.checked], sort_keys=True),
+        notes="\n".join(item.notes),
     )
 
 

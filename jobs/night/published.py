@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def publications(reader: Reader, days: Iterable[date] | None = None) -> list[Publication]:
     """Return every publication (of `days`), oldest first per day, as of now."""
-    names = [field.name for field in fields(Publication)]
-    found = [Publication(**_utc(row)) for row in reader.rows(LEDGER, names, days=days)]
+    # A ledger of an earlier release has no column of those that have a default.
+    names = [field.name for field in fields(Publication) if field.default is MISSING]
+    rows = reader.rows(LEDGER, names, days=days)
+    found = [Publication(**_utc(row)) for row in rows if row["sequence"] > 0]
     return sorted(found, key=lambda p: (p.ds, p.sequence))
 
 

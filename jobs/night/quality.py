@@ -1,32 +1,90 @@
-"""Steps `check features` and `check scores`: the gate before publication, and its record."""
+"""Steps `check features` and `check scores`: the gate before publication, and its record.
+
+A record says what was checked: which features, by their pins, or which run, and by which rules. It
+counts for exactly that. After another driver built the features anew, or somebody changed a check,
+there is no record, and nothing can be published until there is.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from feature_store.errors import CheckFailed
+from pyspark.sql import functions as F
+
+from feature_store.definition import plain
+from feature_store.errors import CheckFailed, InputsReplaced, RunRemoved
 from feature_store.quality.checks import CheckResult, run_checks
 from feature_store.schema import FEATURES, QUALITY, RUN_ID, SCORES
-from feature_store.tables.inputs import Inputs
+from feature_store.tables.inputs import Inputs, Pins
 from feature_store.tables.warehouse import days_predicate, runs_predicate
+from jobs.night.expected import pins
 from jobs.night.outdated import retried
 from jobs.version import code_version
 
 if TYPE_CHECKING:
+    from feature_store.definition import Definition
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
 
 Stage = Literal["features", "scores"]
-Results = dict[date, list[CheckResult]]
 
 _SCHEMA = (
     "ds date, stage string, run_id string, check string, column string, passed boolean, "
     "observed string, expected string, bad_rows bigint, rows bigint"
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayChecks:
+    """What the checks of one stage found on one day."""
+
+    of: Inputs
+    """What was checked, and by which rules."""
+    results: tuple[CheckResult, ...]
+
+
+Results = dict[date, DayChecks]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """The proof that every check of a stage passed, and on what."""
+
+    stage: Stage
+    of: Inputs
+    checks: int
+    """How many there were."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as JSON-ready data."""
+        of = json.loads(self.of.to_json())
+        return {"stage": self.stage, "checks": self.checks, "of": of}
+
+
+def checked_inputs(definition: Definition, stage: Stage, features: Pins, run: str = "") -> Inputs:
+    """Return what a record of checks has to be of, for it to count.
+
+    Args:
+        definition: whose checks.
+        stage: which of them.
+        features: pins of the day's features, which the scores are made of as well.
+        run: the run that the scores are of; empty for features.
+    """
+    rules = [plain(check) for check in definition.checks if check.stage == stage]
+    text = json.dumps(rules, sort_keys=True)
+    return Inputs(
+        definition=hashlib.sha256(text.encode()).hexdigest()[:16],
+        code=code_version(),
+        source=run,
+        pins={FEATURES: features},
+    )
 
 
 def check_features(context: Context, days: Sequence[date]) -> Results:
@@ -35,13 +93,17 @@ def check_features(context: Context, days: Sequence[date]) -> Results:
     Raises:
         PartitionNotReady: there are no features of some day.
     """
-    context.warehouse.pins(FEATURES, days)
-    features = context.warehouse.read(FEATURES, days)
-    results = {
-        day: run_checks(features.where(days_predicate([day])), context.definition, "features", day)
-        for day in days
-    }
-    versions = {day: context.warehouse.commit(FEATURES, day) for day in days}
+    with context.warehouse.held():
+        # One look: what is written down as checked is what is read.
+        made_of = {day: pins(context, FEATURES, [day]) for day in days}
+        versions = {day: context.warehouse.commit(FEATURES, day) for day in days}
+        features = context.warehouse.read(FEATURES, days)
+    results = {}
+    for day in days:
+        frame = features.where(days_predicate([day]))
+        found = run_checks(frame, context.definition, "features", day)
+        of = checked_inputs(context.definition, "features", made_of[day])
+        results[day] = DayChecks(of=of, results=tuple(found))
     _record(context, "features", results, {d: f"v{c.version}" for d, c in versions.items() if c})
     return results
 
@@ -50,34 +112,73 @@ def check_scores(context: Context, runs: Mapping[date, str]) -> Results:
     """Check the staged scores of runs (day -> run id), and record every result in one commit.
 
     The first check of a day is that there is one score for every row of features.
+
+    Raises:
+        RunRemoved: maintenance removed the scores of a run.
+        InputsReplaced: the features of a day are no longer those that its run is of.
     """
-    scores = context.warehouse.read(SCORES, list(runs))
+    with context.warehouse.held():
+        audited = {day: audit_rows(context, day, run_id) for day, run_id in runs.items()}
+        made_of = {day: pins(context, FEATURES, [day]) for day in runs}
+        scores = context.warehouse.read(SCORES, list(runs))
     results = {}
     for day, run_id in runs.items():
         frame = scores.where(runs_predicate({day: run_id}, RUN_ID))
-        checked = run_checks(frame, context.definition, "scores", day)
-        results[day] = [audit_rows(context, day, run_id), *checked]
+        found = run_checks(frame, context.definition, "scores", day)
+        of = checked_inputs(context.definition, "scores", made_of[day], run_id)
+        results[day] = DayChecks(of=of, results=(audited[day], *found))
     _record(context, "scores", results, runs)
     return results
 
 
-def require_passed(context: Context, stage: Stage, day: date, results: Results) -> int:
-    """Return how many checks passed.
+def require_passed(context: Context, stage: Stage, day: date, results: Results) -> Checked:
+    """Return the proof that all checks of a day passed.
 
     Raises:
         CheckFailed: one did not; names check, column and rows.
     """
-    failed = [result for result in results[day] if not result.passed]
-    if failed:
-        raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
-    return len(results[day])
+    return _proof(context, stage, day, results[day])
+
+
+def recorded(context: Context, stage: Stage, day: date, of: Inputs) -> Checked | None:
+    """Return the proof that a record holds; None if there is no record of exactly this.
+
+    Raises:
+        CheckFailed: it was checked, and did not pass.
+    """
+    with context.warehouse.held():
+        commit = context.warehouse.commit(QUALITY, day, stage)
+        if commit is None or commit.inputs != of:
+            return None
+        rows = context.warehouse.read(QUALITY, [day]).where(F.col("stage") == stage)
+    found = [
+        CheckResult(
+            name=row["check"],
+            **{name: row[name] for name in CheckResult.__dataclass_fields__ if name != "name"},
+        )
+        for row in rows.collect()
+    ]
+    return _proof(context, stage, day, DayChecks(of=of, results=tuple(found)))
 
 
 def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
-    """Return whether there is one score for every row of features, from the commits' counts."""
+    """Return whether there is one score for every row of features, from the commits' counts.
+
+    Raises:
+        RunRemoved: maintenance removed the scores of the run.
+        InputsReplaced: the features are no longer those that the run is of.
+    """
     features = context.warehouse.commit(FEATURES, day)
     scores = context.warehouse.commit(SCORES, day, run_id)
-    wanted, got = (features.rows if features else 0), (scores.rows if scores else 0)
+    what = f"{context.definition.name} ds={day}"
+    if scores is None or (scores.rows == 0 and features is not None and features.rows):
+        raise RunRemoved(f"{what}: run {run_id} has no scores: maintenance removed them. Run again")
+    if scores.inputs.pins.get(FEATURES) != pins(context, FEATURES, [day]):
+        raise InputsReplaced(
+            f"{what}: another driver replaced the features that run {run_id} was made of. "
+            "Nothing was published. Run again"
+        )
+    wanted, got = (features.rows if features else 0), scores.rows
     return CheckResult(
         name="one_score_per_row",
         stage="scores",
@@ -104,6 +205,13 @@ def failure_text(pipeline: str, day: date, stage: str, failed: Sequence[CheckRes
     )
 
 
+def _proof(context: Context, stage: Stage, day: date, found: DayChecks) -> Checked:
+    failed = [result for result in found.results if not result.passed]
+    if failed:
+        raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
+    return Checked(stage=stage, of=found.of, checks=len(found.results))
+
+
 def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date, str]) -> None:
     rows = [
         (
@@ -111,16 +219,16 @@ def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date
             *(r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows),
         )
         for day, checked in results.items()
-        for r in checked
+        for r in checked.results
     ]
     retried(
         lambda: context.warehouse.replace_days(
             QUALITY,
             context.spark.createDataFrame(rows, _SCHEMA),
-            {day: Inputs(definition=runs[day], code=code_version()) for day in results},
+            {day: checked.of for day, checked in results.items()},
             runs=dict.fromkeys(results, stage),
             run_column="stage",
         )
     )
-    failed = sum(not r.passed for checked in results.values() for r in checked)
+    failed = sum(not r.passed for checked in results.values() for r in checked.results)
     log.info("step=check_%s days=%d checks=%d failed=%d", stage, len(results), len(rows), failed)

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,10 +21,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
-from feature_store.errors import InputsReplaced, PartitionNotReady, WriteConflict, WriteFailed
+from feature_store.errors import InputsReplaced, WriteConflict, WriteFailed
 from feature_store.features.encode import KEYS, VALUES, pack
 from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES, TRAINING_SETS
 from jobs.night.expected import pins, run_id, scores_inputs
+from jobs.night.known_late import require_known
+from jobs.night.ledger import Past, next_run, pasts
 from jobs.night.outdated import retried
 from jobs.night.scorer import score_batches, score_series
 from jobs.version import revision
@@ -71,14 +73,23 @@ def load_model_early(context: Context, model: ModelRef) -> None:
     threading.Thread(target=load, daemon=True).start()
 
 
-def plan_run(context: Context, day: date, model: ModelRef) -> ScoringRun:
+def plan_run(
+    context: Context, day: date, model: ModelRef, removed: Collection[str] | None = None
+) -> ScoringRun:
     """Return the run that scores `day` with `model` from the features as they are now.
+
+    Args:
+        context: the pipeline.
+        day: the day.
+        model: the model to score it with.
+        removed: runs of the day whose scores maintenance took away; read from the ledger if None.
 
     Raises:
         PartitionNotReady: there are no features for the day.
     """
     inputs = scores_inputs(context, day, model.digest)
-    name = run_id(context.definition.name, day, inputs)
+    gone = pasts(context, [day]).get(day, Past()).removed if removed is None else removed
+    name = next_run(run_id(context.definition.name, day, inputs), gone)
     return ScoringRun(ds=day, run_id=name, inputs=inputs, model=model)
 
 
@@ -88,7 +99,7 @@ def score_days(
     """Stage the scores of runs of one model, in one commit; those staged already are left alone.
 
     Raises:
-        PartitionNotReady: a day has no rows to score.
+        NothingKnown: a day has no rows to score.
         InputsReplaced: the features of a day are no longer those that its run pinned.
         BundleInvalid: the model was trained on another encoding of the features, or a worker
             refused its bundle.
@@ -121,7 +132,7 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
     _require_encoding(context.definition, runs[0].model)
     with context.warehouse.held():
         # One look: what is compared here is what is read.
-        _require_rows(context, days)
+        require_known(context, days)
         _require_pinned(context, runs)
         features = context.warehouse.read(FEATURES, days)
     scored = score_frame(features, context.definition, runs[0].model)
@@ -142,15 +153,6 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
         sum(commit.seconds for commit in written.values()),
     )
     return written
-
-
-def _require_rows(context: Context, days: Sequence[date]) -> None:
-    commits = {day: context.warehouse.commit(FEATURES, day) for day in days}
-    empty = [day for day, commit in commits.items() if commit is None or commit.rows == 0]
-    if empty:
-        pipeline = context.definition.name
-        step = f"Run: nightscore plan --pipeline {pipeline} --from {empty[0]} --to {empty[-1]}"
-        raise PartitionNotReady(FEATURES, empty, step)
 
 
 def _require_pinned(context: Context, runs: Sequence[ScoringRun]) -> None:

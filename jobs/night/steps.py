@@ -1,96 +1,308 @@
-"""The steps of a night one at a time: what a scheduler runs when one of them is asked for alone.
+"""The order of steps: what each needs, does, proves and leaves. Declared once, for every caller.
 
-`jobs.night.night` runs them all in one Spark application. Here each finds what the steps before it
-left in the tables, so that any of them can be repeated hours later, by itself.
+A whole night, a step alone that a scheduler asks for hours later, the preparation of a year and a
+backfill all carry out these steps and no others: a rule that holds for one holds for all. A step
+finds what the steps before it left in the tables, so that any can be repeated by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
-from feature_store.errors import PartitionNotReady
-from feature_store.schema import SCORES
-from jobs.night.ledger import current
-from jobs.night.night import features_of_night, finished, ingest_night
+from feature_store.errors import InputsReplaced, NightscoreError, PartitionNotReady, RunRemoved
+from feature_store.schema import (
+    EVENTS,
+    FEATURES,
+    LEDGER,
+    QUALITY,
+    QUARANTINE,
+    SCORES,
+    TILES,
+)
+from jobs.night.build_features import build_day_features
+from jobs.night.build_tiles import build_day_tiles
+from jobs.night.ingest import ingest_events, ingest_lookups
 from jobs.night.publish import StagedRun, publish
-from jobs.night.quality import check_features, check_scores, require_passed
-from jobs.night.score import plan_run, score_days
+from jobs.night.reach import chunks, days_to_ingest, ranges_text, source_days
+from jobs.night.refused import has_earlier
+from jobs.night.score import load_model_early, score_days
+from jobs.night.work import DayEnd, Work
 
 if TYPE_CHECKING:
-    from feature_store.tables.commits import DayCommit
     from jobs.context import Context
-    from jobs.night.ledger import Publication
-    from jobs.night.night import NightRequest
-    from jobs.night.score import ScoringRun
+    from jobs.night.deliveries import Ingested
+    from jobs.night.quality import Stage
+    from jobs.night.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3
 
 
-def _ingest(context: Context, request: NightRequest) -> str:
-    results = ingest_night(context, request.ds)
-    return ", ".join(f"{r.step} {'written' if r.written else 'found'}" for r in results)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step of a night, of one day or many."""
+
+    name: str
+    do: Callable[[Work], str]
+    """Does it for every day left, ends those that cannot go on, and says what it came to."""
+    needs: tuple[str, ...] = ()
+    """Tables in which every day must have been written."""
+    proofs: tuple[Stage, ...] = ()
+    """What must have passed its checks, exactly as it is taken here."""
+    leaves: tuple[str, ...] = ()
+    """Tables in which it leaves rows of the days."""
+    is_of_run: bool = False
+    """Whether it is about one run, which is planned anew where its features or scores go away."""
 
 
-def _features(context: Context, request: NightRequest) -> str:
-    result = features_of_night(context, request.ds, force=request.force)
-    return f"{result.rows} rows {'written' if result.written else 'found'}"
+def carry_out(work: Work, steps: Iterable[Step], watch: Stopwatch) -> None:
+    """Carry out steps, in the order given, for the days that are left.
+
+    What another driver or maintenance replaced under a run is planned, checked and scored again.
+
+    Raises:
+        NightscoreError: a step failed; with `raises`, for one day.
+    """
+    given = list(steps)
+    of_run = [step for step in given if step.is_of_run]
+    for step in given[: len(given) - len(of_run)]:
+        _do(work, step, watch)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            for step in of_run:
+                _do(work, step, watch)
+            return
+        except InputsReplaced as error:
+            if attempt == _TRIES:
+                raise
+            log.warning("attempt=%d of %d: %s", attempt, _TRIES, error)
+            work.plan_again()
 
 
-def _check_features(context: Context, request: NightRequest) -> str:
-    results = check_features(context, [request.ds])
-    return f"{require_passed(context, 'features', request.ds, results)} checks passed"
+def _do(work: Work, step: Step, watch: Stopwatch) -> None:
+    _require(work, step)
+    if work.left:
+        with watch.step(step.name):
+            for stage in step.proofs:
+                work.require_checked(stage)
+            if work.left:
+                work.said[step.name] = step.do(work)
 
 
-def _score(context: Context, request: NightRequest) -> str:
-    run = plan_run(context, request.ds, request.model)
-    staged = score_days(context, [run], force=request.force)[request.ds]
-    return f"run {run.run_id}, {staged.rows} rows"
+def _require(work: Work, step: Step) -> None:
+    """Have what a step needs, or say which step to repeat; days that need nothing more end."""
+    for table in step.needs:
+        if table in (EVENTS, FEATURES):
+            work.require_written(table)
+        if table == FEATURES:
+            work.end_unknown()
+    if step.is_of_run and any(day not in work.runs for day in work.left):
+        work.plan()
+    if SCORES in step.needs:
+        work.require_staged()
 
 
-def _check_scores(context: Context, request: NightRequest) -> str:
-    run, _ = _staged(context, request)
-    results = check_scores(context, {request.ds: run.run_id})
-    return f"{require_passed(context, 'scores', request.ds, results)} checks passed"
+def _ingest(work: Work) -> str:
+    """Bring events and lookups up to date with the source.
+
+    What happened on a day is often delivered the day after, beside the same rows: the days of the
+    history that were delivered again are taken in as well, or windows would never see an outcome
+    that training sees.
+    """
+    context, asked = work.context, work.asked
+    if not asked.fetches_history:
+        require_history(context, work.left)
+    own = set(work.left)
+    found = []
+    for chunk in chunks(days_to_ingest(context, work.left)):
+        started = time.monotonic()
+        found.append(ingest_events(context, chunk, again=own, as_history=_history(work, chunk)))
+        written = len(found[-1].written)
+        work.on_progress(_line(EVENTS, chunk, written, time.monotonic() - started))
+    for chunk in chunks(work.left):
+        found += ingest_lookups(context, chunk, again=work.left)
+    work.is_new = any(result.written for result in found)
+    for result in found:
+        work.gone |= set(result.gone) if result.table == EVENTS else set()
+        _settle(work, result)
+    tables = dict.fromkeys(result.table for result in found)
+    written_to = {result.table for result in found if result.written}
+    told = [f"{table} {'written' if table in written_to else 'found'}" for table in tables]
+    bad = [f"{r.table} {d} refused" for r in found for d in sorted(r.errors)]
+    return ", ".join([*told, *bad])
 
 
-def _publish(context: Context, request: NightRequest) -> str:
-    run, staged = _staged(context, request)
-    before = current(context, [request.ds]).get(request.ds)
-    if finished(context, run, before, force=request.force) is not None:
-        return f"run {run.run_id} is published already"
-    # The check before this may have looked at another run: a model can be promoted in between.
-    results = check_scores(context, {request.ds: run.run_id})
-    require_passed(context, "scores", request.ds, results)
-    fence = before.sequence if before else 0
-    item = StagedRun(run=run, rows=staged.rows, fence=fence)
-    outcome: Publication | Exception = publish(
-        context,
-        [item],
-        who=request.who,
-        why=request.why,
-        allow_older_model=request.allow_older_model,
-    )[request.ds]
-    if isinstance(outcome, Exception):
-        raise outcome
-    return f"run {run.run_id} published, {staged.rows} rows"
+def _history(work: Work, days: Sequence[date]) -> list[date]:
+    """Return the days that are good enough as an older rule made them: a night reads no month."""
+    return [] if work.asked.fetches_history else [day for day in days if day not in work.left]
 
 
-def _staged(context: Context, request: NightRequest) -> tuple[ScoringRun, DayCommit]:
-    """Return the run that the day's features and the model make, and its staged scores."""
-    run = plan_run(context, request.ds, request.model)
-    staged = context.warehouse.commit(SCORES, request.ds, run.run_id)
-    if staged is None or staged.rows == 0:
-        step = f"Run {run.run_id} ({run.model.title}) is not scored yet: repeat the step `score`"
-        raise PartitionNotReady(SCORES, [request.ds], step)
-    return run, staged
+def _settle(work: Work, result: Ingested) -> None:
+    """End the days that a bad delivery stops, and say of the others that an earlier one is used."""
+    for part, error in sorted(result.errors.items()):
+        own = not work.asked.fetches_history and part in work.left and result.table == EVENTS
+        if has_earlier(work.context, result.table, part) and not own:
+            said = f"{result.table} {part}: bad redelivery, earlier version used: {error}"
+            log.warning("step=ingest pipeline=%s %s", work.context.definition.name, said)
+            continue
+        for day in list(work.left):
+            if (result.table, part) in source_days(work.context, day):
+                is_own = day == part and result.table == EVENTS
+                blocked = "" if is_own else f"blocked by {result.table} {part}: {error}"
+                work.fail(day, error, blocked)
 
 
-STEPS: dict[str, Callable[[Context, NightRequest], str]] = {
-    "ingest": _ingest,
-    "features": _features,
-    "check features": _check_features,
-    "score": _score,
-    "check scores": _check_scores,
-    "publish": _publish,
-}
-"""Every step by name, in the order of a night; each says in a few words what it did. The page is
-made after them, by whoever runs the night: `jobs.report`."""
+def require_history(context: Context, days: Sequence[date]) -> None:
+    """Do nothing if every day that history windows of `days` read was ingested once.
+
+    Raises:
+        PartitionNotReady: some were not; says which, and what to run. Nothing was ingested.
+    """
+    commits, definition = context.warehouse.commits(EVENTS), context.definition
+    needed = {d for day in days for d in definition.window_days(day)}
+    missing = sorted(
+        d for d in needed.difference(days, definition.absent_days) if (EVENTS, d, "") not in commits
+    )
+    if missing:
+        raise PartitionNotReady(
+            EVENTS,
+            missing,
+            f"They are the history that ds={ranges_text(days)} reads: {ranges_text(missing)} were "
+            "never ingested. Nothing was done. Run: nightscore prepare --pipeline "
+            f"{definition.name} --from {missing[0]} --to {missing[-1]}",
+        )
+
+
+def _features(work: Work) -> str:
+    context, asked = work.context, work.asked
+    if asked.model is not None and not asked.fetches_history and (work.is_new or asked.force):
+        load_model_early(context, asked.model)
+    if context.definition.histories:
+        commits = context.warehouse.commits(EVENTS)
+        there = [d for d in days_to_ingest(context, work.left) if (EVENTS, d, "") in commits]
+        for chunk in chunks(there):
+            started = time.monotonic()
+            tiles = build_day_tiles(context, chunk)
+            work.on_progress(_line(TILES, chunk, len(tiles.written), time.monotonic() - started))
+    rows, written = 0, 0
+    for chunk in chunks(work.left):
+        started = time.monotonic()
+        built = build_day_features(context, chunk, force=asked.force)
+        line = _line(FEATURES, chunk, len(built.written), time.monotonic() - started)
+        work.on_progress(f"{line}, {built.rows:,} rows")
+        rows, written = rows + built.rows, written + len(built.written)
+    work.rows_of_features, work.days_built = rows, written
+    work.end_unknown()
+    return f"{rows} rows {'written' if written else 'found'}"
+
+
+def _check_features(work: Work) -> str:
+    work.check("features", list(work.left))
+    return _passed(work, "features")
+
+
+def _score(work: Work) -> str:
+    runs = [work.runs[day] for day in work.left]
+    work.staged |= score_days(work.context, runs, force=work.asked.force)
+    # A forced run is scored once: what is tried again after this finds it.
+    rows = sum(work.staged[day].rows for day in work.left)
+    return f"{_runs_text(work)}, {rows} rows"
+
+
+def _check_scores(work: Work) -> str:
+    work.check("scores", list(work.left))
+    return _passed(work, "scores")
+
+
+def _publish(work: Work) -> str:
+    said = _runs_text(work)
+    staged = [
+        StagedRun(
+            run=work.runs[day],
+            rows=work.staged[day].rows,
+            fence=work.fences[day],
+            checked=(work.checked[day, "features"], work.checked[day, "scores"]),
+            notes=work.notes(day),
+        )
+        for day in work.left
+    ]
+    asked = work.asked
+    outcomes = publish(
+        work.context, staged,
+        who=asked.who, why=asked.why, allow_older_model=asked.allow_older_model,
+    )  # fmt: skip
+    removed: list[RunRemoved] = []
+    for item in staged:
+        day, result = item.run.ds, outcomes[item.run.ds]
+        if isinstance(result, RunRemoved):
+            removed.append(result)
+        elif isinstance(result, NightscoreError):
+            work.fail(day, result)
+        else:
+            work.end(
+                DayEnd(
+                    ds=day,
+                    outcome="published",
+                    rows=item.rows,
+                    run_id=item.run.run_id,
+                    checks=sum(proof.checks for proof in item.checked),
+                    notes=item.notes,
+                )
+            )
+    if removed:
+        raise removed[0]
+    rows = sum(item.rows for item in staged)
+    return f"{said} published, {rows} rows"
+
+
+def _passed(work: Work, stage: Stage) -> str:
+    count = sum(work.checked[day, stage].checks for day in work.left)
+    return f"{count} checks passed"
+
+
+def _runs_text(work: Work) -> str:
+    if len(work.left) == 1:
+        return f"run {work.runs[work.left[0]].run_id}"
+    return f"{len(work.left)} runs"
+
+
+def _line(what: str, days: Sequence[date], written: int, seconds: float) -> str:
+    found = len(days) - written
+    return f"{what} {days[0]} to {days[-1]}: {written} days written, {found} found, {seconds:.1f} s"
+
+
+PREPARATION = (
+    Step(name="ingest", do=_ingest, leaves=(EVENTS, QUARANTINE)),
+    Step(name="features", do=_features, needs=(EVENTS,), leaves=(TILES, FEATURES)),
+)
+PUBLICATION = (
+    Step(
+        name="check features", do=_check_features, needs=(FEATURES,), leaves=(QUALITY,),
+        is_of_run=True,
+    ),
+    Step(
+        name="score", do=_score, needs=(FEATURES,), proofs=("features",), leaves=(SCORES,),
+        is_of_run=True,
+    ),
+    Step(
+        name="check scores", do=_check_scores, needs=(FEATURES, SCORES), leaves=(QUALITY,),
+        is_of_run=True,
+    ),
+    Step(
+        name="publish", do=_publish, needs=(FEATURES, SCORES), proofs=("features", "scores"),
+        leaves=(LEDGER,), is_of_run=True,
+    ),
+)  # fmt: skip
+ORDER = (*PREPARATION, *PUBLICATION)
+"""Every step, in the order of a night. The page is made after them, by whoever runs the night."""
+
+
+def step_names() -> Iterator[str]:
+    """Yield the names of the steps in their order."""
+    return (step.name for step in ORDER)

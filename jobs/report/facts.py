@@ -28,6 +28,7 @@ from feature_store.tables.content import digest_of
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import runs_predicate
 from jobs.night.ledger import history
+from jobs.night.refused import refusals
 from models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class NightFacts:
     labels: Mapping[str, Any] | None
     model: ModelRef | None
     model_problem: str
+    refusal: str = ""
+    """Why the newest delivery of the day's source was not used, where that is so."""
 
     @property
     def published(self) -> Publication | None:
@@ -187,6 +190,7 @@ def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
         labels=labelled_metrics(context, ds) if publications else None,
         model=model,
         model_problem=problem,
+        refusal="; ".join(refusal.why for refusal in refusals(context, [(EVENTS, ds)])),
     )
 
 

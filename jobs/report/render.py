@@ -22,7 +22,7 @@ from feature_store.tables.inputs import Inputs, Pin, pack
 from feature_store.text import bytes_text, score_text, visible
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
-from jobs.report.verdict import judge
+from jobs.report.verdict import judge, published_checks
 from jobs.version import code_version
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def page_html(facts: NightFacts) -> str:
         flow=_flow(facts),
         commits=[facts.commits[table] for table in _TABLES if table in facts.commits],
         pins=_pins(facts),
+        proven=published_checks,
         chart=Markup(histogram_svg(facts.scores, facts.before)),  # noqa: S704 - made of numbers
         score_days=[*facts.before, *([facts.scores] if facts.scores else [])],
         now=datetime.now(UTC),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -41,8 +42,14 @@ def judge(facts: NightFacts) -> Verdict:
     )
     if doubts:
         return Verdict(level="look", title="Published; look at this", reasons=(*doubts, by))
-    passed = f"All {len(facts.checks)} checks passed." if facts.checks else ""
+    proven = published_checks(p)
+    passed = f"All {proven} checks passed." if proven else ""
     return Verdict(level="good", title="Published", reasons=tuple(filter(None, (by, passed))))
+
+
+def published_checks(publication: Publication) -> int:
+    """Return how many checks passed of exactly what was published; 0 where nothing says so."""
+    return sum(proof["checks"] for proof in json.loads(publication.checks or "[]"))
 
 
 def _not_published(facts: NightFacts) -> str:
@@ -58,6 +65,8 @@ def _why_not(facts: NightFacts) -> tuple[str, ...]:
         reasons.append(f"Too many bad rows: {bad:,} were quarantined, and none became events.")
     if facts.failure and not facts.failed_checks:
         reasons.append(facts.failure)
+    elif facts.refusal:
+        reasons.append(f"The source was refused: {facts.refusal}")
     if not reasons:
         have = "Features are ready." if FEATURES in facts.commits else "No features are there yet."
         name = facts.definition.name
@@ -73,6 +82,12 @@ def _doubts(facts: NightFacts, published: Publication) -> tuple[str, ...]:
         )
     elif facts.failed_checks:
         doubts.append(f"A later attempt failed, and replaced nothing. {_failed_sentence(facts)}")
+    elif facts.refusal:
+        doubts.append(
+            "The day was delivered again and refused; these scores are of what was delivered "
+            f"before: {facts.refusal}"
+        )
+    doubts += [f"Made with {note}" for note in published.notes.splitlines()]
     if any(p.run_id == published.run_id for p in facts.publications[:-1]):
         doubts.append(
             f"Run {published.run_id} was published again by {published.who} ({published.why})."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -11,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feature_store.definition import Check
-from feature_store.errors import InputsReplaced, NightscoreError
+from feature_store.errors import CheckFailed, InputsReplaced
 from feature_store.schema import CLAIMS, EVENTS, FEATURES, PLANS, SCORES, TILES
+from feature_store.tables.inputs import Inputs, Pins
 from jobs.backfill.backfill import Backfill, DayOutcome, Options
 from jobs.backfill.claims import Claims
 from jobs.backfill.plan import Plan, PlanRequest, make_plan, record_plan
 from jobs.context import Context
 from jobs.maintenance.tables import Retention, _remove, maintain
 from jobs.night.build_features import build_day_features
-from jobs.night.ledger import Publication, current, history, insert, scores_latest
-from jobs.night.night import NightRequest, run_night
+from jobs.night.expected import pins
+from jobs.night.ledger import current, history, scores_latest
+from jobs.night.night import NightRequest, run_night, run_step
 from jobs.night.prepare import prepare
-from jobs.night.publish import rollback
-from jobs.night.quality import check_features
+from jobs.night.publish import StagedRun, publish, rollback
+from jobs.night.quality import check_features, require_passed
 from jobs.night.score import plan_run, score_days
 from jobs.registry import model_registry
 from jobs.version import REVISIONS, revision
@@ -160,25 +163,6 @@ def test_days_whose_source_was_archived_are_scored_from_their_events(
     assert scores(archived) == rows
 
 
-def test_a_bad_source_day_stops_the_days_made_of_it_and_no_other(
-    open_published: OpenToy,
-) -> None:
-    before = current(open_published())
-    late = [
-        dataclasses.replace(row, price=-1.0)
-        if row.day == 5
-        else dataclasses.replace(row, price=2.0)
-        for row in clicky_rows()
-    ]
-    context = open_published(clicky_definition(late))
-    outcomes = backfill(context, plan(context))
-    assert [outcomes[day].outcome for day in DAYS] == ["published"] * 5 + ["failed"] * 3
-    assert "60 bad of 60 rows" in outcomes[DAYS[5]].detail
-    assert outcomes[DAYS[6]].detail.startswith(f"blocked by events {DAYS[5]}: toy: ds={DAYS[5]}")
-    after = current(context)
-    assert all(after[day] == before[day] for day in DAYS[5:])
-
-
 def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
     context = open_toy()
     found = plan(context, max_days=2)
@@ -278,27 +262,18 @@ def test_maintenance_removes_only_runs_nobody_can_read_and_rollback_still_works(
         rollback(context, DAYS[0], who="ann", why="too far", to_run=first.run_id)
 
 
-def test_a_run_removed_while_it_was_published_is_told_and_the_next_night_mends_it(
-    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+def test_a_published_run_that_lost_its_rows_is_scored_again_by_the_next_night(
+    open_published: OpenToy,
 ) -> None:
     context = open_published()
-    rows, maintained = scores(context), open_published()
-
-    def insert_and_remove(context: Context, inserted: Sequence[Publication]) -> Any:
-        done = insert(context, inserted)
-        commit = maintained.warehouse.commit(SCORES, DAYS[0], inserted[0].run_id)
-        assert commit is not None
-        _remove(maintained, commit)
-        return done
-
+    rows = scores(context)
+    commit = context.warehouse.commit(SCORES, DAYS[0], current(context)[DAYS[0]].run_id)
+    assert commit is not None
+    _remove(open_published(), commit)
+    assert len(scores(context)) == len(rows) - 60
     champion = model_registry.champion(context.home, "toy")
-    request = NightRequest(ds=DAYS[0], model=champion, who="ann", force=True)
-    with monkeypatch.context() as at_once:
-        at_once.setattr("jobs.night.publish.insert", insert_and_remove)
-        with pytest.raises(NightscoreError, match=r"scores of run \w+ were removed"):
-            run_night(context, request, lambda *_: None)
-    again = dataclasses.replace(request, force=False)
-    assert run_night(context, again, lambda *_: None).status == "published"
+    request = NightRequest(ds=DAYS[0], model=champion, who="ann")
+    assert run_night(context, request, lambda *_: None).status == "published"
     assert scores(context) == rows
 
 
@@ -333,6 +308,7 @@ def _make_dearer(context: Context, days: Sequence[date]) -> None:
 def test_features_replaced_under_a_run_are_not_scored_unchecked(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """After the check and before scoring another driver builds them anew; night and backfill."""
     context, other = open_published(), open_published()
     champion = model_registry.champion(context.home, "toy")
     run = plan_run(context, DAYS[6], champion)
@@ -342,7 +318,7 @@ def test_features_replaced_under_a_run_are_not_scored_unchecked(
     with pytest.raises(InputsReplaced, match=r"features \(version \d+ by \d+\)"):
         score_days(context, [run], force=True)
 
-    calls = []
+    calls: list[Sequence[date]] = []
 
     def check_and_be_overtaken(context: Context, days: Sequence[date]) -> Any:
         results = check_features(context, days)
@@ -351,10 +327,85 @@ def test_features_replaced_under_a_run_are_not_scored_unchecked(
         calls.append(days)
         return results
 
-    monkeypatch.setattr("jobs.backfill.backfill.check_features", check_and_be_overtaken)
+    monkeypatch.setattr("jobs.night.work.check_features", check_and_be_overtaken)
     outcomes = backfill(context, plan(context, DAYS[6:], force=True))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert len(calls) == 2, "checked again after the features changed"
+    calls.clear()
+    night = NightRequest(ds=DAYS[6], model=champion, who="ann", force=True)
+    run_night(context, night, lambda *_: None)
+    assert len(calls) == 2
+    assert proven(context, DAYS[6]) == pins(context, FEATURES, [DAYS[6]])
+
+
+def proven(context: Context, day: date) -> Pins:
+    """Return the pins of the features whose checks the publication of a day carries."""
+    published = current(context, [day])[day]
+    made_of = Inputs.from_json(published.inputs).pins[FEATURES]
+    proofs = json.loads(published.checks)
+    assert [proof["stage"] for proof in proofs] == ["features", "scores"]
+    assert all(Inputs.from_json(json.dumps(p["of"])).pins[FEATURES] == made_of for p in proofs)
+    assert proofs[1]["of"]["source"] == published.run_id
+    return made_of
+
+
+def test_what_is_published_step_by_step_was_checked_as_it_is(
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, other = open_published(), open_published()
+    champion = model_registry.champion(context.home, "toy")
+    request = NightRequest(ds=DAYS[7], model=champion, who="ann", force=True)
+    before = current(context)[DAYS[7]]
+    seen: list[Sequence[date]] = []
+
+    def counted(context: Context, days: Sequence[date]) -> Any:
+        seen.append(days)
+        return check_features(context, days)
+
+    monkeypatch.setattr("jobs.night.work.check_features", counted)
+    run_step(context, request, "check features")
+    _make_dearer(other, [DAYS[7]])
+    # Nobody checked these: scoring does it now, and the record is of them.
+    run_step(context, request, "score")
+    assert len(seen) == 2
+    run_step(context, request, "publish")
+    assert len(seen) == 2, "the record of exactly these features counts"
+    assert proven(context, DAYS[7]) == pins(context, FEATURES, [DAYS[7]])
+    assert current(context)[DAYS[7]].run_id != before.run_id
+
+
+def test_a_check_that_was_added_after_scoring_has_to_pass_before_publication(
+    open_published: OpenToy,
+) -> None:
+    context = open_published()
+    champion = model_registry.champion(context.home, "toy")
+    request = NightRequest(ds=DAYS[7], model=champion, who="ann", force=True)
+    before = current(context)[DAYS[7]]
+    for step in ("check features", "score", "check scores"):
+        run_step(context, request, step)
+    for stage, column in (("features", "price"), ("scores", "score")):
+        added = Check(stage=stage, kind="mean_between", columns=(column,), maximum=-1.0)  # type: ignore[arg-type]
+        stricter = open_published(clicky_definition(checks=(*context.definition.checks, added)))
+        for _ in range(2):  # the second time the record says so
+            with pytest.raises(CheckFailed, match=rf"on {stage} failed: mean_between\({column}\)"):
+                run_step(stricter, request, "publish")
+    assert current(context)[DAYS[7]] == before
+    # The checks as they were: the records are of others now, and everything is checked again.
+    assert run_step(context, request, "publish").endswith("published, 60 rows")
+
+
+def test_nothing_is_published_without_proof_of_exactly_that(open_published: OpenToy) -> None:
+    context = open_published()
+    champion = model_registry.champion(context.home, "toy")
+    run = plan_run(context, DAYS[7], champion)
+    features = require_passed(context, "features", DAYS[7], check_features(context, DAYS[7:]))
+    staged = StagedRun(run=run, rows=60, fence=1, checked=(features,))
+    with pytest.raises(CheckFailed, match=rf"run {run.run_id} was not published: .* its scores"):
+        publish(context, [staged], who="ann", why="test")
+    _make_dearer(open_published(), DAYS[7:])
+    newer = plan_run(context, DAYS[7], champion)
+    with pytest.raises(CheckFailed, match="that its features and its scores passed"):
+        publish(context, [dataclasses.replace(staged, run=newer)], who="ann", why="test")
 
 
 def test_a_night_takes_in_what_the_source_delivered_again_for_its_history(

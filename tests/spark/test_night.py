@@ -317,6 +317,9 @@ def test_too_many_bad_rows_stop_the_night_before_anything_else(made: Made) -> No
 
 def test_a_day_the_source_lacks_and_a_missing_history_say_what_to_do(made: Made) -> None:
     context = made()
+    with pytest.raises(PartitionNotReady, match=f"events: missing ds={TONIGHT} .* were never"):
+        night(context, ds=toy_days(11)[-1])
+    night(context)
     with pytest.raises(SourceDayMissing, match="toy: source has no rows for ds=2026-01-11"):
         night(context, ds=toy_days(11)[-1])
     fresh = Context.open(context.definition, Home.of(f"{context.home.root}-fresh"), context.spark)

@@ -72,10 +72,13 @@ def publish_scores(
         {day: run.inputs},
         runs={day: run.run_id},
     )
-    check_features(context, [day])
-    require_passed(context, "scores", day, check_scores(context, {day: run.run_id}))
+    checked = (
+        require_passed(context, "features", day, check_features(context, [day])),
+        require_passed(context, "scores", day, check_scores(context, {day: run.run_id})),
+    )
     before = current(context, [day]).get(day)
-    staged = StagedRun(run=run, rows=written[day].rows, fence=before.sequence if before else 0)
+    fence = before.sequence if before else 0
+    staged = StagedRun(run=run, rows=written[day].rows, fence=fence, checked=checked)
     publish(context, [staged], who="ann", why=why)
     return run.run_id
 
