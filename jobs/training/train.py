@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store.errors import GateRefused, NoChampion, UsageError
+from feature_store.schema import EVENTS
 from jobs.config import check_day, days_between, setting
 from jobs.maintenance.models import mark_wanted
+from jobs.night.ingest import ingest_events
 from jobs.night.night import Stopwatch
 from jobs.night.prepare import OnProgress, prepare
 from jobs.registry import model_registry
@@ -22,6 +24,7 @@ from jobs.registry.model_registry import CHAMPION, ModelRef
 from jobs.training.evaluate import Evaluation, evaluate_bundle
 from jobs.training.gate import GateDecision, decide, refuse
 from jobs.training.held_out import HeldOutRows, held_out_rows, training_files
+from jobs.training.labels import require_labels
 from jobs.training.recipe import Recipe, recipe_of, signature_of
 from jobs.training.training_set import EVAL, TRAIN, VALID, TrainingSet, freeze, split_days
 from jobs.version import code_version
@@ -143,11 +146,17 @@ def train(
         definition, model=model, settings=settings, precision=precision, compiled=compiled
     )
     train_days, eval_days = _days(definition, first, last, eval_to)
-    split_days(definition, train_days, eval_days)
+    days = split_days(definition, train_days, eval_days)
     _warn_of_slow_scoring(recipe, on_progress, compiled)
     watch = Stopwatch(lambda step, seconds: on_progress(f"{step}: {seconds:.1f} s"))
     with watch.step("prepare"):
-        prepare(context, [*train_days, *eval_days], on_progress)
+        _require_held_out(context, days)
+        prepared = prepare(
+            context, [*train_days, *eval_days], on_progress,
+            before_features=lambda: require_labels(context, days, list(days)),
+        )  # fmt: skip
+    for note in prepared.notes:
+        on_progress(note)
     with watch.step("freeze"):
         frozen = freeze(context, train_days, eval_days)
     mark_wanted(context, frozen.id)
@@ -162,6 +171,15 @@ def train(
     )  # fmt: skip
     made = None if force else _made_before(job)
     return _judge(job, made or _fit(job))
+
+
+def _require_held_out(context: Context, days: Mapping[str, Sequence[date]]) -> None:
+    """Refuse days whose labels are known too late to hold out, having taken in only those days."""
+    ingest_events(context, days[VALID])
+    commits = context.warehouse.commits(EVENTS)
+    # What could not be taken in is told of where everything is.
+    if all((EVENTS, day, "") in commits for day in days[VALID]):
+        require_labels(context, days, [VALID])
 
 
 def _days(

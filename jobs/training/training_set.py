@@ -53,7 +53,7 @@ EVAL = "eval"
 ROWS_PER_FILE = 500_000
 """About 100 MB of 40 columns: a row group or two, few enough to open, enough to share out."""
 _SHUFFLE = "_shuffle"
-_KNOWN_AT = "_known_at"
+KNOWN_AT = "_known_at"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,10 +162,10 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     labels = labelled(warehouse.read(EVENTS, every), definition).where(F.col(label).isNotNull())
     start = first_day_after_training(days)
     # A null time is a label nobody knew: the comparison is null, and the row left out.
-    in_time = F.col(_KNOWN_AT) < F.lit(definition.cutoff(start))
+    in_time = F.col(KNOWN_AT) < F.lit(definition.cutoff(start))
     rows = (
         features.join(labels, [DS, *definition.keys])
-        .withColumn(SPLIT, _split_of(days))
+        .withColumn(SPLIT, split_of(days))
         .where((F.col(SPLIT) == EVAL) | in_time)
     )
     return _shuffled(rows, definition, _file_count(context, every))
@@ -179,7 +179,7 @@ def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
     taken = resolved(spark, definition, field, label.expression).columns
     known_at = last_known(definition, label.known, taken)
     return events_df.select(
-        DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(_KNOWN_AT)
+        DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(KNOWN_AT)
     )
 
 
@@ -188,7 +188,7 @@ def first_day_after_training(days: Mapping[str, Sequence[date]]) -> date:
     return days[EVAL][0] if days.get(EVAL) else days[VALID][-1] + timedelta(days=1)
 
 
-def _split_of(days: Mapping[str, Sequence[date]]) -> Column:
+def split_of(days: Mapping[str, Sequence[date]]) -> Column:
     """Return the split of a row by its day; splits follow one another in time."""
     column = F.lit(TRAIN)
     for split in (VALID, EVAL):
@@ -278,13 +278,18 @@ def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str
     splits = {}
     for name in names:
         rows, positives = counts.get(name, (0, 0))
-        _check_classes(context.definition, name, rows, positives)
+        check_classes(context.definition, name, rows, positives)
         own = sorted(file for file in files if f"/{SPLIT}={name}/" in file)
         splits[name] = SplitFiles(files=tuple(own), rows=rows, positives=positives)
     return splits
 
 
-def _check_classes(definition: Definition, split: str, rows: int, positives: int) -> None:
+def check_classes(definition: Definition, split: str, rows: int, positives: int) -> None:
+    """Do nothing if a split has labels of both classes.
+
+    Raises:
+        NightscoreError: it has no row, or only one class.
+    """
     label, flag = definition.label, "--eval-to" if split == EVAL else "--from"
     widen_it = f"Take a longer range ({flag}), or change the label in the definition"
     if not rows:

@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 
 from feature_store.definition import Gate, Numeric
-from feature_store.errors import GateRefused, UsageError
+from feature_store.errors import GateRefused, NightscoreError, UsageError
 from feature_store.home import Home
+from feature_store.schema import EVENTS, FEATURES, TILES
 from jobs.context import Context
+from jobs.night.ingest import ingest_events
 from jobs.registry import model_registry
+from jobs.training.labels import require_labels
 from jobs.training.recipe import signature_of
 from jobs.training.train import TrainResult, train
+from jobs.training.training_set import VALID, split_days
 from models.scoring import bundle
-from tests.toy import Row, toy_days, toy_definition
+from tests.toy import Row, Rows, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -238,3 +242,42 @@ def test_a_request_that_cannot_work_is_refused_before_any_work(
     with pytest.raises(UsageError, match=message):
         train(context, on_progress=lambda _: None, **request)
     assert not Path(home.root).exists()
+
+
+@pytest.mark.parametrize("hours", [30.0, 60.0, 71.9])
+def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_work(
+    spark: SparkSession, home: Home, hours: float
+) -> None:
+    late = tuple(replace(row, click_known=hours) for row in rows())
+    definition = replace(lenient(), source=Rows(late))
+    context = Context.open(definition, home, spark)
+    needed = int(hours // 24) + 1
+    said = (
+        rf"split valid \({LAST} to {LAST}\) has no label 'clicked' that was known in time: none of "
+        rf"its 60 was before {DAYS[5]} 00:00 UTC.* by click_known_at, {hours / 24:.1f} days after "
+        rf".* Set validation_days={needed} or more in the definition, and start training on "
+        rf"{DAYS[4 - needed]} or before"
+    )
+    with pytest.raises(NightscoreError, match=said):
+        run(context)
+    assert sorted(day for _, day, _ in context.warehouse.commits(EVENTS)) == [LAST]
+    assert context.warehouse.version(TILES) is None
+    assert context.warehouse.version(FEATURES) is None
+
+    advised = replace(definition.training, validation_days=needed)
+    followed = Context.open(replace(definition, training=advised), home, spark)
+    days = split_days(followed.definition, DAYS[:5], DAYS[5:])
+    ingest_events(followed, DAYS)
+    require_labels(followed, days, [VALID])
+
+
+def test_a_split_without_any_label_says_so_before_features_are_made(
+    spark: SparkSession, home: Home
+) -> None:
+    none_later = tuple(replace(r, clicked=None) if r.day > 4 else r for r in rows())
+    context = Context.open(replace(lenient(), source=Rows(none_later)), home, spark)
+    with pytest.raises(
+        NightscoreError, match=r"split eval .* clicked has no value.* all of its 180"
+    ):
+        run(context)
+    assert context.warehouse.version(FEATURES) is None

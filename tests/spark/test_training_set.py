@@ -50,6 +50,7 @@ def context(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Co
     assert (prepared.written, prepared.rows) == (6, 6 * PER_DAY)
     assert [line.split(",")[0] for line in lines] == [
         "events 2026-01-01 to 2026-01-06: 6 days written",
+        "tiles 2026-01-01 to 2026-01-06: 6 days written",
         "features 2026-01-01 to 2026-01-06: 6 days written",
     ]
     return made
