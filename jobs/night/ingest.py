@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -20,19 +20,22 @@ from feature_store.events.quarantine import (
     good_rows,
     judge_rows,
     lookup_columns,
+    single_rows,
     typed_lookup,
 )
+from feature_store.events.versions import carried_over, every_version
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.expected import (
     events_inputs,
-    lookup_days,
     lookup_inputs,
     needed_by_windows,
     unless_gone,
+    with_earlier_versions,
 )
 from jobs.night.outdated import StepResult, outdated_days, write_outdated
+from jobs.night.side_days import merged, side_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -91,15 +94,18 @@ def ingest_events(
 def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResult]:
     days = sorted(inputs)
     definition = context.definition
+    inputs = with_earlier_versions(context, inputs)
     judged = judge_rows(_read(context, days), definition).persist()
     try:
-        bad, good = bad_rows(judged, definition), good_rows(judged, definition)
+        bad = bad_rows(judged, definition)
         results = [write_outdated(context, QUARANTINE, inputs, lambda _: bad, force=True)]
-        refused = _refusals(context, days, good)
+        counts = _good_rows_by_day(judged)
+        refused = _refusals(context, days, {day: rows for day, (rows, _) in counts.items()})
         usable = [day for day in days if day not in refused]
         if usable:
-            rows = good.where(days_predicate(usable))
             kept = {day: inputs[day] for day in usable}
+            have_versions = any(several for _, several in counts.values())
+            rows = _events(context, judged.where(days_predicate(usable)), kept, have_versions)
             results.append(write_outdated(context, EVENTS, kept, lambda _: rows, force=True))
     finally:
         judged.unpersist()
@@ -108,11 +114,37 @@ def _write_events(context: Context, inputs: dict[date, Inputs]) -> list[StepResu
     return results
 
 
+def _events(
+    context: Context, judged_df: DataFrame, inputs: Mapping[date, Inputs], have_versions: bool
+) -> DataFrame:
+    """Return the events of a delivery, with what only earlier ones told of its rows."""
+    definition = context.definition
+    carried = None
+    told_before = sorted(day for day, now in inputs.items() if now.pins)
+    if told_before:
+        stored = every_version(context.warehouse.read(EVENTS, told_before), definition)
+        delivered = judged_df.where("_reason IS NULL")
+        carried = carried_over(stored, delivered, definition)
+        carried = None if carried.isEmpty() else carried
+    if carried is None and not have_versions:
+        # Most deliveries tell of each row once, and nothing that another did not.
+        return single_rows(judged_df, definition)
+    return good_rows(judged_df, definition, carried)
+
+
+def _good_rows_by_day(judged_df: DataFrame) -> dict[date, tuple[int, bool]]:
+    """Return of each day how many things its good rows tell of, and if of one more than once."""
+    is_good = F.col("_reason").isNull()
+    counted = judged_df.groupBy(DS).agg(
+        F.count_if(is_good & (F.col("_rank") == 1)), F.max(is_good & (F.col("_versions") > 1))
+    )
+    return {row[0]: (row[1], row[2]) for row in counted.collect()}
+
+
 def _refusals(
-    context: Context, days: Sequence[date], good_df: DataFrame
+    context: Context, days: Sequence[date], good: Mapping[date, int]
 ) -> dict[date, NightscoreError]:
     """Return why a day's rows may not become events, for the days that have too few or bad ones."""
-    good = {row[DS]: row["count"] for row in good_df.groupBy(DS).count().collect()}
     refused: dict[date, NightscoreError] = {}
     for day in (d for d in days if d not in context.definition.absent_days):
         commit = context.warehouse.commit(QUARANTINE, day)
@@ -167,9 +199,12 @@ def _read(context: Context, days: Sequence[date]) -> RawRows:
 
 
 def _ingest_lookup(context: Context, lookup: Lookup, days: Sequence[date]) -> StepResult:
-    needed, table = lookup_days(context.definition, lookup, days), lookup_table(lookup.name)
-    prefetch(lookup.source, needed)
-    inputs = unless_gone(context, table, needed, lambda day: lookup_inputs(context, lookup, day))
+    table, needed = lookup_table(lookup.name), merged(side_days(context, lookup, days))
+    prefetch(lookup.source, sorted(needed.read | needed.due))
+    inputs = unless_gone(
+        context, table, sorted(needed.read | needed.due),
+        lambda day: lookup_inputs(context, lookup, day), may_lack=needed.read - needed.due,
+    )  # fmt: skip
 
     def compute(outdated: Sequence[date]) -> DataFrame:
         columns = lookup_columns(lookup, context.definition)

@@ -13,8 +13,8 @@ from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
-from jobs.night.expected import lookup_days
 from jobs.night.ingest import ingest
+from jobs.night.side_days import side_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -89,7 +89,7 @@ def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
 def is_made_of(context: Context, day: date, part: date) -> bool:
     """Whether the features of `day` read anything of the source's day `part`."""
     definition = context.definition
-    lookups = (d for lk in definition.lookups for d in lookup_days(definition, lk, [day]))
+    lookups = (d for lk in definition.lookups for d in side_days(context, lk, [day])[day].due)
     return part in {*days_to_ingest(context, [day]), *lookups}
 
 
