@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feature_store.features.values import check_expressions
@@ -23,6 +23,8 @@ class Context:
     home: Home
     spark: SparkSession
     warehouse: Warehouse
+    answers: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
+    """What was found out about the tables at some version, so that it is asked once."""
 
     @classmethod
     def open(cls, definition: Definition, home: Home, spark: SparkSession) -> Context:

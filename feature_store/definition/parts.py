@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +41,14 @@ class Source(Protocol):
         Columns: `ds` (date), every declared column (its declared type, or string where the source
         is text), and `source_file` (string).
         """
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """What a source of dated snapshots has besides, for a `Lookup(snapshot=True)`."""
+
+    def snapshot_days(self) -> Sequence[date]:
+        """Return the days of which there is a snapshot, in any order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +152,14 @@ class History:
 class Lookup:
     """A side table joined as of a time: the latest row not after `at` and known before the cut-off.
 
-    Its rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A `snapshot`
-    has one day, the definition's `first_day`, and no `at`.
+    Its rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A row of events
+    reads the days of the side table from that of `at` less `max_age_hours` to that of `at`, and
+    `spread_days` more on either side, as far as they can be known before the cut-off.
+
+    A `snapshot` is a whole table that is delivered again from time to time, and has no `at`: a row
+    takes of its keys what the latest snapshot says that was known before the cut-off. Its source
+    names the days of its snapshots with `snapshot_days()`; one without has a single snapshot for
+    ever, of the definition's `first_day`.
     """
 
     name: str
@@ -155,6 +169,12 @@ class Lookup:
     at: str | None = None
     max_age_hours: int | None = None
     snapshot: bool = False
+    spread_days: int = 1
+    """A row may lie so many days away from the UTC day of its `event_time`, as local days do."""
+    due_hours: int = 0
+    """When a day of it is to be there, in hours after the day begins; negative for what is known
+    ahead, such as a forecast. A night whose cut-off is later stops without it. Before that, a day
+    is read if it is there, and nothing is missed if it is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

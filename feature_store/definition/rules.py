@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from itertools import chain
 from types import NoneType, UnionType
@@ -56,6 +56,7 @@ _OF_GATE = {
     "max_segment_auc_drop": (0, 1),
     "min_segment_rows": (1, 1_000_000_000),
 }
+_OF_LOOKUP = {"spread_days": (0, 366), "due_hours": (-8_784, 8_784)}
 _WINDOW_DAYS = (1, 3_660)
 _LABELS: tuple[Dtype, ...] = ("boolean",)
 _VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
@@ -158,11 +159,13 @@ def _days(definition: Fields) -> Broken:
 
 
 def _ranges(definition: Fields) -> Broken:
-    for where, part, ranges in (
+    parts: list[tuple[str, object, Mapping[str, tuple[float, float]]]] = [
         ("", definition, _OF_DEFINITION),
         ("training.", definition.training, _OF_TRAINING),
         ("gate.", definition.gate, _OF_GATE),
-    ):
+    ]
+    parts += [(f"lookups.{lookup.name}.", lookup, _OF_LOOKUP) for lookup in definition.lookups]
+    for where, part, ranges in parts:
         for name, (low, high) in ranges.items():
             value = getattr(part, name)
             if value is not None and not low <= value <= high:

@@ -138,6 +138,8 @@ DEFINITION = Definition(
             columns=tuple(Column(name=name, dtype="double", known="schedule") for name in _WEATHER),
             at="sched_dep_at",
             max_age_hours=3,
+            # A forecast: without that of the day itself there is nothing to score with.
+            due_hours=-6,
         ),
         Lookup(
             name="planes",

@@ -7,8 +7,8 @@ row that could not be read); after them `event_day(col)` (the event lies on a da
 its `ds`), `known_at(col)` (a known-at time before 1971 or far ahead) and `duplicate_key`. The first
 broken rule is the reason.
 
-`superseded` is the reason of a row that breaks no rule: another version of it was kept, known at
-another time. A source that corrects itself is not a bad one, so such rows do not count as bad.
+`superseded` is the reason of a row that breaks no rule: another version of it, known at another
+time, holds now. A source that corrects itself is not a bad one, so such rows do not count as bad.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.casts import cast
 from feature_store.events.content import content_hash
-from feature_store.events.cutoff import cutoff_column
 from feature_store.events.text import normalized
+from feature_store.events.versions import EARLIER, merged, never_corrected, standing
 from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
 from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
 
@@ -54,11 +54,11 @@ _Values = Mapping[str, SparkColumn]
 def split_bad_rows(raw: RawRows, definition: Definition) -> tuple[DataFrame, DataFrame]:
     """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
 
-    Rows of the same content become one. Of rows that share (ds, keys) and differ, one is kept: the
-    one known latest (the greater content hash on a tie) among those whose keys were known before
-    the day's cut-off, or among all where there is none. So a correction that comes too late for the
-    day takes nothing from it. The others are `duplicate_key` if they were known at the same time as
-    the one kept, else `superseded`. `row` is JSON of the raw row, or of the typed row for these.
+    Rows of the same content become one, and so do rows that share (ds, keys): one that holds, for
+    each group of values, the version known latest, and in `_earlier` what was known before it (see
+    `feature_store.events.versions`). A version that tells something else than what holds now is
+    `duplicate_key` if that was known at the very same time, else `superseded`. `row` is JSON of the
+    raw row, or of the typed row for these.
 
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
@@ -81,25 +81,54 @@ def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
     return rows.transform(_ranked, definition)
 
 
-def good_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return the good rows of `judge_rows`: ds and the declared columns."""
+def good_rows(
+    judged_df: DataFrame, definition: Definition, carried_df: DataFrame | None = None
+) -> DataFrame:
+    """Return the good rows of `judge_rows`: ds, the declared columns and `_earlier`.
+
+    Args:
+        judged_df: the rows of a delivery.
+        definition: the pipeline.
+        carried_df: versions that an earlier delivery told of the same rows, to be kept.
+    """
     names = [column.name for column in definition.columns]
-    return judged_df.where("_rank = 1 AND _reason IS NULL").select(DS, *names)
+    good = judged_df.where("_reason IS NULL AND NOT _repeats")
+    single, several = good.where("_versions = 1"), good.where("_versions > 1").select(DS, *names)
+    if carried_df is not None:
+        again = carried_df.select(DS, *definition.keys).distinct()
+        touched = single.join(again, [DS, *definition.keys], "left_semi").select(DS, *names)
+        single = single.join(again, [DS, *definition.keys], "left_anti")
+        several = several.unionByName(touched).unionByName(carried_df)
+    plain = single.select(DS, *names, never_corrected(definition).alias(EARLIER))
+    return plain.unionByName(merged(several, definition))
+
+
+def single_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the good rows of `judge_rows` where it is known that no row is told of twice."""
+    names = [column.name for column in definition.columns]
+    rows = judged_df.where("_reason IS NULL AND _rank = 1")
+    return rows.select(DS, *names, never_corrected(definition).alias(EARLIER))
 
 
 def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
     """Return the bad rows of `judge_rows`: ds, reason, row, source_file."""
     names = [column.name for column in definition.columns]
-    typed_row = F.to_json(F.struct(DS, *names), {"ignoreNullFields": "false"})
-    is_conflict = F.col("_reason").isNull() & (F.col("_rank") > 1) & ~F.col("_repeats")
-    return judged_df.where(F.col("_reason").isNotNull() | is_conflict).select(
-        DS,
-        F.coalesce(
-            "_reason", F.when(F.col("_is_superseded"), SUPERSEDED).otherwise("duplicate_key")
-        ).alias(REASON),
-        F.coalesce("_raw", typed_row).alias(ROW),
-        SOURCE_FILE,
+    broken = judged_df.where(F.col("_reason").isNotNull()).select(
+        DS, F.col("_reason").alias(REASON), F.col("_raw").alias(ROW), SOURCE_FILE
     )
+    versions = judged_df.where("_reason IS NULL AND _versions > 1")
+    holds, contradicts = standing(Window.partitionBy(DS, *definition.keys), definition)
+    outdated = (
+        versions.withColumns({"_holds": holds, "_contradicts": contradicts})
+        .where("NOT _holds AND NOT _repeats")
+        .select(
+            DS,
+            F.when(F.col("_contradicts"), "duplicate_key").otherwise(SUPERSEDED).alias(REASON),
+            F.to_json(F.struct(DS, *names), {"ignoreNullFields": "false"}).alias(ROW),
+            SOURCE_FILE,
+        )
+    )
+    return broken.unionByName(outdated)
 
 
 def check_ceiling(
@@ -254,33 +283,22 @@ def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[Spa
 
 
 def _ranked(typed_df: DataFrame, definition: Definition) -> DataFrame:
-    """Rank rows of the same (ds, keys), the one to keep first; equal rows come side by side."""
+    """Rank rows of the same (ds, keys), the one known latest first; equal rows side by side."""
     names = [column.name for column in definition.columns]
     # Two hashes with different salts: 128 bits tell contents apart.
     content = [content_hash(names, salt) for salt in (1, 2)]
     times = [F.col(group.at) for group in definition.knowns]
     known = F.greatest(*times) if len(times) > 1 else times[0]
-    group = Window.partitionBy(DS, *definition.keys, F.col("_reason").isNull()).orderBy(
-        _is_in_time(definition).desc(),
-        known.desc_nulls_last(),
-        *[part.desc() for part in content],
-    )
+    together = Window.partitionBy(DS, *definition.keys, F.col("_reason").isNull())
+    group = together.orderBy(known.desc_nulls_last(), *[part.desc() for part in content])
     identity = F.struct(*content)
-    return typed_df.withColumns(
+    ranked = typed_df.withColumns(
         {
             "_rank": F.row_number().over(group),
             "_repeats": F.coalesce(F.lag(identity).over(group) == identity, F.lit(False)),
-            "_is_superseded": ~known.eqNullSafe(F.first(known).over(group)),
         }
     )
-
-
-def _is_in_time(definition: Definition) -> SparkColumn:
-    """Whether a row is one to score on its day: its keys were known before the cut-off."""
-    groups = sorted({definition.column(key).known for key in definition.keys})
-    cutoff = cutoff_column(definition)
-    known = [F.col(definition.known(group).at) < cutoff for group in groups]
-    return F.coalesce(reduce(lambda left, right: left & right, known), F.lit(False))
+    return ranked.withColumn("_versions", F.count_if(~F.col("_repeats")).over(together))
 
 
 def typed_lookup(raw: RawRows, lookup: Lookup, definition: Definition) -> DataFrame:

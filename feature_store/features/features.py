@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import Categorical, Cross
 from feature_store.events.cutoff import cutoff_column
+from feature_store.events.versions import as_of
 from feature_store.features.asof import join_lookup
 from feature_store.features.tiles import empty_histories, join_histories, window_sums
 from feature_store.schema import DS
@@ -26,6 +27,7 @@ def build_features(
     lookups: Mapping[str, DataFrame],
     definition: Definition,
     days: Sequence[date],
+    snapshots: Mapping[str, Sequence[date]] | None = None,
 ) -> DataFrame:
     """Return one row per thing to score on `days`: ds, keys, then every feature.
 
@@ -35,13 +37,15 @@ def build_features(
         lookups: rows of each lookup by name, with event_time and known_at.
         definition: the pipeline.
         days: the days to compute.
+        snapshots: the days of each lookup that has several snapshots.
 
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
     rows = known_in_time(events_df, definition)
     for lookup in definition.lookups:
-        rows = join_lookup(rows, lookups[lookup.name], lookup, definition)
+        dated = (snapshots or {}).get(lookup.name, ())
+        rows = join_lookup(rows, lookups[lookup.name], lookup, definition, dated)
     if tiles_df is None:
         rows = rows.withColumns(empty_histories(definition))
     else:
@@ -60,6 +64,7 @@ def known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
     tells as much as it does as a feature.
     """
     cutoff = cutoff_column(definition)
+    events_df = as_of(events_df, cutoff)
     in_time = {group.name: F.col(group.at) < cutoff for group in definition.knowns}
     of_keys = {definition.column(key).known for key in definition.keys}
     rows = events_df

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from feature_store.errors import PartitionNotReady
+from feature_store.events.versions import SINCE, UNTIL, earlier_versions, latest_version
 from feature_store.features.sums import (
     BAND,
     DIGITS,
@@ -45,7 +46,7 @@ def history_key(history: History) -> Column:
 def build_tiles(
     events_df: DataFrame, definition: Definition, histories: Sequence[History] | None = None
 ) -> DataFrame:
-    """Return the tiles of the days in `events_df`, in one pass over it.
+    """Return the tiles of the days in `events_df`, of all histories together.
 
     Args:
         events_df: the events.
@@ -54,9 +55,43 @@ def build_tiles(
 
     Columns: ds (the event day), history, key, usable_from (the first day whose cut-off is after
     the values and their keys were known), band (of the values' size), n (count) and the digits of
-    their sum; see `feature_store.features.sums`.
+    their sum; see `feature_store.features.sums`. A value that was corrected counts until its
+    correction is known: from then on a tile takes it off again.
     """
-    spark = events_df.sparkSession
+    made = definition.histories if histories is None else histories
+    changes = latest_version(events_df, definition).transform(_values, definition, made)
+    changes = changes.withColumn("sign", F.lit(1))
+    earlier = earlier_versions(events_df, definition)
+    if earlier is not None:
+        # A version of which something became known only after its correction was never seen.
+        seen = earlier.transform(_values, definition, made).where(F.col("known_at") < F.col(UNTIL))
+        begins = seen.withColumn("sign", F.lit(1))
+        ends = seen.withColumns({"known_at": F.col(UNTIL), "sign": F.lit(-1)})
+        changes = changes.unionByName(begins).unionByName(ends)
+    shifted = F.col("known_at") - F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
+    rows = (
+        changes.withColumn("usable_from", F.date_add(shifted.cast("date"), 1))
+        .withColumn(BAND, band_of(F.col("value")))
+        .withColumn("_0", scaled(F.col("value"), F.col(BAND)))
+    )
+    for index in range(1, len(DIGITS)):
+        rows = rows.withColumn(f"_{index}", next_value(F.col(f"_{index - 1}")))
+    digits = [
+        F.sum(F.col("sign") * F.col(f"_{i}").cast("bigint")).alias(name)
+        for i, name in enumerate(DIGITS)
+    ]
+    sums = rows.groupBy(DS, "history", "key", "usable_from", BAND).agg(
+        F.sum("sign").alias("n"), *digits
+    )
+    # What is taken off on the day on which the same is added changes nothing.
+    return sums.where(" OR ".join(f"{name} <> 0" for name in ("n", *DIGITS)))
+
+
+def _values(
+    versions_df: DataFrame, definition: Definition, histories: Sequence[History]
+) -> DataFrame:
+    """Return what every history takes of a version: of which key, known when, and until when."""
+    spark = versions_df.sparkSession
     candidates = [
         F.struct(
             F.lit(history.name).alias("history"),
@@ -68,22 +103,15 @@ def build_tiles(
                 {*history.keys, *_resolved(spark, definition, history).columns},
             ).alias("known_at"),
         )
-        for history in (definition.histories if histories is None else histories)
+        for history in histories
     ]
-    shifted = F.col("known_at") - F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
-    rows = (
-        events_df.select(DS, F.explode(F.array(*candidates)).alias("t"))
-        .select(DS, "t.*")
+    # Not before the correction that made this version; `greatest` passes over a null.
+    known_at = F.greatest("known_at", SINCE)
+    return (
+        versions_df.select(DS, SINCE, UNTIL, F.explode(F.array(*candidates)).alias("t"))
+        .select(DS, SINCE, UNTIL, "t.*")
         .where("key IS NOT NULL AND value IS NOT NULL AND known_at IS NOT NULL")
-        .withColumn("usable_from", F.date_add(shifted.cast("date"), 1))
-        .withColumn(BAND, band_of(F.col("value")))
-        .withColumn("_0", scaled(F.col("value"), F.col(BAND)))
-    )
-    for index in range(1, len(DIGITS)):
-        rows = rows.withColumn(f"_{index}", next_value(F.col(f"_{index - 1}")))
-    digits = [F.sum(F.col(f"_{i}").cast("bigint")).alias(name) for i, name in enumerate(DIGITS)]
-    return rows.groupBy(DS, "history", "key", "usable_from", BAND).agg(
-        F.count(F.lit(1)).alias("n"), *digits
+        .select(DS, UNTIL, "history", "key", "value", known_at.alias("known_at"))
     )
 
 
@@ -192,4 +220,7 @@ def empty_histories(definition: Definition) -> dict[str, Column]:
 
 def _aggregate(aggregate: str, window: int) -> Column:
     count, total = F.col(f"n_{window}").cast("double"), F.col(f"total_{window}")
-    return {"count": count, "sum": total, "mean": total / count}[aggregate]
+    if aggregate == "count":
+        return count
+    # What was counted may have been taken off again.
+    return F.when(count != 0, total if aggregate == "sum" else total / count)

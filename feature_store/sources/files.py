@@ -102,6 +102,15 @@ class DailyFiles:
             raise SourceDayMissing(self.folder, day, why, "Wait for its delivery, then run again.")
         return found
 
+    def snapshot_days(self) -> list[date]:
+        """Return every day that has a file: for a lookup that is a snapshot, each is one."""
+        root = Path(self.folder)
+        parts = [re.escape(part).replace(r"\*", "[^/]*") for part in self.pattern.split("{ds}")]
+        place = re.compile(rf"{parts[0]}(\d{{4}}-\d\d-\d\d){parts[1]}")
+        paths = root.glob(self.pattern.replace("{ds}", "????-??-??"))
+        names = (path.relative_to(root).as_posix() for path in paths if _counts(path))
+        return sorted({date.fromisoformat(m.group(1)) for m in map(place.fullmatch, names) if m})
+
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
         """Return the rows of `days` as text, with all columns of plain names; to look at.
 

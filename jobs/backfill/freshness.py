@@ -14,6 +14,7 @@ from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
 from jobs.night import expected
 from jobs.night.refused import EARLIER_USED, has_earlier, is_refused
+from jobs.night.side_days import NONE, SideDays, side_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ class Freshness:
 
     context: Context
     _known: dict[tuple[str, date], State] = field(default_factory=dict)
+    _sides: dict[str, dict[date, SideDays]] = field(default_factory=dict)
 
     def look(self, days: Sequence[date]) -> None:
         """Find out what the tables hold that features of `days` are made of, all days at once."""
@@ -71,12 +73,25 @@ class Freshness:
         definition = self.context.definition
         upstream = [(EVENTS, day, self.events(day))]
         upstream += [(TILES, d, self.tiles(d)) for d in definition.window_days(day)]
-        upstream += [
-            (lookup_table(lookup.name), d, self._lookup(lookup, d))
-            for lookup in definition.lookups
-            for d in expected.lookup_days(definition, lookup, [day])
-        ]
+        for lookup in definition.lookups:
+            upstream += self._side(lookup, day)
         return self._derived(FEATURES, day, upstream, expected.features_inputs)
+
+    def _side(self, lookup: Lookup, day: date) -> list[tuple[str, date, State]]:
+        """Return the days of a side table that a day reads, but for those it does without.
+
+        Of a day without events nobody knows which they are.
+        """
+        table, wanted = lookup_table(lookup.name), self._side_days(lookup, day)
+        states = {d: self._lookup(lookup, d) for d in sorted(wanted.read | wanted.due)}
+        return [(table, d, s) for d, s in states.items() if d in wanted.due or not s.blocked_by]
+
+    def _side_days(self, lookup: Lookup, day: date) -> SideDays:
+        if lookup.name not in self._sides:
+            # All that there are: those not known from their features in one look.
+            events = [ds for _, ds, _ in self.context.warehouse.commits(EVENTS)]
+            self._sides[lookup.name] = side_days(self.context, lookup, events)
+        return self._sides[lookup.name].get(day, NONE)
 
     def _events(self, day: date) -> State:
         return self._from_source(EVENTS, day, lambda: expected.events_inputs(self.context, day))

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from feature_store.events.quarantine import lookup_columns
 from feature_store.features.features import build_features
-from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
-from jobs.night.expected import features_inputs, know, know_what_is_read, lookup_days
+from feature_store.schema import DS, EVENTS, FEATURES, TILES, lookup_table
+from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
+from jobs.night.side_days import merged, side_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from feature_store.definition import Lookup
     from jobs.context import Context
 
 
@@ -40,11 +43,25 @@ def features_frame(context: Context, days: Sequence[date]) -> DataFrame:
     definition, warehouse = context.definition, context.warehouse
     window = sorted({d for day in days for d in definition.window_days(day)})
     tiles = warehouse.read(TILES, window) if window else None
-    lookups = {
-        lookup.name: warehouse.read(
-            lookup_table(lookup.name), lookup_days(definition, lookup, days)
-        )
+    lookups = {lookup.name: _side_rows(context, lookup, days) for lookup in definition.lookups}
+    snapshots = {
+        lookup.name: sorted(merged(side_days(context, lookup, days)).read)
         for lookup in definition.lookups
+        if lookup.snapshot
     }
     events = warehouse.read(EVENTS, days)
-    return build_features(events, tiles, lookups, definition, days)
+    return build_features(events, tiles, lookups, definition, days, snapshots)
+
+
+def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFrame:
+    """Return what is there of the days of a side table that `days` read."""
+    table = lookup_table(lookup.name)
+    commits = context.warehouse.commits(table)
+    read = merged(side_days(context, lookup, days)).read
+    there = [day for day in sorted(read) if (table, day, "") in commits]
+    if there:
+        return context.warehouse.read(table, there)
+    columns = (
+        f"`{column.name}` {column.dtype}" for column in lookup_columns(lookup, context.definition)
+    )
+    return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")

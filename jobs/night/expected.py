@@ -6,18 +6,20 @@ them to say why a day is stale. Both therefore always agree.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, lookup_table
-from feature_store.tables.content import ALL
-from feature_store.tables.inputs import Inputs, Pins
+from feature_store.tables.content import ALL, digest_of
+from feature_store.tables.inputs import Inputs, Pin, Pins
 from jobs.night.reading import KNOWN, content_of
+from jobs.night.side_days import ABSENT, merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -34,7 +36,39 @@ _CUTOFF = "cutoff_hours"
 
 
 def events_inputs(context: Context, day: date) -> Inputs:
-    """Return the inputs of a day of `events` (and of its quarantine)."""
+    """Return the inputs of a day of `events` (and of its quarantine).
+
+    The earlier versions that a day carried over when it was delivered again (see
+    `with_earlier_versions`) are part of it for as long as that delivery is the newest.
+    """
+    now = _delivered_inputs(context, day)
+    stored = context.warehouse.commit(EVENTS, day)
+    if stored is not None and dataclasses.replace(stored.inputs, pins={}) == now:
+        return stored.inputs
+    # What it would carry over is decided when it is read.
+    return now if stored is None else dataclasses.replace(now, pins=stored.inputs.pins)
+
+
+def with_earlier_versions(context: Context, inputs: Mapping[date, Inputs]) -> dict[date, Inputs]:
+    """Return the inputs of days of events, with a pin to what earlier deliveries told of the day.
+
+    A delivery replaces what it tells; what it does not tell (of which rows something else was known
+    before) is carried over from the events that it replaces, and those are pinned.
+    """
+    know(context, EVENTS, inputs, ALL)
+    commits = context.warehouse.commits(EVENTS)
+
+    def is_there(day: date) -> bool:
+        # What somebody else changed is no delivery of ours.
+        commit = commits.get((EVENTS, day, ""))
+        return commit is not None and commit.rows > 0 and not commit.foreign
+
+    earlier = {day: {EVENTS: pins(context, EVENTS, [day])} for day in inputs if is_there(day)}
+    return {day: dataclasses.replace(i, pins=earlier.get(day, {})) for day, i in inputs.items()}
+
+
+def _delivered_inputs(context: Context, day: date) -> Inputs:
+    """Return what a day of events would be made of if nothing had been delivered before."""
     definition = context.definition
     is_absent = day in definition.absent_days
     return Inputs(
@@ -125,12 +159,27 @@ def features_inputs(context: Context, day: date) -> Inputs:
     if window:
         read[TILES] = pins(context, TILES, window, until=day)
     for lookup in definition.lookups:
-        table = lookup_table(lookup.name)
-        read[table] = pins(context, table, lookup_days(definition, lookup, [day]), until=day)
+        read[lookup_table(lookup.name)] = _side_pins(context, lookup, day)
     types = {f"{_TYPE}{name}": dtype for name, dtype in definition.types.items()}
     return Inputs(
         definition=definition.digest("features"), code=revision(FEATURES), parts=types, pins=read
     )
+
+
+def _side_pins(context: Context, lookup: Lookup, day: date) -> Pins:
+    """Return what is read of a side table; a day that is not there is one without a usable row.
+
+    Raises:
+        PartitionNotReady: a day that is due is not there.
+    """
+    table, days = lookup_table(lookup.name), side_days(context, lookup, [day])[day]
+    commits = context.warehouse.commits(table)
+    wanted = days.read | days.due
+    lacking = {d for d in wanted - days.due if (table, d, "") not in commits}
+    found = pins(context, table, sorted(wanted - lacking), until=day)
+    nothing = digest_of({}, until=day)
+    missed = [Pin(ds=d, digest=nothing, version=ABSENT, table_id="") for d in lacking]
+    return tuple(sorted((*found, *missed), key=lambda pin: pin.ds))
 
 
 def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
@@ -159,7 +208,8 @@ def know_what_is_read(context: Context, days: Sequence[date]) -> None:
         know(context, EVENTS, windows, ALL)
         know(context, TILES, windows)
     for lookup in definition.lookups:
-        know(context, lookup_table(lookup.name), lookup_days(definition, lookup, days))
+        read = merged(side_days(context, lookup, days)).read
+        know(context, lookup_table(lookup.name), read)
 
 
 def pins(
@@ -179,13 +229,3 @@ def run_id(pipeline: str, day: date, inputs: Inputs) -> str:
     """Return the id of the run that scores `day` from `inputs`: the same inputs, the same id."""
     text = f"{pipeline}/{day.isoformat()}/{inputs.identity()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def lookup_days(definition: Definition, lookup: Lookup, days: Sequence[date]) -> list[date]:
-    """Return the days of a lookup's table that rows of `days` may read."""
-    if lookup.snapshot:
-        return [definition.first_day]
-    assert lookup.max_age_hours is not None  # noqa: S101 - checked at load
-    back = -(-lookup.max_age_hours // 24)
-    needed = {day - timedelta(days=i) for day in days for i in range(back + 1)}
-    return sorted(day for day in needed if day >= definition.first_day)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -20,15 +21,23 @@ from feature_store.events.quarantine import (
     good_rows,
     judge_rows,
     lookup_columns,
+    single_rows,
     typed_lookup,
 )
+from feature_store.events.versions import carried_over, every_version
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
 from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.deliveries import Feed, Ingested, Written, bring_up
-from jobs.night.expected import events_inputs, lookup_days, lookup_inputs, needed_by_windows
+from jobs.night.expected import (
+    events_inputs,
+    lookup_inputs,
+    needed_by_windows,
+    with_earlier_versions,
+)
 from jobs.night.outdated import write_outdated
+from jobs.night.side_days import merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -105,7 +114,8 @@ def ingest_lookups(
 def _ingest_lookup(
     context: Context, lookup: Lookup, days: Sequence[date], again: Collection[date]
 ) -> Ingested:
-    table, needed = lookup_table(lookup.name), lookup_days(context.definition, lookup, days)
+    table, wanted = lookup_table(lookup.name), merged(side_days(context, lookup, days))
+    needed = sorted(wanted.read | wanted.due)
     prefetch(lookup.source, needed)
 
     def read(some: Sequence[date]) -> DataFrame:
@@ -124,32 +134,68 @@ def _ingest_lookup(
         read=read,
         write=write,
     )
-    return bring_up(context, feed, needed, again)
+    found = bring_up(context, feed, needed, again)
+    # A day that need not be there yet stops nobody: it is read once it has come.
+    errors = {
+        day: error
+        for day, error in found.errors.items()
+        if day in wanted.due or not isinstance(error, SourceDayMissing)
+    }
+    return dataclasses.replace(found, errors=errors)
 
 
 def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
     days = sorted(inputs)
     definition = context.definition
+    inputs = with_earlier_versions(context, inputs)
     judged = judge_rows(_read(context, days), definition).persist()
     try:
-        bad, good = bad_rows(judged, definition), good_rows(judged, definition)
+        bad = bad_rows(judged, definition)
         write_outdated(context, QUARANTINE, inputs, lambda _: bad)
-        refused = _refusals(context, days, good)
+        counts = _good_rows_by_day(judged)
+        refused = _refusals(context, days, {day: rows for day, (rows, _) in counts.items()})
         usable = [day for day in days if day not in refused]
         if usable:
-            rows = good.where(days_predicate(usable))
             kept = {day: inputs[day] for day in usable}
+            have_versions = any(several for _, several in counts.values())
+            rows = _events(context, judged.where(days_predicate(usable)), kept, have_versions)
             write_outdated(context, EVENTS, kept, lambda _: rows, force=True)
     finally:
         judged.unpersist()
     return usable, refused
 
 
+def _events(
+    context: Context, judged_df: DataFrame, inputs: Mapping[date, Inputs], have_versions: bool
+) -> DataFrame:
+    """Return the events of a delivery, with what only earlier ones told of its rows."""
+    definition = context.definition
+    carried = None
+    told_before = sorted(day for day, now in inputs.items() if now.pins)
+    if told_before:
+        stored = every_version(context.warehouse.read(EVENTS, told_before), definition)
+        delivered = judged_df.where("_reason IS NULL")
+        carried = carried_over(stored, delivered, definition)
+        carried = None if carried.isEmpty() else carried
+    if carried is None and not have_versions:
+        # Most deliveries tell of each row once, and nothing that another did not.
+        return single_rows(judged_df, definition)
+    return good_rows(judged_df, definition, carried)
+
+
+def _good_rows_by_day(judged_df: DataFrame) -> dict[date, tuple[int, bool]]:
+    """Return of each day how many things its good rows tell of, and if of one more than once."""
+    is_good = F.col("_reason").isNull()
+    counted = judged_df.groupBy(DS).agg(
+        F.count_if(is_good & (F.col("_rank") == 1)), F.max(is_good & (F.col("_versions") > 1))
+    )
+    return {row[0]: (row[1], row[2]) for row in counted.collect()}
+
+
 def _refusals(
-    context: Context, days: Sequence[date], good_df: DataFrame
+    context: Context, days: Sequence[date], good: Mapping[date, int]
 ) -> dict[date, NightscoreError]:
     """Return why a day's rows may not become events, for the days that have too few or bad ones."""
-    good = {row[DS]: row["count"] for row in good_df.groupBy(DS).count().collect()}
     refused: dict[date, NightscoreError] = {}
     for day in (d for d in days if d not in context.definition.absent_days):
         commit = context.warehouse.commit(QUARANTINE, day)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, lookup_table
-from jobs.night.expected import lookup_days
+from jobs.night.side_days import side_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -23,12 +23,11 @@ def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
 
 
 def source_days(context: Context, day: date) -> set[tuple[str, date]]:
-    """Return the (table, day) of everything from a source that the features of `day` may read."""
-    definition = context.definition
+    """Return the (table, day) of everything from a source without which `day` cannot be made."""
     found = {(EVENTS, d) for d in days_to_ingest(context, [day])}
-    for lookup in definition.lookups:
+    for lookup in context.definition.lookups:
         table = lookup_table(lookup.name)
-        found |= {(table, d) for d in lookup_days(definition, lookup, [day])}
+        found |= {(table, d) for d in side_days(context, lookup, [day])[day].due}
     return found
 
 

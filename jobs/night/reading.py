@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from feature_store.events.versions import EARLIER
 from feature_store.features.features import known_in_time
 from feature_store.schema import EVENTS, TILES
 from feature_store.tables.content import ALL, PART, WHOLE, Content, by_day
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KNOWN = "known"
 """The part of events that was known before the cut-off of their own day."""
+
+_EXACT_TIMES = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 
 def content_of(definition: Definition, table: str) -> Content:
@@ -47,8 +50,11 @@ def _events(definition: Definition) -> Content:
         lacking = [c for c in definition.columns if c.name not in rows.columns]
         full = rows.withColumns({c.name: F.lit(None).cast(c.dtype) for c in lacking})
         whole = full.withColumn(PART, F.lit(ALL))
+        if EARLIER in full.columns:
+            # As text that names its fields: a hash of structs passes over what is null in them.
+            whole = whole.withColumn(EARLIER, F.to_json(EARLIER, _EXACT_TIMES))
         known = known_in_time(full, definition).withColumn(PART, F.lit(KNOWN))
-        return whole.unionByName(known)
+        return whole.unionByName(known, allowMissingColumns=True)
 
     return Content(rule=hashlib.sha256(text.encode()).hexdigest()[:16], split=split)
 

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES
 from feature_store.tables.inputs import Inputs, Pin, pack
 from feature_store.text import bytes_text, score_text, visible
+from jobs.night.side_days import ABSENT
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, read_facts
 from jobs.report.verdict import judge, published_checks
@@ -112,9 +113,15 @@ def _pins(facts: NightFacts) -> list[tuple[str, str, str]]:
 
 def _versions(pins: Iterable[Pin]) -> str:
     return "; ".join(
-        f"{first} to {last}: version {version}" if first != last else f"{first}: version {version}"
+        f"{first} to {last}: {_version(version)}"
+        if first != last
+        else f"{first}: {_version(version)}"
         for first, last, version, *_ in pack(pins)
     )
+
+
+def _version(version: int) -> str:
+    return "not there" if version == ABSENT else f"version {version}"
 
 
 def _index_html(context: Context, facts: NightFacts) -> str:

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
+from feature_store.events.versions import as_of
 from feature_store.features.encode import widen
 from feature_store.features.values import evaluated, last_known, resolved
 from feature_store.schema import (
@@ -159,8 +160,11 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     every = sorted(d for listed in days.values() for d in listed)
     features = warehouse.read(FEATURES, every)
     label = f"{LABEL_PREFIX}{definition.label.name}"
-    labels = labelled(warehouse.read(EVENTS, every), definition).where(F.col(label).isNotNull())
     start = first_day_after_training(days)
+    # A label that was corrected later is the one that was known when training could have begun.
+    then = F.when(split_of(days) != EVAL, F.lit(definition.cutoff(start)))
+    events = as_of(warehouse.read(EVENTS, every), then)
+    labels = labelled(events, definition).where(F.col(label).isNotNull())
     # A null time is a label nobody knew: the comparison is null, and the row left out.
     in_time = F.col(KNOWN_AT) < F.lit(definition.cutoff(start))
     rows = (

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing, TooManyBadRows
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
+from feature_store.events.versions import EARLIER
 from feature_store.raw import read_events
 from feature_store.schema import EVENTS, QUARANTINE
 from jobs.context import Context
@@ -42,7 +43,7 @@ def judged(
     rows_df = judge_rows(raw, definition).persist()
     good, bad = defaultdict(list), defaultdict(list)
     for row in good_rows(rows_df, definition).collect():
-        good[row["ds"]].append({k: v for k, v in row.asDict().items() if k != "ds"})
+        good[row["ds"]].append({k: v for k, v in row.asDict().items() if k not in {"ds", EARLIER}})
     for row in bad_rows(rows_df, definition).collect():
         bad[row["ds"]].append(row["reason"])
     rows_df.unpersist()

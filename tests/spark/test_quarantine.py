@@ -70,7 +70,7 @@ def raw(spark: SparkSession, *rows: dict[str, Any], types: str = "string") -> Da
 
 def test_good_rows_are_typed_and_carry_no_file_name(spark: SparkSession) -> None:
     good, bad = split_bad_rows(raw(spark, {}), DEFINITION)
-    assert good.columns == ["ds", *NAMES]
+    assert good.columns == ["ds", *NAMES, "_earlier"]
     assert bad.columns == ["ds", "reason", "row", "source_file"]
     row = good.collect()[0]
     assert (row.age, row.price, row.sold) == (30, 9.5, True)
@@ -132,14 +132,17 @@ def test_of_rows_known_at_the_same_time_nobody_can_say_which_is_right(spark: Spa
     assert told(bad) == [("duplicate_key", 15.0 - kept.price)]
 
 
-def test_a_correction_after_the_cut_off_leaves_the_day_the_row_it_had(spark: SparkSession) -> None:
+def test_a_correction_after_the_cut_off_keeps_the_row_that_the_day_had(
+    spark: SparkSession,
+) -> None:
     early = {"price": "6", "planned_at": "2025-12-31 12:00:00"}
     late = {"price": "7", "planned_at": "2026-01-01 00:00:00", "sold_at": "2026-01-03 00:00:00"}
     good, bad = split_bad_rows(
         raw(spark, late, {"sold_at": None}, {**early, "sold_at": None}), DEFINITION
     )
-    assert [row.price for row in good.collect()] == [9.5]
-    assert told(bad) == [("superseded", 6.0), ("superseded", 7.0)]
+    (kept,) = good.collect()
+    assert (kept.price, [version.price for version in kept["_earlier"]]) == (7.0, [6.0, 9.5])
+    assert told(bad) == [("superseded", 6.0), ("superseded", 9.5)]
 
 
 def test_of_rows_that_all_came_too_late_the_latest_is_kept(spark: SparkSession) -> None:

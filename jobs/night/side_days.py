@@ -1,0 +1,158 @@
+"""Which days of a side table the rows of a day read, and which of those have to be there.
+
+It follows from the times of the rows, the lookup and the cut-off, for each day by itself: so a day
+is made of the same, whether it is made alone or among many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from pyspark.sql import functions as F
+
+from feature_store.definition import Snapshots
+from feature_store.features.asof import AHEAD_HOURS, event_days, last_due, read_days
+from feature_store.features.features import known_in_time
+from feature_store.schema import DS, EVENTS, FEATURES, lookup_table
+from jobs.night.reading import KNOWN, content_of
+from jobs.version import revision
+
+if TYPE_CHECKING:
+    from feature_store.definition import Definition, Lookup
+    from feature_store.tables.inputs import Inputs
+    from jobs.context import Context
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideDays:
+    """The days of a side table that matter to the rows of one day."""
+
+    read: frozenset[date] = frozenset()
+    """Those that are read, as far as they are there."""
+    due: frozenset[date] = frozenset()
+    """Those without which the day cannot be made."""
+
+
+NONE = SideDays()
+ABSENT = -1
+"""The pinned version of a day of a side table that was not there, and need not be."""
+
+
+def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[date, SideDays]:
+    """Return which days of a lookup's table each of `days` reads; none of a day without events.
+
+    The features that were made of the same events say it; of all other days it takes one look at
+    the times in their events.
+    """
+    if lookup.snapshot:
+        return {day: _of_snapshot(context, lookup, day) for day in days}
+    content = content_of(context.definition, EVENTS)
+    days = list(days)
+    context.warehouse.know(EVENTS, days, content, part=KNOWN)
+    commits = context.warehouse.commits(EVENTS)
+    found: dict[date, SideDays] = {}
+    unknown: dict[date, tuple[object, ...]] = {}
+    for day in days:
+        commit = commits.get((EVENTS, day, ""))
+        if commit is None or commit.rows == 0:
+            found[day] = NONE
+            continue
+        key = ("side days", lookup.name, day, commit.version, commit.committed_at)
+        if key in context.answers:
+            found[day] = cast("SideDays", context.answers[key])
+        elif (told := _pinned(context, lookup, day)) is not None:
+            found[day] = told
+        else:
+            unknown[day] = key
+    for day, answer in _of_events(context, lookup, sorted(unknown)).items():
+        context.answers[unknown[day]] = found[day] = answer
+    return found
+
+
+def snapshot_days(context: Context, lookup: Lookup) -> list[date]:
+    """Return the days of the snapshots that a source has, or had and which were stored."""
+    if not isinstance(lookup.source, Snapshots):
+        return [context.definition.first_day]
+    stored = {day for _, day, _ in context.warehouse.commits(lookup_table(lookup.name))}
+    return sorted({*lookup.source.snapshot_days(), *stored})
+
+
+def merged(found: Mapping[date, SideDays]) -> SideDays:
+    """Return what several days read together."""
+    return SideDays(
+        read=frozenset[date]().union(*(days.read for days in found.values())),
+        due=frozenset[date]().union(*(days.due for days in found.values())),
+    )
+
+
+def _pinned(context: Context, lookup: Lookup, day: date) -> SideDays | None:
+    """Return what the features of a day pinned, if they are made of its events as they are."""
+    commit = context.warehouse.commit(FEATURES, day)
+    if commit is None or commit.foreign or not made_alike(context, commit.inputs):
+        return None
+    content = content_of(context.definition, EVENTS)
+    events = context.warehouse.pins(EVENTS, [day], content, part=KNOWN)
+    if commit.inputs.pins[EVENTS] != events:
+        return None
+    pinned = commit.inputs.pins[lookup_table(lookup.name)]
+    there = frozenset(pin.ds for pin in pinned if pin.version != ABSENT)
+    return SideDays(read=frozenset(pin.ds for pin in pinned), due=there)
+
+
+def made_alike(context: Context, inputs: Inputs) -> bool:
+    """Whether features were made by the definition and the code of now."""
+    is_same = inputs.definition == context.definition.digest("features")
+    return is_same and inputs.code == revision(FEATURES)
+
+
+def _of_events(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[date, SideDays]:
+    """Return what the events of days read, by the times that their rows have."""
+    if not days:
+        return {}
+    definition = context.definition
+    rows = known_in_time(context.warehouse.read(EVENTS, days), definition)
+    oldest, newest = event_days(lookup)
+    must = F.least(newest, last_due(lookup, definition))
+    ranges = (
+        rows.where(F.col(str(lookup.at)).isNotNull())
+        .select(DS, *read_days(lookup, definition), oldest, must)
+        .distinct()
+        .collect()
+    )
+    read: dict[date, set[date]] = {day: set() for day in days}
+    due: dict[date, set[date]] = {day: set() for day in days}
+    for ds, first, last, first_due, last_of_due in ranges:
+        read[ds] |= _between(first, last)
+        # Before the pipeline begins a side table has what it has.
+        due[ds] |= _between(max(first_due, definition.first_day), last_of_due)
+    return {day: SideDays(read=frozenset(read[day]), due=frozenset(due[day])) for day in days}
+
+
+def _of_snapshot(context: Context, lookup: Lookup, day: date) -> SideDays:
+    """Return the latest snapshot that must have been known whole, and those after it."""
+    definition, snapshots = context.definition, snapshot_days(context, lookup)
+    if not isinstance(lookup.source, Snapshots):
+        return SideDays(read=frozenset(snapshots), due=frozenset(snapshots))
+    ahead, whole = min(lookup.due_hours, -AHEAD_HOURS), 24 + max(lookup.due_hours, 0)
+    readable = [s for s in snapshots if _after(s, ahead) < definition.cutoff(day)]
+    newest = max((s for s in readable if _after(s, whole) <= definition.cutoff(day)), default=None)
+    return SideDays(read=frozenset(s for s in readable if newest is None or s >= newest))
+
+
+def _after(day: date, hours: int) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hours)
+
+
+def _between(first: date, last: date) -> set[date]:
+    return {first + timedelta(days=place) for place in range((last - first).days + 1)}
+
+
+def due_text(definition: Definition, lookup: Lookup) -> str:
+    """Return what to do where a side table is delivered later than the definition says."""
+    return (
+        f"Deliver it; or, if {definition.name} is to be scored before it comes, say when a day of "
+        f"lookup {lookup.name} is due (due_hours={lookup.due_hours} hours after it begins)"
+    )
