@@ -209,7 +209,8 @@ def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession
     for order in (values, values[::-1]):
         rows = ", ".join(f"({low or 'NULL'}, {high or 'NULL'})" for low, high in order)
         side = spark.sql(
-            "SELECT 'x' AS item, TIMESTAMP'2026-01-02 03:00:00' AS event_time, "
+            "SELECT DATE'2026-01-02' AS ds, 'x' AS item, "
+            "TIMESTAMP'2026-01-02 03:00:00' AS event_time, "
             "TIMESTAMP'2026-01-01 00:00:00' AS known_at, CAST(low AS double) AS low, "
             f"CAST(high AS double) AS high FROM VALUES {rows} AS t(low, high)"
         ).coalesce(1)
