@@ -2,7 +2,7 @@
 
 A source corrects itself by telling a group of values again, known later. An event holds what is
 known of it now and, in `_earlier`, what was known of it before each correction: an array of
-(`until`, the columns but the keys), oldest first. Its values were known before `until`, which is
+(`_until`, the columns but the keys), oldest first. Its values were known before `_until`, which is
 when the next ones became known. Most rows were never corrected, and have null there.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
 
 EARLIER = "_earlier"
-UNTIL = "until"
+UNTIL = "_until"
 SINCE = "_since"
 
 
@@ -105,9 +105,9 @@ def carried_over(
 
 
 def every_version(events_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return what events hold, a row for each time of a row: ds, the columns, `_since` and `until`.
+    """Return what events hold, a row for each time of a row: ds, columns, `_since` and `_until`.
 
-    A version counts from `_since` (null: from the first) until `until` (null: it is the last). A
+    A version counts from `_since` (null: from the first) until `_until` (null: it is the last). A
     column that the events lack is null.
     """
     now = events_df.select(DS, *_columns(events_df, definition), *_life(events_df))
@@ -165,7 +165,7 @@ def never_corrected(definition: Definition) -> Column:
 
 
 def _latest(at: str, names: Sequence[str], groups: dict[str, list[str]]) -> Column:
-    """Return what a group says of a row just before the moment `until`; null if nothing yet."""
+    """Return what a group says of a row just before the moment `_until`; null if nothing yet."""
     is_known = F.col(UNTIL).isNull() | (F.col(at) < F.col(UNTIL))
     return F.max_by(F.struct(*names), F.when(is_known, _place(at, groups, UNTIL)))
 

@@ -138,7 +138,7 @@ SNAPSHOT = {"at": None, "max_age_hours": None, "snapshot": True}
     ("known", "expected"),
     [
         # Known the evening before the day of the second snapshot, or on that day.
-        (-6.0, [1.0, 2.0, 2.0]),
+        pytest.param(-6.0, [1.0, 2.0, 2.0], marks=pytest.mark.slow),
         (9.0, [1.0, 1.0, 2.0]),
     ],
 )
