@@ -21,7 +21,7 @@ from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
 if TYPE_CHECKING:
-    from feature_store.definition import Definition, Lookup
+    from feature_store.definition import Lookup
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
 
@@ -148,11 +148,3 @@ def _after(day: date, hours: int) -> datetime:
 
 def _between(first: date, last: date) -> set[date]:
     return {first + timedelta(days=place) for place in range((last - first).days + 1)}
-
-
-def due_text(definition: Definition, lookup: Lookup) -> str:
-    """Return what to do where a side table is delivered later than the definition says."""
-    return (
-        f"Deliver it; or, if {definition.name} is to be scored before it comes, say when a day of "
-        f"lookup {lookup.name} is due (due_hours={lookup.due_hours} hours after it begins)"
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -301,8 +301,3 @@ PUBLICATION = (
 )  # fmt: skip
 ORDER = (*PREPARATION, *PUBLICATION)
 """Every step, in the order of a night. The page is made after them, by whoever runs the night."""
-
-
-def step_names() -> Iterator[str]:
-    """Yield the names of the steps in their order."""
-    return (step.name for step in ORDER)
