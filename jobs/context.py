@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feature_store.features.values import check_expressions
+from feature_store.session import Session
 from feature_store.tables.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -21,17 +23,38 @@ class Context:
 
     definition: Definition
     home: Home
-    spark: SparkSession
     warehouse: Warehouse
     answers: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
     """What was found out about the tables at some version, so that it is asked once."""
 
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, started now if nobody needed it before."""
+        return self.warehouse.spark
+
     @classmethod
     def open(cls, definition: Definition, home: Home, spark: SparkSession) -> Context:
-        """Return the context of a pipeline; reads no table yet.
+        """Return the context of a pipeline in a session that runs; reads no table yet.
 
         Raises:
             DefinitionError: Spark reads an expression otherwise than the definition's own check.
         """
-        check_expressions(spark, definition)
-        return cls(definition, home, spark, Warehouse(spark, home, definition.name))
+        context = cls.opened_later(definition, home, lambda: spark)
+        context.warehouse.session.start()
+        return context
+
+    @classmethod
+    def opened_later(
+        cls, definition: Definition, home: Home, start: Callable[[], SparkSession]
+    ) -> Context:
+        """Return the context of a pipeline, whose session is started by the first who needs it.
+
+        Whoever does meets the DefinitionError that `open` raises.
+        """
+
+        def started() -> SparkSession:
+            spark = start()
+            check_expressions(spark, definition)
+            return spark
+
+        return cls(definition, home, Warehouse(Session(started), home, definition.name))

@@ -43,16 +43,18 @@ WHOLE = Content(rule="whole", split=lambda rows: rows.withColumn(PART, F.lit(ALL
 """Every reader reads all of a day."""
 
 
-def by_day(rule: str, usable_from: Column) -> Content:
+def by_day(rule: str, usable_from: str) -> Content:
     """Return the split by the day from which a row may be used.
 
     Args:
         rule: a name that changes when `usable_from` means something else.
-        usable_from: a date; null for a row that is never used.
+        usable_from: an expression for a date; null for a row that is never used.
     """
     return Content(
         rule=rule,
-        split=lambda rows: rows.withColumn(PART, F.coalesce(usable_from.cast("string"), F.lit(""))),
+        split=lambda rows: rows.withColumn(
+            PART, F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
+        ),
     )
 
 

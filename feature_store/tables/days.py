@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_store.schema import LINEAGE
+from feature_store.session import Session
 from feature_store.tables import generations
 from feature_store.tables.commits import DayCommit
+from feature_store.tables.delta_log import guarded_read
 from feature_store.tables.lineage import Lineage
 from feature_store.tables.rows import fields_utc
 from feature_store.tables.snapshot import read_rows
@@ -19,8 +21,6 @@ from feature_store.tables.storage import HadoopStorage, LocalStorage, Storage
 from feature_store.tables.table_log import Key, LogTip, News, TableLog
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from feature_store.home import Home
 
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Days:
     """The last commit of every day, table by table, learned as it is asked for."""
 
-    spark: SparkSession
+    session: Session
     home: Home
     pipeline: str
     unsaved: dict[tuple[str, int, Key | None], News] = field(default_factory=dict)
@@ -147,7 +147,23 @@ class Days:
     @property
     def storage(self) -> Storage:
         """Where the tables lie."""
-        return LocalStorage() if self.home.is_local else HadoopStorage(self.spark)
+        return LocalStorage() if self.home.is_local else HadoopStorage(self.session.start())
+
+    def small_rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield all rows of a small table without partitions, as it is now; its times are UTC.
+
+        Without Spark where the table lies on this machine.
+
+        Raises:
+            TableDamaged: a file of it is gone or broken.
+        """
+        what = f"{self.pipeline}.{table}"
+        if self.home.is_local:
+            yield from read_rows(self.storage, self.location(table), what)
+            return
+        with guarded_read(what):
+            frame = self.session.start().read.format("delta").load(self.location(table))
+            yield from map(fields_utc, frame.collect())
 
     def place(self, table: str, generation: int) -> str:
         """Return the folder of a generation of a table."""
@@ -160,8 +176,4 @@ class Days:
     def _read_lineage(self) -> Lineage:
         if self.version(LINEAGE) is None:
             return Lineage()
-        if self.home.is_local:
-            what = f"{self.pipeline}.{LINEAGE}"
-            return Lineage.of(read_rows(self.storage, self.location(LINEAGE), what))
-        rows = self.spark.read.format("delta").load(self.location(LINEAGE)).collect()
-        return Lineage.of(fields_utc(row) for row in rows)
+        return Lineage.of(self.small_rows(LINEAGE))

@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 
 from feature_store.errors import DayChanged, PartitionNotReady, UsageError, WriteConflict
 from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES
+from feature_store.session import Session
 from feature_store.tables import generations
 from feature_store.tables.commits import DayCommit, commit_metadata
 from feature_store.tables.content import ALL, WHOLE, Content, digest_of, part_sums
@@ -45,14 +46,19 @@ _LINEAGE_FILES = 32
 class Warehouse:
     """The Delta tables of one pipeline under one home, and what is known of every day of them."""
 
-    spark: SparkSession
+    session: Session
     home: Home
     pipeline: str
     days: Days = field(init=False)
 
     def __post_init__(self) -> None:
         """Know nothing yet; the first question reads the lineage."""
-        self.days = Days(self.spark, self.home, self.pipeline)
+        self.days = Days(self.session, self.home, self.pipeline)
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, started now if nobody needed it before."""
+        return self.session.start()
 
     def location(self, table: str) -> str:
         """Return where a table lies; the newest one where a column changed its type."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import WriteConflict
 from feature_store.schema import CLAIMS, DS
-from feature_store.tables.rows import fields_utc
 from feature_store.tables.warehouse import days_predicate
 
 if TYPE_CHECKING:
@@ -114,9 +113,12 @@ class Claims:
     def _read(self, days: Sequence[date]) -> dict[date, Claim]:
         if self.context.warehouse.version(CLAIMS) is None or not days:
             return {}
-        rows = self.context.warehouse.read(CLAIMS, days).drop("previous").collect()
-        claims = [Claim(**fields_utc(row)) for row in rows]
-        return {claim.ds: claim for claim in claims}
+        found = {}
+        for row in self.context.warehouse.days.small_rows(CLAIMS):
+            row.pop("previous", None)
+            if row[DS] in days:
+                found[row[DS]] = Claim(**row)
+        return found
 
     def _write(
         self, days: Sequence[date], found: dict[date, Claim], now: datetime, until: datetime

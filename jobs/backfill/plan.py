@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.registry.model_registry import ModelRef
 
 _SCHEMA = (
-    "plan_id string, kind string, asked_at timestamp, who string, why string, request string, "
+    "plan_id string, asked_at timestamp, who string, why string, request string, "
     "days string, estimate string"
 )
 
@@ -188,12 +188,11 @@ def _without_unknown(
     )
 
 
-def record_plan(context: Context, plan: Plan, kind: str) -> None:
-    """Keep the plan: what was asked, by whom, why, and what was found (`kind`: plan, backfill)."""
+def record_plan(context: Context, plan: Plan) -> None:
+    """Keep the plan of a backfill: what was asked, by whom, why, and what was found."""
     data = plan.to_json()
     row = (
         plan.plan_id,
-        kind,
         plan.asked_at,
         plan.request.who,
         plan.request.why,

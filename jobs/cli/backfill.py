@@ -53,7 +53,7 @@ def plan(
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Say for each day whether it is fresh, missing, stale or blocked, and why; changes no score.
+    """Say for each day whether it is fresh, missing, stale or blocked, and why; changes nothing.
 
     The estimate comes from past runs; NIGHTSCORE_PRICE_PER_CORE_HOUR turns it into money.
     """
@@ -61,11 +61,10 @@ def plan(
     with Progress() as progress:
         ref = _model(pipeline, model, progress)
         with (
-            open_context(definition, progress, "plan", is_quick=True) as context,
+            open_context(definition, progress, "plan", is_quick=True, is_lazy=True) as context,
             progress.step("plan"),
         ):
             found = _make_plan(context, days, ref, reason, force, max_days)
-            _record(context, found, "plan")
     _print_plan(found, as_json)
 
 
@@ -105,7 +104,7 @@ def backfill(
         if not dry_run:
             record = stack.enter_context(_recorded(definition, reason))
         ref = _model(pipeline, model, progress)
-        with open_context(definition, progress, "backfill") as context:
+        with open_context(definition, progress, "backfill", is_lazy=dry_run) as context:
             with progress.step("plan"):
                 found = _make_plan(context, days, ref, reason, force, max_days)
             if record is None:
@@ -161,18 +160,13 @@ def _make_plan(
     return make_plan(context, request)
 
 
-def _record(context: Context, found: Plan, kind: str) -> None:
-    from jobs.backfill.plan import record_plan
-
-    record_plan(context, found, kind)
-
-
 def _run(context: Context, found: Plan, options: Options, progress: Progress) -> list[DayOutcome]:
     import time
 
     from jobs.backfill.backfill import Backfill
+    from jobs.backfill.plan import record_plan
 
-    _record(context, found, "backfill")
+    record_plan(context, found)
     started = time.monotonic()
 
     def on_day(outcome: DayOutcome, done: int, total: int) -> None:

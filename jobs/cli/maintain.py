@@ -52,7 +52,10 @@ def maintain(
     bundles of the others go, and the training sets that only these learned from.
     """
     definition = definitions.load(pipeline)
-    with Progress() as progress, open_context(definition, progress, "maintain") as context:
+    with (
+        Progress() as progress,
+        open_context(definition, progress, "maintain", is_lazy=dry_run) as context,
+    ):
         from jobs.maintenance.models import ModelRetention, maintain_models
         from jobs.maintenance.tables import Retention
         from jobs.maintenance.tables import maintain as run_maintenance

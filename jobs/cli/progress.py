@@ -27,6 +27,7 @@ class Progress:
             steps: what is expected to come, in order, where only the end of a step is told.
         """
         self._expected = list(steps)
+        self._within: list[str] = []
         self.now = ""
         """The step that is being done, as far as is known."""
         self._since = time.monotonic()
@@ -85,9 +86,15 @@ class Progress:
     def step(self, name: str) -> Iterator[None]:
         """Show the block as one step."""
         self._now(name)
+        self._within.append(name)
         start = time.monotonic()
-        yield
+        try:
+            yield
+        finally:
+            self._within.pop()
         self.on_step(name, time.monotonic() - start)
+        if self._within and not self._expected:
+            self._now(self._within[-1])
 
     def on_step(self, name: str, seconds: float) -> None:
         """Tell that a step ended; the next one expected is shown."""

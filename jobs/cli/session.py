@@ -19,6 +19,8 @@ from jobs.cli.pulse import pulse
 from jobs.config import check_day, parse_ds
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from feature_store.definition import Definition
     from jobs.cli.progress import Progress
     from jobs.context import Context
@@ -49,7 +51,12 @@ def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
 
 @contextmanager
 def open_context(
-    definition: Definition, progress: Progress, what: str, *, is_quick: bool = False
+    definition: Definition,
+    progress: Progress,
+    what: str,
+    *,
+    is_quick: bool = False,
+    is_lazy: bool = False,
 ) -> Iterator[Context]:
     """Yield the pipeline in a Spark application of its own, stopped afterwards.
 
@@ -58,24 +65,37 @@ def open_context(
         progress: told when Spark has started.
         what: what the application is for, for its name.
         is_quick: whether it looks at a day or two, and should start as fast as it can.
+        is_lazy: whether it changes nothing, and Spark starts only if something asks for it.
     """
-    home = Home.from_env()
-    home.require_writable()  # a night that cannot be kept is not begun
-    with ExitStack() as stack:
-        with progress.step("start spark"):
-            from jobs.context import Context
-            from jobs.machine.spark import spark_session
+    from jobs.context import Context
 
-            session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
-            spark = stack.enter_context(session)
-            _interrupt_plainly()
-        stack.enter_context(pulse(spark, progress))
-        context = Context.open(definition, home, spark)
+    home = Home.from_env()
+    if not is_lazy:
+        home.require_writable()  # a night that cannot be kept is not begun
+    with ExitStack() as stack:
+
+        def start() -> SparkSession:
+            with progress.step("start spark"):
+                from jobs.machine.spark import spark_session
+
+                session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
+                spark = stack.enter_context(session)
+                _interrupt_plainly()
+            stack.enter_context(pulse(spark, progress))
+            return spark
+
+        context = Context.opened_later(definition, home, start)
+        session = context.warehouse.session
+        if not is_lazy:
+            session.start()
         try:
             yield context
-            _save_lineage(context)
+            if session.is_started and not is_lazy:
+                _save_lineage(context)
         except KeyboardInterrupt:
-            spark.sparkContext.setLogLevel("OFF")  # tasks that lose their session log pages
+            if session.is_started:
+                # Tasks that lose their session log pages.
+                session.start().sparkContext.setLogLevel("OFF")
             raise
 
 

@@ -24,7 +24,6 @@ from pyspark.sql import functions as F
 
 from feature_store.errors import PublishFenced, RunRemoved, WriteConflict
 from feature_store.schema import DS, LEDGER, RUN_ID, SCORES
-from feature_store.tables.rows import fields_utc
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.publication import Publication as Publication
 
@@ -73,19 +72,20 @@ def pasts(context: Context, days: Iterable[date] | None = None) -> dict[date, Pa
     """Return what the ledger says of each day (of `days`, if it says anything), as of now."""
     if context.warehouse.version(LEDGER) is None:
         return {}
-    wanted = None if days is None else list(days)
+    wanted = None if days is None else set(days)
     if wanted is not None and not wanted:
         return {}
     publications: dict[date, list[Publication]] = {}
     removed: dict[date, set[str]] = {}
-    for row in context.warehouse.read(LEDGER, wanted).collect():
-        fields = fields_utc(row)
-        gone = fields.pop(_REMOVED, None)
+    for row in context.warehouse.days.small_rows(LEDGER):
+        day, gone = row[DS], row.pop(_REMOVED, None)
+        if wanted is not None and day not in wanted:
+            continue
         if gone is not None:
-            removed.setdefault(row[DS], set()).add(gone)
+            removed.setdefault(day, set()).add(gone)
         else:
-            known = {name: value for name, value in fields.items() if value is not None}
-            publications.setdefault(row[DS], []).append(Publication(**known))
+            known = {name: value for name, value in row.items() if value is not None}
+            publications.setdefault(day, []).append(Publication(**known))
     return {
         day: Past(
             publications=tuple(sorted(publications.get(day, []), key=lambda p: p.sequence)),

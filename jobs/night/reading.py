@@ -33,7 +33,7 @@ def content_of(definition: Definition, table: str) -> Content:
     if table == EVENTS:
         return _events(definition)
     if table == TILES:
-        return by_day("usable_from", F.col("usable_from"))
+        return by_day("usable_from", "usable_from")
     if table.startswith("lookup_"):
         return _lookup(definition)
     return WHOLE
@@ -61,5 +61,5 @@ def _events(definition: Definition) -> Content:
 
 def _lookup(definition: Definition) -> Content:
     hours = definition.cutoff_hours
-    shifted = F.col("known_at") - F.expr(f"INTERVAL {hours} HOURS")
-    return by_day(f"known_at {hours} h", F.date_add(shifted.cast("date"), 1))
+    usable_from = f"date_add(CAST(known_at - INTERVAL {hours} HOURS AS DATE), 1)"
+    return by_day(f"known_at {hours} h", usable_from)

@@ -166,10 +166,10 @@ def test_days_whose_source_was_archived_are_scored_from_their_events(
 def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
     context = open_toy()
     found = plan(context, max_days=2)
-    record_plan(context, found, "backfill")
+    record_plan(context, found)
     assert sorted(backfill(context, found)) == DAYS[:2]
     (row,) = context.warehouse.read(PLANS).collect()
-    assert (row.plan_id, row.kind, row.who, row.why) == (found.plan_id, "backfill", "ann", "test")
+    assert (row.plan_id, row.who, row.why) == (found.plan_id, "ann", "test")
     assert statuses(plan(context)) == ["fresh"] * 2 + ["missing"] * 6
     assert plan(context).estimate.write_seconds is not None
 

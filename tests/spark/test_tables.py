@@ -13,6 +13,7 @@ import pytest
 from feature_store.errors import DayChanged, PartitionNotReady, TableDamaged, WriteFailed
 from feature_store.home import Home
 from feature_store.schema import LINEAGE, SCORES
+from feature_store.session import Session
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.snapshot import active_files
 from feature_store.tables.storage import LocalStorage
@@ -30,9 +31,13 @@ def frame(spark: SparkSession, *rows: tuple[date, int]) -> DataFrame:
     return spark.createDataFrame(list(rows), "ds date, x int")
 
 
+def opened(spark: SparkSession, home: Home) -> Warehouse:
+    return Warehouse(Session(lambda: spark), home, "toy")
+
+
 @pytest.fixture
 def warehouse(spark: SparkSession, home: Home) -> Warehouse:
-    return Warehouse(spark, home, "toy")
+    return opened(spark, home)
 
 
 def test_replacing_one_day_leaves_the_pins_of_the_others(warehouse: Warehouse) -> None:
@@ -73,12 +78,12 @@ def test_a_commit_that_a_crash_kept_out_of_the_lineage_is_read_from_the_log(
 ) -> None:
     warehouse.replace_days("events", frame(spark, (D1, 1), (D1, 2)), {D1: INPUTS})
 
-    other = Warehouse(spark, home, "toy")
+    other = opened(spark, home)
     commit = other.commit("events", D1)
     assert commit is not None
     assert (commit.version, commit.rows, commit.inputs) == (0, 2, INPUTS)
     other.save_lineage()
-    assert Warehouse(spark, home, "toy").read(LINEAGE).count() == 1
+    assert opened(spark, home).read(LINEAGE).count() == 1
 
 
 def test_lineage_is_one_commit_for_many_writes_and_keeps_what_they_cost(
@@ -86,14 +91,14 @@ def test_lineage_is_one_commit_for_many_writes_and_keeps_what_they_cost(
 ) -> None:
     for table in ("events", "tiles"):
         warehouse.replace_days(table, frame(spark, (D1, 1)), {D1: INPUTS})
-    bystander = Warehouse(spark, home, "toy")
+    bystander = opened(spark, home)
     assert bystander.commit("tiles", D1) is not None
     warehouse.save_lineage()
     # Who only saw the commit writes it down too, and does not know what it cost.
     bystander.save_lineage()
     bystander.save_lineage()
     assert warehouse.version(LINEAGE) == 1
-    fresh = Warehouse(spark, home, "toy").commit("tiles", D1)
+    fresh = opened(spark, home).commit("tiles", D1)
     assert fresh is not None
     assert fresh.seconds > 0
 
@@ -105,7 +110,7 @@ def test_what_is_not_in_the_lineage_is_found_by_one_look_at_many_tables_too(
         warehouse.replace_days(table, frame(spark, (D1, 1)), {D1: INPUTS})
     warehouse.save_lineage()
     warehouse.replace_days("tiles", frame(spark, (D1, 2)), {D1: INPUTS})
-    fresh = Warehouse(spark, home, "toy")
+    fresh = opened(spark, home)
     with fresh.held():
         assert [pin.version for pin in fresh.pins("events", [D1])] == [0]
         assert [pin.version for pin in fresh.pins("tiles", [D1])] == [1]
@@ -162,7 +167,7 @@ def test_a_column_that_a_table_gains_later_changes_no_earlier_day(
     more = warehouse.spark.createDataFrame([(D2, 1, "a")], "ds date, x int, y string")
     warehouse.replace_days("events", more, {D2: INPUTS})
     # Nothing is written down: this one reads the rows again.
-    assert Warehouse(warehouse.spark, home, "toy").pins("events", [D1]) == before
+    assert opened(warehouse.spark, home).pins("events", [D1]) == before
 
 
 def test_a_retyped_column_starts_a_table_of_its_own_and_the_old_days_stay_readable(
@@ -175,7 +180,7 @@ def test_a_retyped_column_starts_a_table_of_its_own_and_the_old_days_stay_readab
     warehouse.replace_days("events", wide, {D2: INPUTS})
 
     assert [Path(place).name for place in warehouse.locations("events")] == ["events", "events.g2"]
-    for seen in (warehouse, Warehouse(spark, home, "toy")):
+    for seen in (warehouse, opened(spark, home)):
         both = seen.read("events", [D1, D2])
         assert sorted(map(tuple, both.collect())) == [(D1, 1), (D2, 2**40)]
         assert {c.generation for c in seen.commits("events").values()} == {1, 2}
@@ -199,12 +204,12 @@ def test_a_table_whose_folder_was_deleted_is_not_there_for_anybody(
     first = warehouse.pins("events", [D1, D2])
     warehouse.save_lineage()
     shutil.rmtree(warehouse.location("events"))
-    for seen in (warehouse, Warehouse(spark, home, "toy")):
+    for seen in (warehouse, opened(spark, home)):
         assert seen.commit("events", D1) is None
         with pytest.raises(PartitionNotReady, match="events: missing ds=2026-01-01"):
             seen.pins("events", [D1])
     warehouse.replace_days("events", frame(spark, (D2, 2)), {D2: INPUTS})
-    for seen in (warehouse, Warehouse(spark, home, "toy")):
+    for seen in (warehouse, opened(spark, home)):
         assert seen.commit("events", D1) is None, "the lineage speaks of another table"
         again = seen.pins("events", [D2])
         assert again == first[1:]
@@ -225,7 +230,7 @@ def test_what_somebody_else_changed_is_seen_by_whoever_reads_it_next(
     (found,) = findings(home)
     assert "toy.events: somebody else changed ds=2026-01-01: DELETE at version" in found.what
     assert "--from 2026-01-01 --to 2026-01-01" in found.remedy
-    for seen in (warehouse, Warehouse(spark, home, "toy")):
+    for seen in (warehouse, opened(spark, home)):
         with pytest.raises(DayChanged, match="the table holds 4 rows, the commit said 6"):
             seen.pins("events", [D1])
         assert seen.pins("events", [D2])
@@ -277,7 +282,7 @@ def test_a_damaged_file_is_named_with_its_table(
     warehouse.replace_days("events", frame(spark, (D1, 1)), {D1: INPUTS})
     file = damage(Path(warehouse.location("events")))
     with pytest.raises(TableDamaged, match=file.name) as raised:
-        Warehouse(spark, home, "toy").pins("events", [D1])
+        opened(spark, home).pins("events", [D1])
     assert "/toy/events/" in str(raised.value)
 
 
@@ -307,7 +312,7 @@ def test_a_look_reads_what_is_new_and_a_new_process_what_the_lineage_does_not_sa
     assert counted == []
     assert not [folder for folder in listed if folder.endswith("_delta_log")]
 
-    fresh = Warehouse(spark, home, "toy")
+    fresh = opened(spark, home)
     assert fresh.pins("events", [D1]) == warehouse.pins("events", [D1])
     own = [Path(file).name for file in counted if "/events/_delta_log/" in file]
     # The first says which table it is, the newest that it is whole.
@@ -330,7 +335,7 @@ def test_a_log_that_was_cleaned_up_is_read_from_its_checkpoint_and_the_lineage(
         jvm.org.apache.spark.sql.delta.DeltaLog.forTable(session, place).checkpoint()
     for version in (0, 1):
         Path(warehouse.location("events"), "_delta_log", f"{version:020d}.json").unlink()
-    fresh = Warehouse(spark, home, "toy")
+    fresh = opened(spark, home)
     fresh.replace_days("events", frame(spark, (D3, 3)), {D3: INPUTS})
     found = fresh.pins("events", [D1, D2, D3])
     assert found[:2] == before
@@ -346,5 +351,5 @@ def test_the_lineage_becomes_one_file_again_when_there_are_many(
         warehouse.save_lineage()
     assert len(active_files(LocalStorage(), warehouse.location(LINEAGE))) == 1
     assert warehouse.read(LINEAGE).count() == 3
-    last = Warehouse(spark, home, "toy").commit("events", D1)
+    last = opened(spark, home).commit("events", D1)
     assert last == warehouse.commit("events", D1)

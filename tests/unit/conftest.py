@@ -33,6 +33,16 @@ def save_bundle(home: Home, weights: str, pipeline: str = "toy") -> Path:
     return place
 
 
+@pytest.fixture(autouse=True)
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that starts Spark by mistake would stop, at its end, the session of all tests."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a unit test starts Spark")
+
+    monkeypatch.setattr("jobs.machine.spark.start_spark", refuse)
+
+
 @pytest.fixture(scope="session")
 def registry_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database, made once: its migrations take seconds."""

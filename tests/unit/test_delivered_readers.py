@@ -8,13 +8,14 @@ import io
 import random
 import re
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feature_store.errors import SourceCorrupt
@@ -226,6 +227,8 @@ def test_what_a_writer_of_csv_wrote_is_what_is_read(
     quoting: Any,
     bom: bool,
 ) -> None:
+    # Python's writer leaves a bare \r without quotes: where it ends a line it is part of the end.
+    assume(quoting == csv.QUOTE_ALL or "\r" not in "".join(chain(*rows)))
     stream = io.StringIO(newline="")
     csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(
         [("a", "b", "c"), *rows]

@@ -196,7 +196,9 @@ def test_the_command_cleans_models_after_tables(
         )
 
     tables = Maintained(runs_removed=("2026-01-01 r",), tables=("scores",))
-    monkeypatch.setattr("jobs.cli.backfill.open_context", lambda *_: nullcontext())
+    context = SimpleNamespace(home=Home("s3a://b/p"), definition=SimpleNamespace(name="flights"))
+    monkeypatch.setattr("jobs.cli.maintain.open_context", lambda *_, **__: nullcontext(context))
+    monkeypatch.setattr("jobs.cli.maintain._run_bytes", lambda *_: 2048)
     monkeypatch.setattr("jobs.maintenance.tables.maintain", lambda *_, **__: tables)
     monkeypatch.setattr(cleaning, "maintain_models", clean)
     flags = ["--dry-run"] if dry_run else []
@@ -205,7 +207,9 @@ def test_the_command_cleans_models_after_tables(
     told = capsys.readouterr().out.splitlines()
     verb = "would remove" if dry_run else "removed"
     assert told[0] == f"flights: {verb} 1 runs, 1 bundles, 0 training sets; 1 tables"
-    assert [line.strip() for line in told[1:]] == ["2026-01-01 r", "lr version 2"]
+    freed = "would free 0 B now, and 2.0 kB of runs" if dry_run else "freed 0 B"
+    assert [line.strip() for line in told[1:3]] == ["2026-01-01 r", "lr version 2"]
+    assert told[3].startswith(freed)
     assert cli.main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bundles_removed"] == ["lr version 2"]
     assert asked == [(90, dry_run)] * 2
