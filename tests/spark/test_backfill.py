@@ -120,6 +120,7 @@ def test_plan_says_why_a_day_is_stale_and_what_blocks_it(
     assert blocked.blocked_by == (f"source of events {DAYS[7]}",)
 
 
+@pytest.mark.slow
 def test_a_late_day_is_mended_with_the_days_after_it_and_no_other(
     open_published: OpenToy,
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_late_day_is_mended_with_the_days_after_it_and_no_other(
     assert statuses(plan(open_published(clicky_definition(late)))) == ["fresh"] * 8
 
 
+@pytest.mark.slow
 def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
     assert statuses(plan(context)) == ["fresh"] * 2 + ["stale"] * 6
 
 
+@pytest.mark.slow
 def test_days_whose_source_was_archived_are_scored_from_their_events(
     open_published: OpenToy,
 ) -> None:
@@ -163,6 +166,7 @@ def test_days_whose_source_was_archived_are_scored_from_their_events(
     assert scores(archived) == rows
 
 
+@pytest.mark.slow
 def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
     context = open_toy()
     found = plan(context, max_days=2)
@@ -174,6 +178,7 @@ def test_max_days_does_the_oldest_and_plans_are_kept(open_toy: OpenToy) -> None:
     assert plan(context).estimate.write_seconds is not None
 
 
+@pytest.mark.slow
 def test_a_day_that_fails_its_checks_is_left_out_and_the_others_are_published(
     open_toy: OpenToy,
 ) -> None:
@@ -189,6 +194,7 @@ def test_a_day_that_fails_its_checks_is_left_out_and_the_others_are_published(
     assert sorted(current(context)) == [DAYS[1], DAYS[3]]
 
 
+@pytest.mark.slow
 def test_a_day_held_by_a_living_process_is_skipped_by_name_and_a_dead_one_is_taken_over(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +222,7 @@ def test_a_released_or_expired_claim_is_free(open_toy: OpenToy) -> None:
     assert context.warehouse.read(CLAIMS).count() == 2
 
 
+@pytest.mark.slow
 def test_an_overtaken_backfill_says_who_won(open_published: OpenToy) -> None:
     context = open_published()
     newer = dataclasses.replace(model_registry.champion(context.home, "toy"), version=7)
@@ -277,6 +284,7 @@ def test_a_published_run_that_lost_its_rows_is_scored_again_by_the_next_night(
     assert scores(context) == rows
 
 
+@pytest.mark.slow
 def test_a_backfill_leaves_a_rollback_alone_unless_forced(open_published: OpenToy) -> None:
     context = open_published()
     older = current(context)[DAYS[7]]
@@ -305,6 +313,7 @@ def _make_dearer(context: Context, days: Sequence[date]) -> None:
     context.warehouse.replace_days(FEATURES, dearer, inputs)
 
 
+@pytest.mark.slow
 def test_features_replaced_under_a_run_are_not_scored_unchecked(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +383,7 @@ def test_what_is_published_step_by_step_was_checked_as_it_is(
     assert current(context)[DAYS[7]].run_id != before.run_id
 
 
+@pytest.mark.slow
 def test_a_check_that_was_added_after_scoring_has_to_pass_before_publication(
     open_published: OpenToy,
 ) -> None:
@@ -408,6 +418,7 @@ def test_nothing_is_published_without_proof_of_exactly_that(open_published: Open
         publish(context, [dataclasses.replace(staged, run=newer)], who="ann", why="test")
 
 
+@pytest.mark.slow
 def test_a_night_takes_in_what_the_source_delivered_again_for_its_history(
     open_toy: OpenToy, open_published: OpenToy
 ) -> None:

@@ -331,6 +331,7 @@ def test_a_lookup_from_text_gives_the_features_of_a_typed_one(
     assert found[0][1][0].list_price == 2.5
 
 
+@pytest.mark.slow
 def test_many_days_at_once_equal_one_by_one_and_a_rerun_writes_nothing(
     spark: SparkSession, home: Home
 ) -> None:

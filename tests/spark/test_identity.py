@@ -85,6 +85,7 @@ def test_outcomes_that_come_later_leave_every_finished_night_fresh(
     assert current(again) == before
 
 
+@pytest.mark.slow
 def test_events_that_two_drivers_write_make_no_finished_day_stale(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_events_that_two_drivers_write_make_no_finished_day_stale(
     assert statuses(plan(fresh)) == ["fresh"] * 8
 
 
+@pytest.mark.slow
 def test_a_retyped_column_is_a_changed_definition_and_nothing_else(
     open_published: OpenToy,
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_retyped_column_is_a_changed_definition_and_nothing_else(
     assert statuses(plan(back)) == ["fresh"] * 8
 
 
+@pytest.mark.slow
 def test_a_category_may_become_a_number_and_a_key_another_type(
     spark: SparkSession, home: Home
 ) -> None:
@@ -182,6 +185,7 @@ def test_a_night_reads_again_the_days_of_which_its_histories_read_something_else
     assert all(new > old for new, old in zip(after[3:7], before[3:7], strict=True))
 
 
+@pytest.mark.slow
 def test_a_new_history_is_computed_and_the_others_are_taken_over(
     open_published: OpenToy, spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +213,7 @@ def test_a_new_history_is_computed_and_the_others_are_taken_over(
     assert statuses(plan(fewer)) == ["fresh"] * 8
 
 
+@pytest.mark.slow
 def test_another_cutoff_over_old_tables_gives_what_it_gives_from_scratch(
     spark: SparkSession, home: Home, tmp_path: Any
 ) -> None:
@@ -234,11 +239,10 @@ def test_another_cutoff_over_old_tables_gives_what_it_gives_from_scratch(
     "table",
     [
         EVENTS,
-        SCORES,
         LINEAGE,
         *(
             pytest.param(table, marks=pytest.mark.slow)
-            for table in (TILES, FEATURES, LEDGER, QUALITY, QUARANTINE)
+            for table in (TILES, FEATURES, SCORES, LEDGER, QUALITY, QUARANTINE)
         ),
     ],
 )
@@ -256,6 +260,7 @@ def test_a_deleted_table_is_made_again(open_published: OpenToy, table: str) -> N
     assert statuses(plan(open_published(), DAYS[6:])) == ["fresh"] * 2
 
 
+@pytest.mark.slow
 def test_scores_and_events_that_somebody_else_changed_are_made_anew(
     open_published: OpenToy, spark: SparkSession
 ) -> None:

@@ -195,6 +195,7 @@ def test_a_night_publishes_the_models_score_of_every_row_once_and_a_rerun_writes
     assert versions(context) == before
 
 
+@pytest.mark.slow
 def test_a_forced_night_scores_again_and_is_the_next_publication(made: Made) -> None:
     context = made()
     first = night(context, ds=YESTERDAY, force=True, why="late rows")
@@ -249,6 +250,7 @@ def test_a_rollback_shows_at_once_and_a_rerun_does_not_undo_it(second: Context) 
     assert (forth.sequence, published(second, YESTERDAY)) == (4, by_second)
 
 
+@pytest.mark.slow
 def test_an_older_model_does_not_replace_a_newer_ones_scores_unasked(second: Context) -> None:
     newer = current(second)[TONIGHT]
     with pytest.raises(PublishFenced, match="version 1 is older than the published 2"):
@@ -258,6 +260,7 @@ def test_an_older_model_does_not_replace_a_newer_ones_scores_unasked(second: Con
     assert current(second)[TONIGHT].run_id == older.run_id != newer.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tables.safetensors", "manifest.json"])
 def test_a_tampered_bundle_is_refused_by_name(made: Made, name: str) -> None:
     context = made()

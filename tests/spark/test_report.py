@@ -155,6 +155,7 @@ def test_a_night_that_never_ran_says_what_to_run(context: Context) -> None:
     assert "Not published Features are ready. Run: nightscore run --pipeline toy" in text
 
 
+@pytest.mark.slow
 def test_what_makes_published_scores_doubtful_is_said_first(context: Context) -> None:
     first = current(context, [NIGHT])[NIGHT].run_id
     second = publish_scores(context, NIGHT, version=2, shift=0.25)
