@@ -325,18 +325,22 @@ def typed_lookup(raw: RawRows, lookup: Lookup, definition: Definition) -> DataFr
 
 
 def _refuse_broken(typed_df: DataFrame, what: str) -> None:
-    """Raise SourceCorrupt if a row breaks a rule, naming the rule broken most often."""
+    """Raise SourceCorrupt if a row breaks a rule, naming the day and rule broken most often."""
     broken = (
         typed_df.where("_reason IS NOT NULL")
-        .groupBy("_reason")
+        .groupBy(DS, "_reason")
         .agg(F.count(F.lit(1)).alias("rows"), F.min("_raw").alias("example"))
     )
-    worst = min(broken.collect(), key=lambda row: (-row["rows"], row["_reason"]), default=None)
+    worst = min(
+        broken.collect(), key=lambda row: (-row["rows"], row[DS], row["_reason"]), default=None
+    )
     if worst is not None:
+        day, example = worst[DS], worst["example"]
         if worst["_reason"] == UNREADABLE_FILE:
-            raise SourceCorrupt(f"{what}: {json.loads(worst['example'])[UNREADABLE]}")
-        example = worst["example"][:300]
+            raise SourceCorrupt(f"{what}: ds={day}: {json.loads(example)[UNREADABLE]}", day)
         raise SourceCorrupt(
-            f"{what}: {worst['rows']} rows break {worst['_reason']}, such as {example}. None of "
-            "its rows were written. Mend the source and run again, or correct the lookup's columns."
+            f"{what}: ds={day}: {worst['rows']} rows break {worst['_reason']}, such as "
+            f"{example[:300]}. None of its rows were written. Mend the source and run again, or "
+            "correct the lookup's columns.",
+            day,
         )

@@ -298,8 +298,9 @@ def test_a_lookup_with_broken_rows_is_refused_by_name_rule_count_and_example(
     spark: SparkSession, row: tuple[str | None, ...], text: str
 ) -> None:
     rows = side(spark, row, ("30", EVENING, NIGHT, "0.5"), row)
-    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: {text}"):
+    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: ds={DAY}: {text}") as refused:
         typed_lookup(rows, LOOKUP, DEFINITION)
+    assert refused.value.ds == DAY
 
 
 def test_a_lookup_without_a_column_is_refused(spark: SparkSession) -> None:
