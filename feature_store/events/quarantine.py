@@ -51,22 +51,6 @@ RawRows = DataFrame | Sequence[DataFrame]
 _Values = Mapping[str, SparkColumn]
 
 
-def split_bad_rows(raw: RawRows, definition: Definition) -> tuple[DataFrame, DataFrame]:
-    """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
-
-    Rows of the same content become one, and so do rows that share (ds, keys): one that holds, for
-    each group of values, the version known latest, and in `_earlier` what was known before it (see
-    `feature_store.events.versions`). A version that tells something else than what holds now is
-    `duplicate_key` if that was known at the very same time, else `superseded`. `row` is JSON of the
-    raw row, or of the typed row for these.
-
-    Raises:
-        SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
-    """
-    judged = judge_rows(raw, definition)
-    return good_rows(judged, definition), bad_rows(judged, definition)
-
-
 def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
     """Return the typed rows with what decides whether they are good: the costly part, done once.
 
@@ -85,6 +69,10 @@ def good_rows(
     judged_df: DataFrame, definition: Definition, carried_df: DataFrame | None = None
 ) -> DataFrame:
     """Return the good rows of `judge_rows`: ds, the declared columns and `_earlier`.
+
+    Rows of the same content become one, and so do rows that share (ds, keys): one that holds, for
+    each group of values, the version known latest, and in `_earlier` what was known before it (see
+    `feature_store.events.versions`).
 
     Args:
         judged_df: the rows of a delivery.
@@ -111,7 +99,12 @@ def single_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
 
 
 def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return the bad rows of `judge_rows`: ds, reason, row, source_file."""
+    """Return the bad rows of `judge_rows`: ds, reason, row, source_file.
+
+    A version that tells something else than what holds now is `duplicate_key` if that was known at
+    the very same time, else `superseded`. `row` is JSON of the raw row, or of the typed row for
+    these.
+    """
     names = [column.name for column in definition.columns]
     broken = judged_df.where(F.col("_reason").isNotNull()).select(
         DS, F.col("_reason").alias(REASON), F.col("_raw").alias(ROW), SOURCE_FILE

@@ -20,8 +20,8 @@ from feature_store.definition import (
     Numeric,
 )
 from feature_store.errors import SourceCorrupt, TooManyBadRows
-from feature_store.events.quarantine import check_ceiling, split_bad_rows, typed_lookup
-from tests.toy import Rows
+from feature_store.events.quarantine import check_ceiling, typed_lookup
+from tests.toy import Rows, split_bad_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
