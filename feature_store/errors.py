@@ -32,6 +32,7 @@ class SourceDayMissing(NightscoreError):
     def __init__(self, pipeline: str, day: date, why: str, next_step: str) -> None:
         super().__init__(f"{pipeline}: source has no rows for ds={day}: {why}. {next_step}")
         self.ds = day
+        self.why, self.next_step = why, next_step
 
 
 class SourceCorrupt(NightscoreError):

@@ -28,16 +28,31 @@ say() { printf 'airflow: %s\n' "$*"; }
 die() { printf 'airflow: %s\n' "$*" >&2; exit 1; }
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$ROOT/infra/airflow.sh"; }
 
+# Prints the home as the jobs take it: an absolute path, also of a file: URL, or a store's URL.
+home() {
+  "$JOBS/bin/python" - <<'EOF'
+import sys
+
+from feature_store.errors import UsageError
+from feature_store.home import Home
+
+try:
+    print(Home.from_env().root)
+except UsageError as error:
+    sys.exit(f"airflow: {error}")
+EOF
+}
+
 settings() {
   [ -x "$AIRFLOW/bin/airflow" ] || die "no Airflow environment. Run: make .venv-airflow"
   [ -x "$JOBS/bin/spark-submit" ] || die "no jobs' environment. Run: make .venv"
-  export NIGHTSCORE_HOME="${NIGHTSCORE_HOME:-$ROOT/warehouse}"
-  local state="$NIGHTSCORE_HOME/airflow"
+  local state
+  NIGHTSCORE_HOME="$(home)"
+  export NIGHTSCORE_HOME
   # With its home in an object store, Airflow's own files stay here.
-  case "$NIGHTSCORE_HOME" in *://*) state="$ROOT/.airflow" ;; esac
+  case "$NIGHTSCORE_HOME" in *://*) state="$ROOT/.airflow" ;; *) state="$NIGHTSCORE_HOME/airflow" ;; esac
   mkdir -p "$state"
   AIRFLOW_HOME="$(cd "$state" && pwd)"
-  case "$NIGHTSCORE_HOME" in *://*) ;; *) NIGHTSCORE_HOME="$(dirname "$AIRFLOW_HOME")" ;; esac
   port="${AIRFLOW_PORT:-8080}"
   [[ "$port" =~ ^[0-9]+$ && "$port" -ge 1 && "$port" -le 65535 ]] ||
     die "AIRFLOW_PORT='$port': must be a port, 1 to 65535"

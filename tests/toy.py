@@ -200,3 +200,13 @@ def clicky_definition(rows: Sequence[Row] | None = None, **changes: object) -> D
     )
     options = {"gate": lenient, "training": quick, **changes}
     return toy_definition(clicky_rows() if rows is None else rows, **options)  # type: ignore[arg-type]
+
+
+def split_bad_rows(
+    raw: DataFrame | Sequence[DataFrame], definition: Definition
+) -> tuple[DataFrame, DataFrame]:
+    """Return the good rows and the bad ones of a first delivery, as ingest makes them."""
+    from feature_store.events.quarantine import bad_rows, good_rows, judge_rows
+
+    judged = judge_rows(raw, definition)
+    return good_rows(judged, definition), bad_rows(judged, definition)

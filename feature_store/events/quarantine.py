@@ -51,22 +51,6 @@ RawRows = DataFrame | Sequence[DataFrame]
 _Values = Mapping[str, SparkColumn]
 
 
-def split_bad_rows(raw: RawRows, definition: Definition) -> tuple[DataFrame, DataFrame]:
-    """Return (good rows: ds and the declared columns; bad rows: ds, reason, row, source_file).
-
-    Rows of the same content become one, and so do rows that share (ds, keys): one that holds, for
-    each group of values, the version known latest, and in `_earlier` what was known before it (see
-    `feature_store.events.versions`). A version that tells something else than what holds now is
-    `duplicate_key` if that was known at the very same time, else `superseded`. `row` is JSON of the
-    raw row, or of the typed row for these.
-
-    Raises:
-        SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
-    """
-    judged = judge_rows(raw, definition)
-    return good_rows(judged, definition), bad_rows(judged, definition)
-
-
 def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
     """Return the typed rows with what decides whether they are good: the costly part, done once.
 
@@ -85,6 +69,10 @@ def good_rows(
     judged_df: DataFrame, definition: Definition, carried_df: DataFrame | None = None
 ) -> DataFrame:
     """Return the good rows of `judge_rows`: ds, the declared columns and `_earlier`.
+
+    Rows of the same content become one, and so do rows that share (ds, keys): one that holds, for
+    each group of values, the version known latest, and in `_earlier` what was known before it (see
+    `feature_store.events.versions`).
 
     Args:
         judged_df: the rows of a delivery.
@@ -111,7 +99,12 @@ def single_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
 
 
 def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return the bad rows of `judge_rows`: ds, reason, row, source_file."""
+    """Return the bad rows of `judge_rows`: ds, reason, row, source_file.
+
+    A version that tells something else than what holds now is `duplicate_key` if that was known at
+    the very same time, else `superseded`. `row` is JSON of the raw row, or of the typed row for
+    these.
+    """
     names = [column.name for column in definition.columns]
     broken = judged_df.where(F.col("_reason").isNotNull()).select(
         DS, F.col("_reason").alias(REASON), F.col("_raw").alias(ROW), SOURCE_FILE
@@ -325,18 +318,22 @@ def typed_lookup(raw: RawRows, lookup: Lookup, definition: Definition) -> DataFr
 
 
 def _refuse_broken(typed_df: DataFrame, what: str) -> None:
-    """Raise SourceCorrupt if a row breaks a rule, naming the rule broken most often."""
+    """Raise SourceCorrupt if a row breaks a rule, naming the day and rule broken most often."""
     broken = (
         typed_df.where("_reason IS NOT NULL")
-        .groupBy("_reason")
+        .groupBy(DS, "_reason")
         .agg(F.count(F.lit(1)).alias("rows"), F.min("_raw").alias("example"))
     )
-    worst = min(broken.collect(), key=lambda row: (-row["rows"], row["_reason"]), default=None)
+    worst = min(
+        broken.collect(), key=lambda row: (-row["rows"], row[DS], row["_reason"]), default=None
+    )
     if worst is not None:
+        day, example = worst[DS], worst["example"]
         if worst["_reason"] == UNREADABLE_FILE:
-            raise SourceCorrupt(f"{what}: {json.loads(worst['example'])[UNREADABLE]}")
-        example = worst["example"][:300]
+            raise SourceCorrupt(f"{what}: ds={day}: {json.loads(example)[UNREADABLE]}", day)
         raise SourceCorrupt(
-            f"{what}: {worst['rows']} rows break {worst['_reason']}, such as {example}. None of "
-            "its rows were written. Mend the source and run again, or correct the lookup's columns."
+            f"{what}: ds={day}: {worst['rows']} rows break {worst['_reason']}, such as "
+            f"{example[:300]}. None of its rows were written. Mend the source and run again, or "
+            "correct the lookup's columns.",
+            day,
         )

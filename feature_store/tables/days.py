@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_store.schema import LINEAGE
+from feature_store.schema import DS, LINEAGE
 from feature_store.session import Session
 from feature_store.tables import generations
 from feature_store.tables.commits import DayCommit
@@ -105,6 +105,27 @@ class Days:
         if unwritten:
             found.setdefault(newest, set()).update(unwritten)
         return {generation: sorted(own) for generation, own in found.items()}
+
+    def replaced(self, table: str, before: datetime) -> list[int]:
+        """Return the older generations of which nothing counts, all replaced before an instant.
+
+        One that has a day of which no log speaks is not among them: who wrote that is not known.
+        """
+        self.look(table)
+        return [g for g in sorted(self._logs[table])[:-1] if self._is_replaced(table, g, before)]
+
+    def _is_replaced(self, table: str, generation: int, before: datetime) -> bool:
+        now = self._days[table]
+        newer = {f"{DS}={commit.ds}" for commit in now.values() if commit.generation > generation}
+        there = self.storage.names(self.place(table, generation))
+        own = self._logs[table][generation].days
+        return (
+            bool(own)
+            and all(now[key].generation > generation for key in own)
+            # What replaced it is later than what it replaced.
+            and all(now[key].committed_at < before for key in own)
+            and newer.issuperset(name for name in there if name.startswith(f"{DS}="))
+        )
 
     def look(self, table: str) -> None:
         """Learn of every commit of a table that is not seen yet."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from feature_store.errors import WriteConflict, WriteFailed
+from feature_store.errors import NightscoreError, WriteConflict, WriteFailed
 from feature_store.tables.damage import damaged_table
 
 _CONFLICTS = (
@@ -39,34 +39,37 @@ _FILE = re.compile(r"(?:file:|/|[a-z0-9]+://)\S*?\.(?:parquet|json)\b")
 _CONSTRAINT = re.compile(r"CHECK constraint (\S+) (.*?) violated by row.*", re.S)
 
 
-@contextmanager
-def guarded_write(what: str) -> Iterator[None]:
+def guarded_write(what: str) -> AbstractContextManager[None]:
     """Turn what Spark or Delta raises in a write into WriteConflict or WriteFailed.
 
     Args:
         what: the table and days being written, for the message.
     """
-    try:
-        yield
-    except (PySparkException, Py4JJavaError) as error:
-        reason, is_conflict = explain(error)
+
+    def told(reason: str, is_conflict: bool) -> NightscoreError:
         if is_conflict:
-            raise WriteConflict(f"{what}: another driver committed first: {reason}") from error
-        raise WriteFailed(f"{what}: nothing was written: {reason}") from error
+            return WriteConflict(f"{what}: another driver committed first: {reason}")
+        return WriteFailed(f"{what}: nothing was written: {reason}")
+
+    return _guarded(told)
 
 
-@contextmanager
-def guarded_read(what: str) -> Iterator[None]:
+def guarded_read(what: str) -> AbstractContextManager[None]:
     """Turn what Spark or Delta raises about a table's own files into TableDamaged.
 
     Args:
         what: the table and days being read, for the message.
     """
+    return _guarded(lambda reason, _: damaged_table(what, reason))
+
+
+@contextmanager
+def _guarded(told: Callable[[str, bool], NightscoreError]) -> Iterator[None]:
+    """Raise what `told` makes of the reason, and of whether it is a conflict, in the block."""
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        reason, _ = explain(error)
-        raise damaged_table(what, reason) from error
+        raise told(*explain(error)) from error
 
 
 def explain(error: Exception) -> tuple[str, bool]:

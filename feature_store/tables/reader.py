@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -80,13 +80,19 @@ class Reader:
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
             raise self._damaged(table, place, str(error)) from error
 
-    def unneeded_bytes(self, table: str, hours: float) -> int:
+    def unneeded_bytes(self, table: str, hours: float, without: Collection[str] = ()) -> int:
         """Return the bytes of files that no version of the last `hours` needs; removes nothing.
+
+        Args:
+            table: a table of this pipeline.
+            hours: how long ago a version may be needed.
+            without: names of folders to leave out.
 
         Raises:
             TableDamaged: the log of the table cannot be read.
         """
-        return sum(self._unneeded(table, place, hours) for place in self._places(table))
+        places = (place for place in self._places(table) if place.name not in without)
+        return sum(self._unneeded(table, place, hours) for place in places)
 
     def _unneeded(self, table: str, place: Path, hours: float) -> int:
         import deltalake

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse
+
+from feature_store.errors import UsageError
+from feature_store.home import Home
 
 _PIPELINE = re.compile(r"[a-z][a-z0-9_]*\Z")
 _PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.html\Z")
@@ -22,9 +23,13 @@ app = FastAPI(title="nightscore", dependencies=[Depends(get_user)], docs_url=Non
 @app.get("/reports/{pipeline}/{page}")
 def report(pipeline: str, page: str) -> FileResponse:
     """Return a page of a night from `<NIGHTSCORE_HOME>/reports`."""
-    root = Path(os.environ.get("NIGHTSCORE_HOME") or "warehouse", "reports")
-    path = root / pipeline / page
-    if not (_PIPELINE.match(pipeline) and _PAGE.match(page)) or not path.is_file():
+    if not (_PIPELINE.match(pipeline) and _PAGE.match(page)):
+        raise HTTPException(404, f"no report {pipeline}/{page}: no page has such a name")
+    try:
+        path = Home.from_env().local_path("reports", pipeline, page)
+    except UsageError as error:  # a store's, or none at all
+        raise HTTPException(404, str(error)) from error
+    if not path.is_file():
         raise HTTPException(404, f"no report {pipeline}/{page}: it is written when a night ends")
     return FileResponse(path, media_type="text/html", headers=_HEADERS)
 

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table
+from feature_store.schema import EVENTS, FEATURES, QUARANTINE, TILES, lookup_table
 from jobs.night import expected
 from jobs.night.refused import EARLIER_USED, has_earlier, is_refused
 from jobs.night.side_days import NONE, SideDays, side_days
@@ -75,6 +75,8 @@ class Freshness:
         upstream += [(TILES, d, self.tiles(d)) for d in definition.window_days(day)]
         for lookup in definition.lookups:
             upstream += self._side(lookup, day)
+        if expected.lacks_quarantine(self.context, day):
+            upstream.append((QUARANTINE, day, State(status="missing", reasons=("it is gone",))))
         return self._derived(FEATURES, day, upstream, expected.features_inputs)
 
     def _side(self, lookup: Lookup, day: date) -> list[tuple[str, date, State]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +11,12 @@ import typer
 
 from feature_store import definitions
 from feature_store.errors import NightscoreError
-from feature_store.home import Home
 from jobs.cli.command import Command
-from jobs.cli.options import First, Force, Json, Last, Model, Pipeline, Reason
+from jobs.cli.options import AllowOlder, First, Force, Json, Last, Model, Pipeline, Reason
 from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
-from jobs.cli.session import open_context, who
+from jobs.cli.session import find_model, open_context, recorded_run, who
 from jobs.config import day_range
-from jobs.night.runs import Run, recorded
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
@@ -59,7 +57,7 @@ def plan(
     """
     definition, days = _days(pipeline, first, last, exclude)
     with Progress() as progress:
-        ref = _model(pipeline, model, progress)
+        ref = find_model(pipeline, model, progress)
         with (
             open_context(definition, progress, "plan", is_quick=True, is_lazy=True) as context,
             progress.step("plan"),
@@ -79,10 +77,7 @@ def backfill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the plan; nothing is changed.")
     ] = False,
-    allow_older_model: Annotated[
-        bool,
-        typer.Option("--allow-older-model", help="Let an older model replace newer scores."),
-    ] = False,
+    allow_older_model: AllowOlder = False,
     on_held: Annotated[
         OnHeld, typer.Option("--on-held", help="Days another backfill works on: wait or skip.")
     ] = OnHeld.wait,
@@ -102,8 +97,9 @@ def backfill(
         progress = stack.enter_context(Progress())
         record = None
         if not dry_run:
-            record = stack.enter_context(_recorded(definition, reason))
-        ref = _model(pipeline, model, progress)
+            # Its days are what it did, told when they have ended.
+            record = stack.enter_context(recorded_run(definition, "backfill", [], reason))
+        ref = find_model(pipeline, model, progress)
         with open_context(definition, progress, "backfill", is_lazy=dry_run) as context:
             with progress.step("plan"):
                 found = _make_plan(context, days, ref, reason, force, max_days)
@@ -128,20 +124,8 @@ def _days(
     return definition, day_range(definition, first, last, exclude or [])
 
 
-def _recorded(definition: Definition, why: str) -> AbstractContextManager[Run]:
-    """Return the record of a backfill, kept when the block ends; its days are what it did."""
-    return recorded(Home.from_env(), definition.name, "backfill", [], who=who(), why=why)
-
-
 def _kept(outcome: DayOutcome) -> str:
     return f"{outcome.outcome}: {outcome.detail}" if outcome.detail else outcome.outcome
-
-
-def _model(pipeline: str, model: str, progress: Progress) -> ModelRef:
-    from jobs.registry import model_registry
-
-    with progress.step("find model"):
-        return model_registry.get(Home.from_env(), pipeline, model)
 
 
 def _make_plan(

@@ -48,6 +48,7 @@ def maintain(
 ) -> None:
     """Compact tables, remove scores nobody reads, delete files no version needs.
 
+    A table from before a column changed its type goes when all its days have been made anew.
     Of models it keeps champion, challenger, the five newest, and those of --keep-models; the
     bundles of the others go, and the training sets that only these learned from.
     """
@@ -77,9 +78,11 @@ def maintain(
     verb = "would remove" if dry_run else "removed"
     print_line(
         f"{pipeline}: {verb} {len(done.runs_removed)} runs, {len(models.bundles_removed)} bundles, "
-        f"{len(models.training_sets_removed)} training sets; {len(done.tables)} tables"
+        f"{len(models.training_sets_removed)} training sets, {len(done.tables_removed)} replaced "
+        f"tables; {len(done.tables)} tables"
     )
-    for thing in (*done.runs_removed, *models.bundles_removed, *models.training_sets_removed):
+    removed = (*models.bundles_removed, *models.training_sets_removed, *done.tables_removed)
+    for thing in (*done.runs_removed, *removed):
         print_line(f"  {thing}")
     print_line(_freed_text(freed, file_hours) if dry_run else f"freed {bytes_text(freed['all'])}")
 
@@ -98,8 +101,10 @@ def _would_free(
     removed = set(models.bundles_removed)
     bundles = [ref.path for ref in model_registry.list_models(home, name) if ref.title in removed]
     sets = [home.table(name, f"training_sets/{one}") for one in models.training_sets_removed]
+    gone = done.tables_removed
     return {
-        "files": sum(reader.unneeded_bytes(table, file_hours) for table in done.tables),
+        "files": sum(reader.unneeded_bytes(table, file_hours, gone) for table in done.tables),
+        "tables": _folder_bytes(home.table(name, one) for one in gone),
         "bundles": _folder_bytes(bundles),
         "training_sets": _folder_bytes(sets),
         "runs": _run_bytes(context, done.runs_removed),

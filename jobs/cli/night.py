@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,21 +11,19 @@ import typer
 
 from feature_store import definitions
 from feature_store.errors import NightscoreError
-from feature_store.home import Home
 from jobs.cli.command import Command
-from jobs.cli.options import Ds, First, Force, Json, Last, Model, Pipeline, Reason
+from jobs.cli.options import AllowOlder, Ds, First, Force, Json, Last, Model, Pipeline, Reason
 from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
-from jobs.cli.session import open_context, pipeline_day, who
+from jobs.cli.session import find_model, open_context, pipeline_day, recorded_run, who
 from jobs.config import day_range
-from jobs.night.runs import Kind, Run, recorded
+from jobs.night.runs import Kind, Run
 from models.errors import ModelError
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.context import Context
     from jobs.night.night import NightRequest, NightResult
-    from jobs.registry.model_registry import ModelRef
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +36,6 @@ class Until(StrEnum):
 
     features = "features"
     publish = "publish"
-
-
-AllowOlder = Annotated[
-    bool,
-    typer.Option("--allow-older-model", help="Let an older model replace a newer one's scores."),
-]
 
 
 def run(
@@ -68,7 +58,7 @@ def run(
     """
     definition, day = pipeline_day(pipeline, ds)
     kind: Kind = "features" if until is Until.features else "night"
-    with Progress() as progress, _recorded(definition, kind, [day], reason) as record:
+    with Progress() as progress, recorded_run(definition, kind, [day], reason) as record:
         if until is Until.features:
             found = _run_features(definition, day, progress, record, force=force)
         else:
@@ -91,7 +81,7 @@ def score(
 ) -> None:
     """Score, check and publish a day whose features are there."""
     definition, day = pipeline_day(pipeline, ds)
-    with Progress() as progress, _recorded(definition, "score", [day], reason) as record:
+    with Progress() as progress, recorded_run(definition, "score", [day], reason) as record:
         request = _request(
             definition, day, model, progress,
             force=force, allow_older_model=allow_older_model, why=reason,
@@ -109,7 +99,7 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
     days = day_range(definition, first, last)
     with (
         Progress() as progress,
-        _recorded(definition, "prepare", days) as record,
+        recorded_run(definition, "prepare", days) as record,
         open_context(definition, progress, "prepare") as context,
     ):
         from jobs.night.prepare import prepare as prepare_days
@@ -138,13 +128,6 @@ def prepare(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
             print_line(f"note: {note}")
 
 
-def _recorded(
-    definition: Definition, kind: Kind, days: Sequence[date], why: str = ""
-) -> AbstractContextManager[Run]:
-    """Return the record of a run, kept when the block ends."""
-    return recorded(Home.from_env(), definition.name, kind, days, who=who(), why=why)
-
-
 def _request(
     definition: Definition,
     day: date,
@@ -156,19 +139,12 @@ def _request(
     why: str,
 ) -> NightRequest:
     """Return the night to run; without a model to run it with, Spark is never started."""
-    with progress.step("find model"):
-        ref = _find_model(definition.name, model)
+    ref = find_model(definition.name, model, progress)
     from jobs.night.night import NightRequest
 
     return NightRequest(
         ds=day, model=ref, force=force, allow_older_model=allow_older_model, who=who(), why=why
     )
-
-
-def _find_model(pipeline: str, model: str) -> ModelRef:
-    from jobs.registry import model_registry
-
-    return model_registry.get(Home.from_env(), pipeline, model)
 
 
 def _run_features(

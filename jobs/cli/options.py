@@ -54,6 +54,10 @@ Why = Annotated[str, typer.Option("--why", callback=_said, help="The reason, for
 Reason = Annotated[str, typer.Option("--reason", callback=_said, help="Why, for the record.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again although it is done.")]
+AllowOlder = Annotated[
+    bool,
+    typer.Option("--allow-older-model", help="Let an older model replace a newer one's scores."),
+]
 Model = Annotated[
     str, typer.Option("--model", help="`champion`, `challenger` or a version number.")
 ]

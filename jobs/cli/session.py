@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from feature_store.errors import WriteConflict, WriteFailed
 from feature_store.home import Home
 from jobs.cli.pulse import pulse
 from jobs.config import check_day, parse_ds
+from jobs.night.runs import Kind, Run, recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.cli.progress import Progress
     from jobs.context import Context
+    from jobs.registry.model_registry import ModelRef
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,25 @@ def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
     """
     definition = definitions.load(pipeline)
     return definition, check_day(definition, parse_ds(ds))
+
+
+def find_model(pipeline: str, model: str, progress: Progress) -> ModelRef:
+    """Return the model that was asked for: an alias, or a version number.
+
+    Raises:
+        NoChampion: it is the champion, and there is none.
+    """
+    from jobs.registry import model_registry
+
+    with progress.step("find model"):
+        return model_registry.get(Home.from_env(), pipeline, model)
+
+
+def recorded_run(
+    definition: Definition, kind: Kind, days: Sequence[date], why: str = ""
+) -> AbstractContextManager[Run]:
+    """Return the record of a run, kept when the block ends."""
+    return recorded(Home.from_env(), definition.name, kind, days, who=who(), why=why)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What a Java that is being started may say on stderr: all but one line that is about nothing.
+"""Where Java may say something: on stderr, and all but one line that is about nothing.
 
 Spark's launcher asks Java for its incubating vector module and offers no way not to; Java then
-warns of it at every start.
+warns of it at every start. And Delta prints on stdout what VACUUM deleted, between our results.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ NOISE = b"WARNING: Using incubator modules: jdk.incubator.vector\n"
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
-    """Give processes that are started within the block a stderr that lacks the one line.
+    """Let processes that are started within the block say all on our stderr, but the one line.
 
-    They keep it for their life: a thread passes on what they say, as it comes.
+    They keep it so for their life: a thread passes on what they say, as it comes.
     """
-    own = os.dup(2)
+    out, own = os.dup(1), os.dup(2)
     reads, writes = os.pipe()
+    os.dup2(writes, 1)
     os.dup2(writes, 2)
     os.close(writes)
     threading.Thread(target=pass_on, args=(reads, own), daemon=True).start()
@@ -29,6 +30,8 @@ def quiet_start() -> Iterator[None]:
         yield
     finally:
         os.dup2(own, 2)
+        os.dup2(out, 1)
+        os.close(out)
 
 
 def pass_on(reads: int, to: int) -> None:

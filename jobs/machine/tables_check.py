@@ -41,7 +41,8 @@ def findings(home: Home) -> Iterator[Finding]:
             lineage = Lineage()
         folder = root / pipeline
         for name in sorted(os.listdir(folder)):
-            if (folder / name / "_delta_log").is_dir():
+            # A name that begins with a dot is of a table on its way out.
+            if name[0] != "." and (folder / name / "_delta_log").is_dir():
                 yield from _of_table(str(folder / name), pipeline, name, lineage)
 
 

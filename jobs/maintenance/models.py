@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store.schema import TRAINING_SETS
+from jobs.maintenance.removal import put_away, sweep
 from jobs.night.ledger import history
 from jobs.registry import model_registry
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SET_ID = re.compile(r"[0-9a-f]{16}\Z")
-_HALF_REMOVED = ".removed-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +76,10 @@ def maintain_models(
         for ref in bundles:
             on_progress(f"removed the bundle of {ref.title}")
         for set_id in sets:
-            _remove_set(_sets_folder(context) / set_id)
+            put_away(_sets_folder(context) / set_id)
+            log.info("removed training_set=%s", set_id)
             on_progress(f"removed training set {set_id}")
-        _sweep(context)
+        sweep(_sets_folder(context))
     log.info(
         "step=maintain_models pipeline=%s known=%d bundles=%d training_sets=%d dry_run=%d",
         pipeline, len(known), len(bundles), len(sets), dry_run,
@@ -171,17 +171,3 @@ def _old_sets(context: Context, sets: Sequence[str], retention: ModelRetention) 
     oldest = time.time() - retention.set_hours * 3600
     folder = _sets_folder(context)
     return [set_id for set_id in sets if (folder / set_id).stat().st_mtime < oldest]
-
-
-def _remove_set(place: Path) -> None:
-    """Move the set away and then remove it: half a table would pass for a whole one."""
-    place.rename(place.with_name(f"{_HALF_REMOVED}{uuid.uuid4().hex[:12]}"))
-    log.info("removed training_set=%s", place)
-
-
-def _sweep(context: Context) -> None:
-    """Remove what `_remove_set` moved away, now or before a kill."""
-    folder = _sets_folder(context)
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name.startswith(_HALF_REMOVED):
-            shutil.rmtree(entry, ignore_errors=True)

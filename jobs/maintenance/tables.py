@@ -30,6 +30,7 @@ from feature_store.schema import (
 )
 from jobs.backfill.claims import Claims
 from jobs.maintenance.compaction import compact
+from jobs.maintenance.old_tables import old_tables, remove_old_tables
 from jobs.night.ledger import Past, announce_removal, earlier_runs, pasts
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Retention:
     staged_hours: float = 24.0
     """A run staged longer ago than this and never published belongs to a night that failed."""
     file_hours: float = 168.0
-    """Files that no version of the last so many hours needs are deleted."""
+    """Files that no version of the last so many hours needs are deleted; so are tables from before
+    a column changed its type, of which nothing counted in these hours."""
     is_search: bool = False
     """Whether folders are searched for files that no log names, as killed writes leave them."""
 
@@ -65,6 +67,8 @@ class Maintained:
     """`ds run_id` of every run whose scores were removed."""
     tables: tuple[str, ...]
     """Tables compacted and swept."""
+    tables_removed: tuple[str, ...] = ()
+    """Folders of tables from before a column changed its type, all whose days were made anew."""
 
 
 def maintain(
@@ -74,20 +78,20 @@ def maintain(
     tables = [table for table in _tables(context) if context.warehouse.version(table) is not None]
     if dry_run:
         surplus = surplus_runs(context, retention)
+        replaced = old_tables(context, tables, retention.file_hours)
     else:
         surplus = remove_surplus(context, retention, on_progress)
+        replaced = remove_old_tables(context, tables, retention.file_hours, on_progress)
         for table in tables:
             on_progress(_tidied(context, table, retention))
     log.info(
-        "step=maintain pipeline=%s runs=%d tables=%d dry_run=%d",
-        context.definition.name,
-        len(surplus),
-        len(tables),
-        dry_run,
-    )
+        "step=maintain pipeline=%s runs=%d tables=%d tables_removed=%d dry_run=%d",
+        context.definition.name, len(surplus), len(tables), len(replaced), dry_run,
+    )  # fmt: skip
     return Maintained(
         runs_removed=tuple(f"{commit.ds} {commit.run_id}" for commit in surplus),
         tables=tuple(tables),
+        tables_removed=tuple(place.name for place in replaced),
     )
 
 
@@ -171,7 +175,8 @@ def _surplus_of(past: Past, commits: Iterable[DayCommit], retention: Retention) 
 
 def _remove(context: Context, commit: DayCommit) -> None:
     """Replace a run's scores by none: the commit says so, and the run counts as not staged."""
-    empty = context.warehouse.read(SCORES, [commit.ds]).where("false")
+    # In the types of the newest table: a day that lies in several may come in others, as text.
+    empty = context.warehouse.read(SCORES).where("false")
     context.warehouse.replace_days(
         SCORES, empty, {commit.ds: commit.inputs}, runs={commit.ds: commit.run_id}
     )

@@ -125,7 +125,7 @@ def _looked_at(
             else:
                 errors[day] = error
         except SourceCorrupt as error:
-            errors[day] = error
+            errors[day] = _of_day(error, day)
     if feed.table == EVENTS and gone:
         _tell_of_outgrown(context, gone)
     return inputs, gone, errors
@@ -157,7 +157,7 @@ def _in_halves(context: Context, feed: Feed, inputs: Mapping[date, Inputs]) -> W
         if fault is None:
             raise
     if len(days) == 1:
-        return [], {days[0]: fault}
+        return [], {days[0]: _of_day(fault, days[0])}
     named = fault.ds if isinstance(fault, SourceCorrupt | SourceDayMissing) else None
     if named is not None and named in inputs:
         others = [day for day in days if day != named]
@@ -169,6 +169,13 @@ def _in_halves(context: Context, feed: Feed, inputs: Mapping[date, Inputs]) -> W
         written += some
         errors |= bad
     return written, errors
+
+
+def _of_day(fault: NightscoreError, day: date) -> NightscoreError:
+    """Return the error, which knows the day that it is about."""
+    if isinstance(fault, SourceCorrupt) and fault.ds is None:
+        fault.ds = day
+    return fault
 
 
 def _unreadable(context: Context, feed: Feed, days: Sequence[date]) -> NightscoreError | None:

@@ -15,11 +15,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
-from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, lookup_table
+from feature_store.errors import PartitionNotReady, SourceCorrupt, SourceDayMissing
+from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES, lookup_table
 from feature_store.tables.content import ALL, digest_of
 from feature_store.tables.inputs import Inputs, Pin, Pins
 from jobs.night.reading import KNOWN, content_of
-from jobs.night.side_days import ABSENT, merged, side_days
+from jobs.night.side_days import ABSENT, due_hint, merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -77,6 +78,21 @@ def _delivered_inputs(context: Context, day: date) -> Inputs:
         parts=events_parts(definition),
         source="absent" if is_absent else definition.source.fingerprint(day),
     )
+
+
+def lacks_quarantine(context: Context, day: date) -> bool:
+    """Whether the quarantine of a day is gone that its source still tells, beside good events.
+
+    Events and quarantine are written of the same reading: with the events made anew comes the
+    quarantine, and no features are made of it. So it is a fault of its own day only.
+    """
+    stored = context.warehouse.commit(EVENTS, day)
+    if stored is None or context.warehouse.commit(QUARANTINE, day) is not None:
+        return False
+    try:
+        return stored.inputs == events_inputs(context, day)
+    except (SourceCorrupt, SourceDayMissing):  # what a reading of then left out nobody can tell
+        return False
 
 
 def events_parts(definition: Definition) -> dict[str, str]:
@@ -175,11 +191,19 @@ def _side_pins(context: Context, lookup: Lookup, day: date) -> Pins:
     table, days = lookup_table(lookup.name), side_days(context, lookup, [day])[day]
     commits = context.warehouse.commits(table)
     wanted = days.read | days.due
-    lacking = {d for d in wanted - days.due if (table, d, "") not in commits}
+    lacking = {d for d in wanted if (table, d, "") not in commits}
+    if due := sorted(lacking & days.due):
+        raise PartitionNotReady(table, due, _how_to_have(context, lookup, day))
     found = pins(context, table, sorted(wanted - lacking), until=day)
     nothing = digest_of({}, until=day)
     missed = [Pin(ds=d, digest=nothing, version=ABSENT, table_id="") for d in lacking]
     return tuple(sorted((*found, *missed), key=lambda pin: pin.ds))
+
+
+def _how_to_have(context: Context, lookup: Lookup, day: date) -> str:
+    name = context.definition.name
+    run = f"Run: nightscore prepare --pipeline {name} --from {day} --to {day}"
+    return f"ds={day} reads them. {run}. {due_hint(lookup)}"
 
 
 def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:

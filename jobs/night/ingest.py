@@ -32,12 +32,13 @@ from feature_store.tables.warehouse import days_predicate
 from jobs.night.deliveries import Feed, Ingested, Written, bring_up
 from jobs.night.expected import (
     events_inputs,
+    lacks_quarantine,
     lookup_inputs,
     needed_by_windows,
     with_earlier_versions,
 )
 from jobs.night.outdated import write_outdated
-from jobs.night.side_days import merged, side_days
+from jobs.night.side_days import due_hint, merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def ingest_events(
     older rule made of them is good enough; see `needed_by_windows`.
 
     The quarantine is written, and its ceiling checked, before the events: a day with too many bad
-    rows leaves the earlier events of that day untouched, and the reasons to be read.
+    rows leaves the earlier events of that day untouched, and the reasons to be read. One that is
+    gone is made again, of the same reading, but for days in `as_history`.
     """
     prefetch(context.definition.source, days)
 
@@ -101,7 +103,9 @@ def ingest_events(
         read=lambda some: judge_rows(_read(context, some), context.definition),
         write=lambda inputs: _write_events(context, inputs),
     )
-    return bring_up(context, feed, days, again)
+    found = bring_up(context, feed, days, again)
+    _mend_quarantine(context, [day for day in days if day not in as_history])
+    return found
 
 
 def ingest_lookups(
@@ -137,11 +141,20 @@ def _ingest_lookup(
     found = bring_up(context, feed, needed, again)
     # A day that need not be there yet stops nobody: it is read once it has come.
     errors = {
-        day: error
+        day: _of_lookup(context, lookup, error)
         for day, error in found.errors.items()
         if day in wanted.due or not isinstance(error, SourceDayMissing)
     }
     return dataclasses.replace(found, errors=errors)
+
+
+def _of_lookup(context: Context, lookup: Lookup, error: NightscoreError) -> NightscoreError:
+    """Return the error with what else may be done where a day of a lookup is not there."""
+    if not isinstance(error, SourceDayMissing):
+        return error
+    what = f"{context.definition.name}, lookup {lookup.name}"
+    steps = ". ".join(filter(None, (error.next_step.rstrip("."), due_hint(lookup))))
+    return SourceDayMissing(what, error.ds, error.why, steps)
 
 
 def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
@@ -151,7 +164,7 @@ def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
     judged = judge_rows(_read(context, days), definition).persist()
     try:
         bad = bad_rows(judged, definition)
-        write_outdated(context, QUARANTINE, inputs, lambda _: bad)
+        write_outdated(context, QUARANTINE, inputs, lambda some: bad.where(days_predicate(some)))
         counts = _good_rows_by_day(judged)
         refused = _refusals(context, days, {day: rows for day, (rows, _) in counts.items()})
         usable = [day for day in days if day not in refused]
@@ -163,6 +176,21 @@ def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
     finally:
         judged.unpersist()
     return usable, refused
+
+
+def _mend_quarantine(context: Context, days: Sequence[date]) -> None:
+    """Write the quarantine of days again whose events are good and which lack it."""
+    inputs = {
+        day: context.warehouse.commits(EVENTS)[EVENTS, day, ""].inputs
+        for day in days
+        if lacks_quarantine(context, day)
+    }
+
+    def read(some: Sequence[date]) -> DataFrame:
+        return bad_rows(judge_rows(_read(context, some), context.definition), context.definition)
+
+    if inputs:
+        write_outdated(context, QUARANTINE, inputs, read)
 
 
 def _events(

@@ -72,6 +72,16 @@ def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[da
     return found
 
 
+def due_hint(lookup: Lookup) -> str:
+    """Return which setting says that a day of a side table may come later than it did."""
+    if lookup.snapshot:
+        return ""
+    return (
+        f"Or raise due_hours of the lookup {lookup.name}, if a day of it may come later: it is "
+        f"{lookup.due_hours}, the hours after a day begins by which it is to be there"
+    )
+
+
 def snapshot_days(context: Context, lookup: Lookup) -> list[date]:
     """Return the days of the snapshots that a source has, or had and which were stored."""
     if not isinstance(lookup.source, Snapshots):

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.airflow
         "test_dags",
         "test_nights",
         "test_backfill_helper",
+        "test_reports",
         pytest.param("test_standalone", marks=pytest.mark.slow),
     ],
 )

@@ -122,6 +122,11 @@ def test_its_password_is_in_no_file_and_no_output(airflow: Airflow) -> None:
         ("AIRFLOW_PORT", "eighty", "AIRFLOW_PORT='eighty': must be a port"),
         ("AIRFLOW_PORT", "0", "AIRFLOW_PORT='0': must be a port"),
         ("AIRFLOW_DB", "mysql://x:y@host/z", "AIRFLOW_DB: must begin with postgresql://"),
+        (
+            "NIGHTSCORE_HOME",
+            "file:x",
+            "airflow: NIGHTSCORE_HOME='file:x': a file: URL names",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(
@@ -129,7 +134,7 @@ def test_a_setting_that_cannot_be_is_refused(
 ) -> None:
     done = subprocess.run(
         [ROOT / "infra" / "airflow.sh"],
-        env=clean_environment(NIGHTSCORE_HOME=str(tmp_path), **{name: value}),
+        env=clean_environment(**{"NIGHTSCORE_HOME": str(tmp_path), name: value}),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

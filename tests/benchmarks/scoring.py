@@ -53,14 +53,14 @@ class Stage:
 
 def build_features_day(context: Context) -> int:
     """Write one day of features and return its rows; earlier days are not needed for speed."""
-    from feature_store.events.quarantine import split_bad_rows
+    from feature_store.events.quarantine import good_rows, judge_rows
     from feature_store.features.features import build_features
     from feature_store.schema import FEATURES
     from feature_store.tables.inputs import Inputs
 
     definition = context.definition
     raw = definition.source.read(context.spark, [DAY])
-    good, _ = split_bad_rows(raw, definition)
+    good = good_rows(judge_rows(raw, definition), definition)
     frame = build_features(good, None, {}, definition, [DAY])
     inputs = {DAY: Inputs(definition="benchmark", code="1")}
     return context.warehouse.replace_days(FEATURES, frame, inputs)[DAY].rows

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from feature_store.schema import EVENTS, PLANS
+from feature_store.schema import EVENTS, PLANS, SCORES
 from feature_store.tables.inputs import Inputs
 from jobs.context import Context
+from jobs.machine.tables_check import findings
+from jobs.maintenance import old_tables as old
 from jobs.maintenance.compaction import LOOSE_FILES, crowded
-from jobs.maintenance.tables import Retention, maintain
+from jobs.maintenance.old_tables import old_tables, remove_old_tables
+from jobs.maintenance.tables import Retention, maintain, surplus_runs
+from jobs.maintenance.tables import _remove as remove_run
 from tests.toy import clicky_definition, toy_days
 
 if TYPE_CHECKING:
@@ -98,3 +102,54 @@ def test_what_killed_writes_left_is_found_by_a_search(context: Context) -> None:
     run(context)
     run(context, is_search=True)
     assert not left.exists()
+
+
+def test_a_table_from_before_a_type_changed_goes_when_all_its_days_were_made_anew(
+    spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context.open(clicky_definition(), home, spark)
+
+    def make(dtype: str, *days: date) -> None:
+        rows = spark.createDataFrame([(day, 1) for day in days], f"ds date, x {dtype}")
+        inputs = dict.fromkeys(days, Inputs(definition=dtype, code="c"))
+        context.warehouse.replace_days(EVENTS, rows, inputs)
+
+    make("int", *DAYS[:2])
+    first = Path(context.warehouse.location(EVENTS))
+    make("bigint", DAYS[0])
+    assert old_tables(context, [EVENTS], 0.0) == [], "a day of it counts"
+    make("bigint", DAYS[1])
+    assert old_tables(context, [EVENTS], 168.0) == [], "whoever reads it may be at work"
+    (first / f"ds={DAYS[2]}").mkdir()
+    assert old_tables(context, [EVENTS], 0.0) == [], "nobody knows what that day is"
+    (first / f"ds={DAYS[2]}").rmdir()
+    assert old_tables(context, [EVENTS], 0.0) == [first]
+
+    with monkeypatch.context() as killed:
+        killed.setattr(old, "sweep", lambda _: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            remove_old_tables(context, [EVENTS], 0.0, lambda _: None)
+    assert len(list(first.parent.glob(".removed-*"))) == 1
+    assert not list(findings(home))
+    assert remove_old_tables(context, [EVENTS], 0.0, lambda _: None) == [], "the newest stays"
+    assert [place.name for place in first.parent.iterdir()] == ["events.g2"]
+    for seen in (context, Context.open(context.definition, home, spark)):
+        assert sorted(map(tuple, seen.warehouse.read(EVENTS).collect())) == [
+            (DAYS[0], 1),
+            (DAYS[1], 1),
+        ]
+
+
+def test_a_removed_run_is_emptied_in_the_newest_scores_whatever_its_keys_were(
+    spark: SparkSession, home: Home
+) -> None:
+    context = Context.open(clicky_definition(), home, spark)
+    inputs = Inputs(definition="d", code="c")
+    for run, user, dtype in (("a", "u1", "string"), ("b", 1, "bigint")):
+        rows = [(DAYS[0], run, user, 0.5)]
+        frame = spark.createDataFrame(rows, f"ds date, run_id string, user {dtype}, score double")
+        context.warehouse.replace_days(SCORES, frame, {DAYS[0]: inputs}, runs={DAYS[0]: run})
+    (surplus,) = (c for c in surplus_runs(context, Retention(staged_hours=0)) if c.run_id == "a")
+    remove_run(context, surplus)
+    assert context.warehouse.days.generations(SCORES) == [1, 2]
+    assert [place.name for place in old_tables(context, [SCORES], 0.0)] == ["scores"]

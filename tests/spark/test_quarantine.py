@@ -20,8 +20,8 @@ from feature_store.definition import (
     Numeric,
 )
 from feature_store.errors import SourceCorrupt, TooManyBadRows
-from feature_store.events.quarantine import check_ceiling, split_bad_rows, typed_lookup
-from tests.toy import Rows
+from feature_store.events.quarantine import check_ceiling, typed_lookup
+from tests.toy import Rows, split_bad_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -298,8 +298,9 @@ def test_a_lookup_with_broken_rows_is_refused_by_name_rule_count_and_example(
     spark: SparkSession, row: tuple[str | None, ...], text: str
 ) -> None:
     rows = side(spark, row, ("30", EVENING, NIGHT, "0.5"), row)
-    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: {text}"):
+    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: ds={DAY}: {text}") as refused:
         typed_lookup(rows, LOOKUP, DEFINITION)
+    assert refused.value.ds == DAY
 
 
 def test_a_lookup_without_a_column_is_refused(spark: SparkSession) -> None:

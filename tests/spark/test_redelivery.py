@@ -253,6 +253,41 @@ def test_a_day_that_the_source_no_longer_has_is_used_and_said(open_published: Op
         assert plan(context, [TONIGHT]).days[0].status == "fresh"
 
 
+def test_a_quarantine_that_is_gone_is_made_again_beside_the_same_events(
+    open_published: OpenToy,
+) -> None:
+    context = open_published()
+    events, days = context.warehouse.version(EVENTS), [BAD, TONIGHT]
+    shutil.rmtree(context.warehouse.location(QUARANTINE))
+
+    def found() -> list[tuple[str, tuple[str, ...]]]:
+        return [(day.status, day.reasons) for day in plan(context, days).days]
+
+    gone = [("stale", (f"late input (quarantine {day}: it is gone)",)) for day in days]
+    assert found() == gone
+    with delivered("gone"):
+        assert found()[0] == ("fresh", ()), "nobody can tell any more what it held"
+    # A night mends its own day, a backfill each; no event is written, and nothing is published.
+    assert night(context).status == "already published"
+    assert found() == [gone[0], ("fresh", ())]
+    outcomes = backfill(context, plan(context, days))
+    assert {day: end.outcome for day, end in outcomes.items()} == {BAD: "already published"}
+    assert found() == [("fresh", ())] * 2
+    assert context.warehouse.version(EVENTS) == events
+
+
+def test_events_that_are_gone_are_made_again_beside_the_same_quarantine(
+    spark: SparkSession, home: Home
+) -> None:
+    rows = [Row(day=day, user=user, item="i") for day in range(3) for user in ("u", "v")]
+    bad = Row(day=0, user="w", item="i", price=-1.0)
+    context = Context.open(toy_definition([*rows, bad]), home, spark)
+    ingest_events(context, DAYS[:2])
+    shutil.rmtree(context.warehouse.location(EVENTS))
+    assert ingest_events(context, DAYS[:3]).written == tuple(DAYS[:3])
+    assert context.warehouse.read(QUARANTINE, DAYS[:3]).count() == 1
+
+
 @pytest.mark.parametrize("how", first_of(["gone", "no fingerprint"]))
 def test_an_earlier_version_that_somebody_else_changed_is_not_used(
     open_published: OpenToy, how: str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_store.errors import DefinitionError, SourceDayMissing
+from feature_store.errors import DefinitionError, PartitionNotReady, SourceDayMissing
 from feature_store.sources.files import DailyFiles
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
@@ -127,8 +127,11 @@ def test_a_forecast_that_is_due_ahead_stops_the_night_that_lacks_it(
 ) -> None:
     prices = Dated((("x", 0, 15.0, 16.0, 5.0),))
     definition = definition_of([Row(day=1, user="u", item="x")], prices, {"due_hours": -6})
-    with pytest.raises(SourceDayMissing, match="2026-01-02"):
-        ingest(Context.open(definition, home, spark), DAYS[1:2])
+    context = Context.open(definition, home, spark)
+    with pytest.raises(SourceDayMissing, match=r"2026-01-02.* due_hours of the lookup prices"):
+        ingest(context, DAYS[1:2])
+    with pytest.raises(PartitionNotReady, match=r"_prices: missing ds=2026-01-02 .*due_hours"):
+        build_day_features(context, DAYS[1:2])
 
 
 SNAPSHOT = {"at": None, "max_age_hours": None, "snapshot": True}

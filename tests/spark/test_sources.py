@@ -13,13 +13,13 @@ from feature_store.definition import Column, plain
 from feature_store.definitions import clicks, flights
 from feature_store.definitions.clicks import DEFINITION as CLICKS
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.events.quarantine import split_bad_rows
 from feature_store.sources.avazu import Avazu
 from feature_store.sources.clicks import Clicks
 from feature_store.sources.clicks_rows import impressions
 from feature_store.sources.criteo import Criteo
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+from tests.toy import split_bad_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

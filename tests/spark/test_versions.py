@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feature_store.definition import Column, History, Known, Numeric
-from feature_store.events.quarantine import good_rows, judge_rows, split_bad_rows
+from feature_store.events.quarantine import good_rows, judge_rows
 from feature_store.events.versions import EARLIER, carried_over, every_version
 from feature_store.features.features import build_features
 from feature_store.features.tiles import build_tiles
@@ -19,7 +19,7 @@ from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest
 from jobs.training.training_set import EVAL, TRAIN, VALID, training_frame
-from tests.toy import COLUMNS, SCHEMA, Row, Rows, toy_days, toy_definition
+from tests.toy import COLUMNS, SCHEMA, Row, Rows, split_bad_rows, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -270,3 +272,16 @@ def test_javas_noise_is_left_out_and_all_else_is_passed_on() -> None:
     os.close(out_writes)
     with os.fdopen(out_reads, "rb") as out:
         assert out.read() == b"a\nb\nWARNING: Us"
+
+
+def test_what_java_prints_is_no_result(capfd: pytest.CaptureFixture[str]) -> None:
+    """Delta prints on stdout what VACUUM deleted, which would stand between lines of JSON."""
+    before = set(threading.enumerate())
+    with stderr.quiet_start():
+        subprocess.run(["sh", "-c", "echo Deleted 2 files; echo oops >&2"], check=True)
+    os.write(1, b"{}\n")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+    said = capfd.readouterr()
+    assert said.out == "{}\n"
+    assert said.err == "Deleted 2 files\noops\n"

@@ -206,7 +206,8 @@ def test_the_command_cleans_models_after_tables(
     assert cli.main(command) == 0
     told = capsys.readouterr().out.splitlines()
     verb = "would remove" if dry_run else "removed"
-    assert told[0] == f"flights: {verb} 1 runs, 1 bundles, 0 training sets; 1 tables"
+    what = "1 runs, 1 bundles, 0 training sets, 0 replaced tables"
+    assert told[0] == f"flights: {verb} {what}; 1 tables"
     freed = "would free 0 B now, and 2.0 kB of runs" if dry_run else "freed 0 B"
     assert [line.strip() for line in told[1:3]] == ["2026-01-01 r", "lr version 2"]
     assert told[3].startswith(freed)
