@@ -79,11 +79,12 @@ def things(draw: st.DrawFn) -> list[Thing]:
 
 @st.composite
 def prices(draw: st.DrawFn) -> list[Price]:
-    """Return rows of the side table, at least one for each day."""
+    """Return rows of the side table: one of each item and day known in time, and others."""
     found = []
     for day in range(-1, LAST + 2):
-        for item in ["", *draw(st.lists(st.sampled_from(ITEMS), max_size=2, unique=True))]:
-            hour = draw(st.sampled_from([0.0, 11.0, 12.0, 18.0]))
+        found += [(item, day, 11.0, -2.0, draw(NUMBERS)) for item in ITEMS]
+        for item in draw(st.lists(st.sampled_from(ITEMS), max_size=2, unique=True)):
+            hour = draw(st.sampled_from([0.0, 11.5, 12.0, 18.0]))
             found.append((item, day, hour, draw(HOURS), draw(NUMBERS)))
     return found
 
