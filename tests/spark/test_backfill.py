@@ -449,7 +449,7 @@ def test_a_claim_that_cannot_be_released_hides_no_other_error(
 ) -> None:
     claims = Claims(open_toy(), "ann", "")
     claims.take(DAYS[:1])
-    monkeypatch.setattr(claims.context.warehouse, "read", None)
+    monkeypatch.setattr(claims.context.warehouse, "upsert", None)
     claims.release(DAYS[:1])
     assert "end by themselves only" in caplog.text
 
