@@ -435,6 +435,7 @@ def test_a_night_takes_in_what_the_source_delivered_again_for_its_history(
     assert sorted(found.collect()) == sorted(wanted.select(found.columns).collect())
 
 
+@pytest.mark.slow
 def test_days_that_all_fail_their_checks_end_as_failed(open_published: OpenToy) -> None:
     never = Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.99)
     context = open_published(clicky_definition(checks=(never,)))

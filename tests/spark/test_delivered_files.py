@@ -400,6 +400,7 @@ def test_days_together_and_alone_and_as_csv_and_parquet_are_the_same_rows(
 # --- a day that cannot be used ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_day_that_cannot_be_read_is_refused_alone_and_leaves_no_good_row(
     spark: SparkSession, home: Home, tmp_path: Path
 ) -> None:

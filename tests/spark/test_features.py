@@ -237,7 +237,7 @@ TRIPS = st.lists(
 )
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=TRIPS, data=st.data())
 def test_changing_what_is_not_yet_known_changes_no_feature(
     spark: SparkSession, rows: list[Trip], data: st.DataObject

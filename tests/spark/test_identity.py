@@ -239,10 +239,9 @@ def test_another_cutoff_over_old_tables_gives_what_it_gives_from_scratch(
     "table",
     [
         EVENTS,
-        LINEAGE,
         *(
             pytest.param(table, marks=pytest.mark.slow)
-            for table in (TILES, FEATURES, SCORES, LEDGER, QUALITY, QUARANTINE)
+            for table in (LINEAGE, TILES, FEATURES, SCORES, LEDGER, QUALITY, QUARANTINE)
         ),
     ],
 )

@@ -15,7 +15,7 @@ from feature_store.tables.inputs import Inputs
 from jobs.context import Context
 from jobs.machine.tables_check import findings
 from jobs.maintenance import old_tables as old
-from jobs.maintenance.compaction import LOOSE_FILES, crowded
+from jobs.maintenance.compaction import crowded
 from jobs.maintenance.old_tables import old_tables, remove_old_tables
 from jobs.maintenance.tables import Retention, maintain, surplus_runs
 from jobs.maintenance.tables import _remove as remove_run
@@ -86,9 +86,12 @@ def test_a_second_maintenance_compacts_nothing(context: Context) -> None:
     assert [path for v in range(version + 1, now + 1) for path in added(context, EVENTS, v)] == []
 
 
-def test_a_table_without_days_is_compacted_when_it_lies_in_many_files(context: Context) -> None:
+def test_a_table_without_days_is_compacted_when_it_lies_in_many_files(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.maintenance.compaction.LOOSE_FILES", 2)
     row = context.spark.createDataFrame([("a",)], "plan_id string")
-    for _ in range(LOOSE_FILES + 1):
+    for _ in range(3):
         context.warehouse.append(PLANS, row.coalesce(1))
     assert "plans: compacted, old files deleted" in run(context)
     version = context.warehouse.version(PLANS)

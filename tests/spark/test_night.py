@@ -231,6 +231,7 @@ def test_a_failed_check_publishes_nothing_and_names_itself(
     assert published(context, YESTERDAY) == yesterday
 
 
+@pytest.mark.slow
 def test_a_rollback_shows_at_once_and_a_rerun_does_not_undo_it(second: Context) -> None:
     by_second = published(second, YESTERDAY)
     first, now = history(second, [YESTERDAY])
@@ -306,6 +307,7 @@ def test_bad_and_duplicate_rows_are_set_aside_with_the_reason(made: Made) -> Non
     assert len(published(context)) == 60
 
 
+@pytest.mark.slow
 def test_too_many_bad_rows_stop_the_night_before_anything_else(made: Made) -> None:
     context = made(definition_of([*toy_rows(), *dirty_rows()], max_bad_share=0.01))
     with pytest.raises(TooManyBadRows, match=r"3 bad of 64 rows .*duplicate_key 1"):

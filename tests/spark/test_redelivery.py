@@ -188,6 +188,7 @@ def test_the_nights_own_bad_source_stops_it_again_and_again_and_changes_nothing(
     assert "The day was delivered again and refused" in page
 
 
+@pytest.mark.slow
 def test_a_backfill_goes_on_with_what_was_there_and_a_second_one_has_nothing_to_do(
     open_toy: OpenToy,
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_backfill_goes_on_with_what_was_there_and_a_second_one_has_nothing_to_
         }
 
 
+@pytest.mark.slow
 def test_a_day_that_was_never_good_stops_what_is_made_of_it_and_nothing_else(
     spark: SparkSession, champion_home: Home, home: Home
 ) -> None:

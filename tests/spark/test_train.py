@@ -170,6 +170,7 @@ def test_a_refused_challenger_leaves_the_champion_in_place(again: Made) -> None:
     assert model_registry.get(context.home, "toy", "challenger").version == 2
 
 
+@pytest.mark.slow
 def test_without_evaluation_days_nothing_is_promoted(again: Made) -> None:
     context = again(lenient())
     result = train(context, FIRST, LAST, None, on_progress=lambda _: None, compiled=False)
@@ -181,6 +182,7 @@ def test_without_evaluation_days_nothing_is_promoted(again: Made) -> None:
     assert model_registry.champion(context.home, "toy").version == 1
 
 
+@pytest.mark.slow
 def test_promote_can_be_left_to_a_person(again: Made) -> None:
     context = again(lenient())
     result = run(context, promote=False)
@@ -210,6 +212,7 @@ def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
     assert result.promoted
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_label_is_not_compared(again: Made) -> None:
     definition = lenient()
     other = replace(definition.label, expression="NOT clicked")
@@ -218,6 +221,7 @@ def test_a_champion_of_another_label_is_not_compared(again: Made) -> None:
     assert any("takes other features or another label" in note for note in result.decision.notes)
 
 
+@pytest.mark.slow
 def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
     context = again(lenient())
     result = train(context, FIRST, DAYS[3], DAYS[5], on_progress=lambda _: None, compiled=False,
@@ -244,7 +248,9 @@ def test_a_request_that_cannot_work_is_refused_before_any_work(
     assert not Path(home.root).exists()
 
 
-@pytest.mark.parametrize("hours", [30.0, 60.0, 71.9])
+@pytest.mark.parametrize(
+    "hours", [30.0, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (60.0, 71.9))]
+)
 def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_work(
     spark: SparkSession, home: Home, hours: float
 ) -> None:
