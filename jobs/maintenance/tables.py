@@ -161,8 +161,9 @@ def _surplus_of(past: Past, commits: Iterable[DayCommit], retention: Retention) 
     published = {p.run_id for p in past.publications}
     kept: set[str] = set()
     if past.now is not None:
-        can_go_back = [past.now, *earlier_runs(past.publications)][: retention.runs_per_day]
-        kept = {p.run_id for p in can_go_back}
+        runs = [p.run_id for p in (past.now, *earlier_runs(past.publications))]
+        # To one whose removal was announced nobody can go back.
+        kept = set([run for run in runs if run not in past.removed][: retention.runs_per_day])
     oldest = datetime.now(UTC) - timedelta(hours=retention.staged_hours)
     return [
         c

@@ -35,8 +35,11 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON-ready data, for the bundle."""
+        from models import registry
+
         return {
             "model": self.model,
+            "code": model_code(registry.get(self.model).module),
             "config": asdict(self.config),
             "train": asdict(self.train),
             "precision": self.precision,
@@ -63,7 +66,6 @@ class Recipe:
         made_of = {
             **self.to_json(),
             "training_set": training_set,
-            "code": model_code(spec.module),
             "embedding_l2": spec.embedding_l2,
             "torch": torch.__version__,
         }

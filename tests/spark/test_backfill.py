@@ -455,6 +455,7 @@ def test_a_claim_that_cannot_be_released_hides_no_other_error(
     assert "end by themselves only" in caplog.text
 
 
+@pytest.mark.slow
 def test_checks_of_every_day_are_recorded(open_toy: OpenToy) -> None:
     checks = (Check(stage="scores", kind="mean_between", columns=("score",), maximum=1.0),)
     context = open_toy(clicky_definition(checks=checks))

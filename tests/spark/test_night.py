@@ -213,9 +213,10 @@ def test_a_forced_night_scores_again_and_is_the_next_publication(made: Made) -> 
             Check(stage="features", kind="between", columns=("price",), minimum=0, maximum=6.5),
             r"checks on features failed: between\(price\) column=price .* bad_rows=18 of 60",
         ),
-        (
+        pytest.param(
             Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.99),
             r"checks on scores failed: mean_between\(score\) column=score observed=0\.",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -114,9 +114,9 @@ def test_a_run_published_between_the_list_and_its_removal_stays(
     assert rows(context) == wanted
 
 
-@pytest.mark.parametrize(("name", "before"), [("_remove", True), ("_remove", False)])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_that_is_being_removed_is_scored_again_under_another_id(
-    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch, name: str, before: bool
+    open_published: OpenToy, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     context, other = open_published(), open_published()
     old = with_older_run(context)
@@ -129,7 +129,7 @@ def test_a_run_that_is_being_removed_is_scored_again_under_another_id(
         again = request(other, force=True)
         told.append(score_night(other, again, Stopwatch(lambda *_: None)).run_id)
 
-    between(monkeypatch, name, publish_again, before=before)
+    between(monkeypatch, "_remove", publish_again, before=before)
     assert removed(context, KEEP_ONE) == [old]
     assert told == [f"{old}-2"]
     assert current(context, [DAY])[DAY].run_id == f"{old}-2"
@@ -141,6 +141,7 @@ def test_a_run_that_is_being_removed_is_scored_again_under_another_id(
     assert night(other).status == "already published"
 
 
+@pytest.mark.slow
 def test_a_night_whose_staged_scores_are_taken_before_it_publishes_makes_them_anew(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def tags(context: Context, version: int) -> dict[str, str]:
     return dict(client.get_model_version("nightscore-toy", str(version)).tags)
 
 
+@pytest.mark.slow
 def test_a_retry_uses_the_version_that_was_made_and_force_makes_another(open_toy: OpenToy) -> None:
     context, lines = open_toy(), []
     made = run(context)
@@ -129,6 +130,7 @@ def test_settings_reach_the_model_its_bundle_and_the_tracker(open_toy: OpenToy) 
     assert not run(context, model="dcnv2", settings=given[:2], promote=False).is_reused
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_compiler().path is None, reason="no C++ compiler: bf16 needs one")
 def test_bf16_goes_through_the_guard_with_the_held_out_rows(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch

@@ -87,6 +87,7 @@ def test_a_time_on_the_evening_before_reads_the_day_before_that(
     assert alone == [0.0, 1.0, 2.0]
 
 
+@pytest.mark.slow
 def test_a_side_table_that_comes_after_its_day_stops_no_night_that_does_not_need_it(
     spark: SparkSession, home: Home
 ) -> None:

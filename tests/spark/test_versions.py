@@ -176,7 +176,7 @@ def test_a_delivery_replaces_what_it_tells_again(spark: SparkSession) -> None:
     assert (event.bid, event[EARLIER]) == (5.0, None)
 
 
-@pytest.mark.parametrize("bid_known", [3.0, 30.0])
+@pytest.mark.parametrize("bid_known", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
 def test_a_redelivery_changes_no_feature_of_its_day_and_a_rerun_writes_nothing(
     spark: SparkSession, home: Home, bid_known: float
 ) -> None:
