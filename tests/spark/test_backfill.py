@@ -33,6 +33,8 @@ from jobs.version import REVISIONS, revision
 from tests.toy import clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from tests.conftest import OpenToy
 
 DAYS = toy_days(8)
@@ -164,6 +166,21 @@ def test_days_whose_source_was_archived_are_scored_from_their_events(
     outcomes = backfill(archived, plan(archived, DAYS[5:7], force=True))
     assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
     assert scores(archived) == rows
+
+
+def test_what_is_finished_is_planned_without_spark(open_published: OpenToy) -> None:
+    context = open_published()
+    context.warehouse.save_lineage()
+
+    def start() -> SparkSession:
+        raise AssertionError("Spark was started")
+
+    lazy = Context.opened_later(context.definition, context.home, start)
+    assert statuses(plan(lazy)) == ["fresh"] * 8
+    retention = Retention(runs_per_day=1)
+    assert maintain(lazy, retention, lambda _: None, dry_run=True).runs_removed == ()
+    with pytest.raises(AssertionError, match="Spark was started"):
+        lazy.warehouse.read(EVENTS)
 
 
 @pytest.mark.slow
