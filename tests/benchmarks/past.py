@@ -89,7 +89,9 @@ def _copy(table: Path, path: str, night: date, day: date) -> str:
     rows = pq.ParquetFile(table / unquote(path)).read()
     place = rows.schema.get_field_index(DS)
     column = pa.array([day] * rows.num_rows, rows.schema.field(place).type)
-    pq.write_table(rows.set_column(place, rows.schema.field(place), column), table / unquote(moved))
+    copied = rows.set_column(place, rows.schema.field(place), column)
+    # As Spark writes times: it reads no whole numbers of nanoseconds.
+    pq.write_table(copied, table / unquote(moved), use_deprecated_int96_timestamps=True)
     return moved
 
 
