@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 SUITE ?= scoring
 JSON ?= .scratch/bench-$(SUITE).json
 ARGS ?=
-# Files are dealt out in the order of their names: long ones of Spark first, short ones fill the end.
 WORKERS ?= 2
 
 # Stamps, written last: an environment is made again when a lock or the package's own set-up changes.
@@ -22,6 +21,7 @@ help: ## Say what there is to make
 demo: $(JOBS_ENV) ## Run a few nights end to end and open a report (ARGS=...)
 	.venv/bin/python -m jobs.demo $(ARGS)
 
+# Files are dealt out in the order of their names: long ones of Spark first, short ones fill the end.
 .PHONY: test
 test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run the tests but the slow ones (ARGS="-k name" for some)
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)

@@ -111,7 +111,7 @@ def open_context(
             session.start()
         try:
             yield context
-            if session.is_started and not is_lazy:
+            if not is_lazy:
                 _save_lineage(context)
         except KeyboardInterrupt:
             if session.is_started:
