@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,9 @@ class DayCommit:
     """Sums over the rows, by part; see `feature_store.tables.content`."""
     token: str = field(default="", compare=False)
     """Identifies the write; not kept in the lineage table."""
+    files: tuple[str, ...] | None = field(default=None, compare=False)
+    """Paths, below the table's folder, of the files that hold the day; None where that is not
+    known any more. Not kept in the lineage table."""
 
     @property
     def key(self) -> tuple[str, date, str]:
@@ -71,6 +74,8 @@ class LogCommit:
     """What we wrote."""
     touched: Mapping[tuple[date, str], str]
     """Days and runs whose rows somebody else changed, with who and how."""
+    moved: frozenset[tuple[date, str]]
+    """Days and runs whose rows lie in other files since, and are what they were."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,16 +87,17 @@ class DayFiles:
     removed: frozenset[str]
 
 
-def commit_metadata(
-    table: str, runs: Mapping[date, str], days: Mapping[date, Inputs], token: str
-) -> str:
+def commit_metadata(table: str, inputs: Mapping[tuple[date, str], Inputs], token: str) -> str:
     """Return the JSON text stored in a data commit; equal inputs of many days are stored once.
 
-    `token` is unique to the write, so that a writer finds its own commit among others.
+    Args:
+        table: the table that is written.
+        inputs: what each day of a run was made of; the run is empty where a day has one content.
+        token: unique to the write, so that a writer finds its own commit among others.
     """
     texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for day, inputs in sorted(days.items()):
-        texts[runs[day], inputs.to_json()].append(day.isoformat())
+    for (day, run), made_of in sorted(inputs.items(), key=lambda item: item[0]):
+        texts[run, made_of.to_json()].append(day.isoformat())
     return json.dumps(
         {
             "nightscore": 2,
@@ -125,6 +131,7 @@ def parse(where: str, version: int, text: str) -> LogCommit:
         table_id=ids[-1] if ids else "",
         days=tuple(_our_days(version, meta, info, actions)) if meta else (),
         touched={} if meta else _touched(version, info, actions),
+        moved=frozenset(() if meta else _moved(actions)),
     )
 
 
@@ -170,27 +177,25 @@ def _our_metadata(text: str | None) -> dict[str, Any] | None:
 def _our_days(
     version: int, meta: dict[str, Any], info: Mapping[str, Any], actions: Iterable[dict[str, Any]]
 ) -> list[DayCommit]:
-    rows: dict[str, int] = defaultdict(int)
-    sizes: dict[str, int] = defaultdict(int)
+    added: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for action in actions:
         if "add" in action:
-            ds, _ = _day_and_run(action["add"])
-            rows[ds] += _rows(action["add"])
-            sizes[ds] += action["add"]["size"]
+            added[_day_and_run(action["add"])].append(action["add"])
     return [
         DayCommit(
             table=meta["table"],
             ds=date.fromisoformat(ds),
             run_id=run,
             version=version,
-            rows=rows[ds],
-            bytes=sizes[ds],
+            rows=sum(map(_rows, added[ds, run])),
+            bytes=sum(add["size"] for add in added[ds, run]),
             seconds=0.0,
             core_seconds=0.0,
             inputs=Inputs.from_json(text),
             committed_at=_time(info),
             table_id="",
             token=meta["token"],
+            files=tuple(unquote(add["path"]) for add in added[ds, run]),
         )
         for run, listed, text in meta["days"]
         for ds in listed
@@ -212,6 +217,16 @@ def _touched(
                 when = f"{_time(info):%Y-%m-%d %H:%M:%S} UTC"
                 found[date.fromisoformat(ds), run] = f"{what} at version {version} ({who}, {when})"
     return found
+
+
+def _moved(actions: Iterable[dict[str, Any]]) -> Iterator[tuple[date, str]]:
+    """Yield the days whose rows a commit that is not ours put into other files."""
+    for action in actions:
+        file = action.get("add") or action.get("remove")
+        if file and not file.get("dataChange", True):
+            ds, run = _day_and_run(file)
+            if ds:
+                yield date.fromisoformat(ds), run
 
 
 def _day_and_run(file: Mapping[str, Any]) -> tuple[str, str]:

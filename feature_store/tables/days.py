@@ -106,6 +106,27 @@ class Days:
             found.setdefault(newest, set()).update(unwritten)
         return {generation: sorted(own) for generation, own in found.items()}
 
+    def files(
+        self, table: str, generation: int, version: int, days: Sequence[date]
+    ) -> list[str] | None:
+        """Return the files of days at the version of the last look; None where they are not known.
+
+        Known are those of days that were written, and not moved since, while this process looked.
+        """
+        log = self._logs.get(table, {}).get(generation)
+        if log is None or log.version != version:
+            return None
+        wanted = set(days)
+        own = [commit for commit in log.days.values() if commit.ds in wanted]
+        if wanted.difference(commit.ds for commit in own):
+            return None
+        found: list[str] = []
+        for commit in own:
+            if commit.files is None or commit.foreign:
+                return None
+            found += commit.files
+        return sorted(found)
+
     def replaced(self, table: str, before: datetime) -> list[int]:
         """Return the older generations of which nothing counts, all replaced before an instant.
 

@@ -31,7 +31,7 @@ _CONFLICTS = (
     "DELTA_FAILED_TO_MERGE_FIELDS",
     "DELTA_MERGE_INCOMPATIBLE_DATATYPE",
 )
-_GONE = ("FileNotFoundException", "FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND")
+_GONE = ("FileNotFoundException", "FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND", "PATH_NOT_FOUND")
 _BROKEN = ("is not a Parquet file", "CANNOT_READ_FILE_FOOTER", "DELTA_LOG_FILE_NOT_FOUND",
            "DELTA_TRUNCATED_TRANSACTION_LOG", "DELTA_STATE_RECOVER_ERROR", "ChecksumException",
            "DELTA_VERSIONS_NOT_CONTIGUOUS", "JsonParseException", "JsonEOFException")  # fmt: skip

@@ -186,6 +186,10 @@ class TableLog:
             for key in [(self.table, ds, run)]
             if key in self.days and self.days[key].version < commit.version
         ]
+        for ds, run in commit.moved:
+            moved = self.days.get((self.table, ds, run))
+            if moved is not None:
+                self.days[moved.key] = dataclasses.replace(moved, files=None)
         mark = Mark(
             table=self.table,
             table_id=self.table_id,
@@ -205,7 +209,9 @@ class TableLog:
         now = self._rows_now(commit, version)
         holds = "" if now is None else f"; the table holds {now} rows, the commit said "
         text = f"{who}{holds}{commit.rows if holds else ''}"
-        self.days[key] = dataclasses.replace(commit, foreign=text, content_rule="", content={})
+        self.days[key] = dataclasses.replace(
+            commit, foreign=text, content_rule="", content={}, files=None
+        )
         return self.days[key]
 
     def _rows_now(self, commit: DayCommit, version: int) -> int | None:

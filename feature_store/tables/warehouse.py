@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TRIES = 6
+_FEW_FILES = 32
+"""Files of days above which Delta's own way of finding them is as quick."""
+_GLOB = set("*?[]{}\\")
+"""What Spark takes for a pattern in a path."""
 _LINEAGE_FILES = 32
 """Files of lineage, one a run, above which they are made one: a cold start reads them all."""
 
@@ -100,14 +104,13 @@ class Warehouse:
         newest = max(versions)
         if version is not None:
             versions[newest] = version
-        if wanted is None or len(versions) == 1:
-            frame = self._frame(table, newest, versions[newest])
-            return frame if wanted is None else frame.where(days_predicate(wanted))
-        lying = self.days.lying(table, wanted, newest)
+        if wanted is None:
+            return self._frame(table, newest, versions[newest])
+        lying = {newest: wanted}
+        if len(versions) > 1:
+            lying = self.days.lying(table, wanted, newest)
         frames = [
-            self._frame(table, generation, versions[generation]).where(
-                days_predicate(lying[generation])
-            )
+            self._some_days(table, generation, versions[generation], lying[generation])
             for generation in sorted(lying)
         ]
         if len(frames) == 1:
@@ -199,13 +202,7 @@ class Warehouse:
             self._add_up(table, generation, own, content)
 
     def replace_days(
-        self,
-        table: str,
-        frame: DataFrame,
-        inputs: Mapping[date, Inputs],
-        *,
-        runs: Mapping[date, str] | None = None,
-        run_column: str = RUN_ID,
+        self, table: str, frame: DataFrame, inputs: Mapping[date, Inputs]
     ) -> dict[date, DayCommit]:
         """Replace the days in `inputs` by the rows of `frame`, all in one commit or not at all.
 
@@ -214,18 +211,48 @@ class Warehouse:
 
         Args:
             table: a table of this pipeline; made if there is none.
-            frame: the rows; each must belong to one of the days (and to that day's run).
+            frame: the rows; each must belong to one of the days.
             inputs: what each day was made of; stored in the commit.
-            runs: the run whose rows are replaced, per day, where a day holds those of several.
-            run_column: the partition column that holds the run.
 
         Raises:
             WriteConflict: another driver replaced one of the days meanwhile.
             WriteFailed: anything else went wrong; the table is as it was.
         """
-        days, token = sorted(inputs), uuid.uuid4().hex
-        keys = {day: (runs or {}).get(day, "") for day in days}
-        predicate = runs_predicate(runs, run_column) if runs else days_predicate(days)
+        keys = {(day, ""): made_of for day, made_of in inputs.items()}
+        written = self._replace(table, frame, keys, days_predicate(inputs))
+        return {day: commit for (day, _), commit in written.items()}
+
+    def replace_runs(
+        self,
+        table: str,
+        frame: DataFrame,
+        inputs: Mapping[tuple[date, str], Inputs],
+        run_column: str = RUN_ID,
+    ) -> dict[tuple[date, str], DayCommit]:
+        """Replace the rows of runs (day and run id), where a day holds those of several.
+
+        Args:
+            table: a table of this pipeline; made if there is none.
+            frame: the rows; each must belong to one of the runs.
+            inputs: what each run of a day was made of; stored in the commit.
+            run_column: the partition column that holds the run.
+
+        Raises:
+            WriteConflict: another driver replaced one of the runs meanwhile.
+            WriteFailed: anything else went wrong; the table is as it was.
+        """
+        predicate = runs_predicate(inputs, run_column)
+        return self._replace(table, frame, inputs, predicate, run_column)
+
+    def _replace(
+        self,
+        table: str,
+        frame: DataFrame,
+        inputs: Mapping[tuple[date, str], Inputs],
+        predicate: str,
+        *partition_by: str,
+    ) -> dict[tuple[date, str], DayCommit]:
+        days, token = sorted({day for day, _ in inputs}), uuid.uuid4().hex
         what = f"{self.pipeline}.{table} ds={days[0]}..{days[-1]}"
         generation = self._generation_for(table, frame.schema)
         place = self.days.place(table, generation)
@@ -238,17 +265,17 @@ class Warehouse:
                 frame.hint("rebalance", DS)
                 .write.format("delta")
                 .mode("overwrite")
-                .partitionBy(DS, *([run_column] if runs else []))
+                .partitionBy(DS, *partition_by)
                 .option("replaceWhere", predicate)
                 # A definition gains and loses columns; days of another time have null there.
                 .option("mergeSchema", "true")
-                .option("userMetadata", commit_metadata(table, keys, inputs, token))
+                .option("userMetadata", commit_metadata(table, inputs, token))
                 .save(place)
             )
         seconds, core_seconds = meter.read()
         self.days.look(table)
         self.days.remember_cost(table, token, seconds / len(days), core_seconds / len(days))
-        written = {day: self.days.seen(table)[table, day, keys[day]] for day in days}
+        written = {key: self.days.seen(table)[table, *key] for key in inputs}
         if any(commit.generation != generation for commit in written.values()):
             raise WriteConflict(f"{what}: another driver started a table of other types meanwhile")
         return written
@@ -418,6 +445,26 @@ class Warehouse:
             )  # fmt: skip
         return newest + (1 if changed else 0)
 
+    def _some_days(
+        self, table: str, generation: int, version: int, days: Sequence[date]
+    ) -> DataFrame:
+        """Return days of one generation at a version.
+
+        Those that this process saw written are read from their files: for Delta to find out what
+        they are takes it several Spark jobs, which are most of what reading a small day costs.
+        """
+        frame = self._frame(table, generation, version)
+        place = self.days.place(table, generation)
+        files = self.days.files(table, generation, version, days)
+        if files is None or len(files) > _FEW_FILES or set(place) & _GLOB:
+            return frame.where(days_predicate(days))
+        if not files:
+            return frame.where("false")
+        reader = self.spark.read.schema(frame.schema).option("basePath", place)
+        with guarded_read(f"{self.pipeline}.{table}"):
+            rows = reader.parquet(*(f"{place}/{file}" for file in files))
+        return rows.select(*(f"`{name}`" for name in frame.columns))
+
     def _frame(self, table: str, generation: int, version: int) -> DataFrame:
         reader = self.spark.read.format("delta").option("versionAsOf", version)
         with guarded_read(f"{self.pipeline}.{table}"):
@@ -427,9 +474,10 @@ class Warehouse:
         self, table: str, generation: int, commits: Mapping[date, DayCommit], content: Content
     ) -> None:
         """Read days of one generation and remember what they hold."""
-        rows = self._frame(table, generation, self.days.known_versions(table)[generation])
+        version = self.days.known_versions(table)[generation]
+        rows = self._some_days(table, generation, version, list(commits))
         with guarded_read(f"{self.pipeline}.{table} ds={min(commits)}..{max(commits)}"):
-            sums = part_sums(rows.where(days_predicate(commits)), content)
+            sums = part_sums(rows, content)
         for day, commit in commits.items():
             parts = sums.get(day, {})
             now = parts[ALL][2] if ALL in parts else sum(n for _, _, n in parts.values())
@@ -463,11 +511,13 @@ def days_predicate(days: Iterable[date]) -> str:
     return f"{DS} IN ({listed})"
 
 
-def runs_predicate(runs: Mapping[date, str], run_column: str) -> str:
-    """Return the SQL condition that selects exactly these days' runs."""
-    if len(set(runs.values())) == 1:
-        return f"{days_predicate(runs)} AND {run_column} = '{_word(next(iter(runs.values())))}'"
-    listed = (f"({DS} = DATE'{d}' AND {run_column} = '{_word(run)}')" for d, run in runs.items())
+def runs_predicate(runs: Iterable[tuple[date, str]], run_column: str) -> str:
+    """Return the SQL condition that selects exactly these runs of days."""
+    ordered = sorted(set(runs))
+    if len({run for _, run in ordered}) == 1:
+        own = days_predicate(day for day, _ in ordered)
+        return f"{own} AND {run_column} = '{_word(ordered[0][1])}'"
+    listed = (f"({DS} = DATE'{d}' AND {run_column} = '{_word(run)}')" for d, run in ordered)
     return " OR ".join(listed)
 
 

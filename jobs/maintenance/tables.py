@@ -178,9 +178,7 @@ def _remove(context: Context, commit: DayCommit) -> None:
     """Replace a run's scores by none: the commit says so, and the run counts as not staged."""
     # In the types of the newest table: a day that lies in several may come in others, as text.
     empty = context.warehouse.read(SCORES).where("false")
-    context.warehouse.replace_days(
-        SCORES, empty, {commit.ds: commit.inputs}, runs={commit.ds: commit.run_id}
-    )
+    context.warehouse.replace_runs(SCORES, empty, {(commit.ds, commit.run_id): commit.inputs})
 
 
 def _tidied(context: Context, table: str, retention: Retention) -> str:

@@ -47,6 +47,8 @@ class DayChecks:
 
     of: Inputs
     """What was checked, and by which rules."""
+    run: str
+    """The run of the scores, or the version of the features, for whoever reads the record."""
     results: tuple[CheckResult, ...]
 
 
@@ -88,7 +90,7 @@ def checked_inputs(definition: Definition, stage: Stage, features: Pins, run: st
 
 
 def check_features(context: Context, days: Sequence[date]) -> Results:
-    """Check days of features one by one, and record every result in one commit.
+    """Check days of features one by one; `record` keeps what was found.
 
     Raises:
         PartitionNotReady: there are no features of some day.
@@ -96,20 +98,20 @@ def check_features(context: Context, days: Sequence[date]) -> Results:
     with context.warehouse.held():
         # One look: what is written down as checked is what is read.
         made_of = {day: pins(context, FEATURES, [day]) for day in days}
-        versions = {day: context.warehouse.commit(FEATURES, day) for day in days}
+        commits = context.warehouse.commits(FEATURES)
         features = context.warehouse.read(FEATURES, days)
     results = {}
     for day in days:
         frame = features.where(days_predicate([day]))
         found = run_checks(frame, context.definition, "features", day)
         of = checked_inputs(context.definition, "features", made_of[day])
-        results[day] = DayChecks(of=of, results=tuple(found))
-    _record(context, "features", results, {d: f"v{c.version}" for d, c in versions.items() if c})
+        run = f"v{commits[FEATURES, day, ''].version}"
+        results[day] = DayChecks(of=of, run=run, results=tuple(found))
     return results
 
 
 def check_scores(context: Context, runs: Mapping[date, str]) -> Results:
-    """Check the staged scores of runs (day -> run id), and record every result in one commit.
+    """Check the staged scores of runs (day -> run id); `record` keeps what was found.
 
     The first check of a day is that there is one score for every row of features.
 
@@ -123,11 +125,10 @@ def check_scores(context: Context, runs: Mapping[date, str]) -> Results:
         scores = context.warehouse.read(SCORES, list(runs))
     results = {}
     for day, run_id in runs.items():
-        frame = scores.where(runs_predicate({day: run_id}, RUN_ID))
+        frame = scores.where(runs_predicate([(day, run_id)], RUN_ID))
         found = run_checks(frame, context.definition, "scores", day)
         of = checked_inputs(context.definition, "scores", made_of[day], run_id)
-        results[day] = DayChecks(of=of, results=(audited[day], *found))
-    _record(context, "scores", results, runs)
+        results[day] = DayChecks(of=of, run=run_id, results=(audited[day], *found))
     return results
 
 
@@ -158,7 +159,7 @@ def recorded(context: Context, stage: Stage, day: date, of: Inputs) -> Checked |
         )
         for row in rows.collect()
     ]
-    return _proof(context, stage, day, DayChecks(of=of, results=tuple(found)))
+    return _proof(context, stage, day, DayChecks(of=of, run=commit.run_id, results=tuple(found)))
 
 
 def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
@@ -212,23 +213,23 @@ def _proof(context: Context, stage: Stage, day: date, found: DayChecks) -> Check
     return Checked(stage=stage, of=found.of, checks=len(found.results))
 
 
-def _record(context: Context, stage: Stage, results: Results, runs: Mapping[date, str]) -> None:
+def record(context: Context, checked: Mapping[tuple[date, Stage], DayChecks]) -> None:
+    """Keep what checks found, in one commit."""
     rows = [
         (
-            *(day, stage, runs[day]),
+            *(day, stage, found.run),
             *(r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows),
         )
-        for day, checked in results.items()
-        for r in checked.results
+        for (day, stage), found in checked.items()
+        for r in found.results
     ]
     retried(
-        lambda: context.warehouse.replace_days(
+        lambda: context.warehouse.replace_runs(
             QUALITY,
             context.spark.createDataFrame(rows, _SCHEMA),
-            {day: checked.of for day, checked in results.items()},
-            runs=dict.fromkeys(results, stage),
+            {key: found.of for key, found in checked.items()},
             run_column="stage",
         )
     )
-    failed = sum(not r.passed for checked in results.values() for r in checked.results)
-    log.info("step=check_%s days=%d checks=%d failed=%d", stage, len(results), len(rows), failed)
+    failed = sum(not r.passed for found in checked.values() for r in found.results)
+    log.info("step=check days=%d checks=%d failed=%d", len(checked), len(rows), failed)

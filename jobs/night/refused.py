@@ -102,11 +102,10 @@ def _replace(
 ) -> None:
     if inputs:
         retried(
-            lambda: context.warehouse.replace_days(
+            lambda: context.warehouse.replace_runs(
                 REFUSED,
                 context.spark.createDataFrame(list(rows), _SCHEMA),
-                inputs,
-                runs=dict.fromkeys(inputs, table),
+                {(day, table): made_of for day, made_of in inputs.items()},
                 run_column=_TABLE,
             )
         )

@@ -137,14 +137,14 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
         features = context.warehouse.read(FEATURES, days)
     scored = score_frame(features, context.definition, runs[0].model)
     try:
-        written = context.warehouse.replace_days(
+        found = context.warehouse.replace_runs(
             SCORES,
             scored.withColumn(RUN_ID, _run_of_day(runs)),
-            {run.ds: run.inputs for run in runs},
-            runs={run.ds: run.run_id for run in runs},
+            {(run.ds, run.run_id): run.inputs for run in runs},
         )
     except WriteFailed as error:
         raise _as_the_worker_said(error) from error
+    written = {day: commit for (day, _), commit in found.items()}
     log.info(
         "step=score pipeline=%s days=%d rows=%d seconds=%.1f",
         context.definition.name,

@@ -70,6 +70,18 @@ def carry_out(work: Work, steps: Iterable[Step], watch: Stopwatch) -> None:
         NightscoreError: a step failed; with `raises`, for one day.
     """
     given = list(steps)
+    try:
+        _carry_out(work, given, watch)
+    except Exception:
+        try:
+            work.record_checks()  # the page of work that failed shows what was checked
+        except NightscoreError as error:  # the work's own error is the one to end with
+            log.warning("what was checked is not written down: %s", error)
+        raise
+    work.record_checks()
+
+
+def _carry_out(work: Work, given: Sequence[Step], watch: Stopwatch) -> None:
     of_run = [step for step in given if step.is_of_run]
     for step in given[: len(given) - len(of_run)]:
         _do(work, step, watch)
@@ -217,6 +229,7 @@ def _score(work: Work) -> str:
 
 def _check_scores(work: Work) -> str:
     work.check("scores", list(work.left))
+    work.record_checks()
     return _passed(work, "scores")
 
 

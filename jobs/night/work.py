@@ -15,11 +15,13 @@ from jobs.night.ledger import Past, is_same_work, pasts
 from jobs.night.publish import has_scores
 from jobs.night.quality import (
     Checked,
+    DayChecks,
     Results,
     Stage,
     check_features,
     check_scores,
     checked_inputs,
+    record,
     recorded,
     require_passed,
 )
@@ -88,6 +90,8 @@ class Work:
     runs: dict[date, ScoringRun] = field(default_factory=dict)
     staged: dict[date, DayCommit] = field(default_factory=dict)
     checked: dict[tuple[date, Stage], Checked] = field(default_factory=dict)
+    unrecorded: dict[tuple[date, Stage], DayChecks] = field(default_factory=dict)
+    """What checks found and no table says yet."""
     ended: dict[date, DayEnd] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     """What each step came to, in a few words."""
@@ -236,11 +240,18 @@ class Work:
             results = check_features(self.context, days)
         else:
             results = check_scores(self.context, {day: self.runs[day].run_id for day in days})
+        self.unrecorded |= {(day, stage): found for day, found in results.items()}
         for day in days:
             try:
                 self.checked[day, stage] = require_passed(self.context, stage, day, results)
             except NightscoreError as error:
                 self.fail(day, error)
+
+    def record_checks(self) -> None:
+        """Write down what checks found since the last call: the stages of a night in one commit."""
+        if self.unrecorded:
+            record(self.context, self.unrecorded)
+            self.unrecorded.clear()
 
     @property
     def _model(self) -> ModelRef:

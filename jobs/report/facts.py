@@ -262,7 +262,7 @@ def _day_scores(context: Context, runs: Mapping[date, str]) -> list[DayScores]:
     place = F.least(F.floor(F.col(SCORE) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
     scores: DataFrame = context.warehouse.read(SCORES, list(runs))
     rows = (
-        scores.where(runs_predicate(runs, RUN_ID))
+        scores.where(runs_predicate(runs.items(), RUN_ID))
         .groupBy(DS, place.alias("place"))
         .agg(F.count(F.lit(1)).alias("n"), F.sum(SCORE).alias("total"))
         .collect()

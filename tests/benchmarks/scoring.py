@@ -190,11 +190,9 @@ def _to_delta(
     def run() -> int:
         frame = score(stage.context.warehouse.read(FEATURES, [DAY]))
         frame = frame.withColumn("run_id", F.lit("benchmark"))
-        inputs = {DAY: make_inputs(definition="benchmark", code="1")}
-        written = stage.context.warehouse.replace_days(
-            table, frame, inputs, runs={DAY: "benchmark"}
-        )
-        return int(written[DAY].rows)
+        key = (DAY, "benchmark")
+        inputs = {key: make_inputs(definition="benchmark", code="1")}
+        return stage.context.warehouse.replace_runs(table, frame, inputs)[key].rows
 
     return run
 

@@ -151,7 +151,7 @@ def test_a_removed_run_is_emptied_in_the_newest_scores_whatever_its_keys_were(
     for run, user, dtype in (("a", "u1", "string"), ("b", 1, "bigint")):
         rows = [(DAYS[0], run, user, 0.5)]
         frame = spark.createDataFrame(rows, f"ds date, run_id string, user {dtype}, score double")
-        context.warehouse.replace_days(SCORES, frame, {DAYS[0]: inputs}, runs={DAYS[0]: run})
+        context.warehouse.replace_runs(SCORES, frame, {(DAYS[0], run): inputs})
     (surplus,) = (c for c in surplus_runs(context, Retention(staged_hours=0)) if c.run_id == "a")
     remove_run(context, surplus)
     assert context.warehouse.days.generations(SCORES) == [1, 2]

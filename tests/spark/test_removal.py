@@ -67,8 +67,8 @@ def with_older_run(context: Context) -> str:
     second = "f" * 16
     commit = context.warehouse.commit(SCORES, DAY, first.run_id)
     assert commit is not None
-    context.warehouse.replace_days(
-        SCORES, staged.withColumn("run_id", F.lit(second)), {DAY: commit.inputs}, runs={DAY: second}
+    context.warehouse.replace_runs(
+        SCORES, staged.withColumn("run_id", F.lit(second)), {(DAY, second): commit.inputs}
     )
     row = replace(first, run_id=second, sequence=2, publication="second", who="bob", why="newer")
     assert insert(context, [row])[DAY] == row

@@ -21,7 +21,7 @@ from jobs.context import Context
 from jobs.night.ledger import Publication, current, history
 from jobs.night.prepare import prepare
 from jobs.night.publish import StagedRun, publish, rollback
-from jobs.night.quality import check_features, check_scores, require_passed
+from jobs.night.quality import check_features, check_scores, record, require_passed
 from jobs.night.score import plan_run
 from jobs.registry.model_registry import ModelRef
 from jobs.report.chart import histogram_svg
@@ -66,19 +66,20 @@ def publish_scores(
     events = context.warehouse.read(EVENTS, [day]).select("user", "clicked")
     score = (F.when(F.col("clicked"), 0.7).otherwise(0.2) + shift).cast("float")
     scored = features.join(events, "user").select(DS, "user", "item", score.alias("score"))
-    written = context.warehouse.replace_days(
-        SCORES,
-        scored.withColumn(RUN_ID, F.lit(run.run_id)),
-        {day: run.inputs},
-        runs={day: run.run_id},
+    key = (day, run.run_id)
+    written = context.warehouse.replace_runs(
+        SCORES, scored.withColumn(RUN_ID, F.lit(run.run_id)), {key: run.inputs}
     )
+    features = check_features(context, [day])
+    scores = check_scores(context, {day: run.run_id})
+    record(context, {(day, "features"): features[day], (day, "scores"): scores[day]})
     checked = (
-        require_passed(context, "features", day, check_features(context, [day])),
-        require_passed(context, "scores", day, check_scores(context, {day: run.run_id})),
+        require_passed(context, "features", day, features),
+        require_passed(context, "scores", day, scores),
     )
     before = current(context, [day]).get(day)
     fence = before.sequence if before else 0
-    staged = StagedRun(run=run, rows=written[day].rows, fence=fence, checked=checked)
+    staged = StagedRun(run=run, rows=written[key].rows, fence=fence, checked=checked)
     publish(context, [staged], who="ann", why=why)
     return run.run_id
 
@@ -141,8 +142,10 @@ def test_a_failed_night_has_a_page_that_names_the_check(context: Context) -> Non
     strict = Check(stage="features", kind="between", columns=("price",), minimum=2)
     definition = replace(context.definition, checks=(*context.definition.checks, strict))
     failing = replace(context, definition=definition)
+    results = check_features(failing, [UNTOUCHED])
+    record(failing, {(UNTOUCHED, "features"): results[UNTOUCHED]})
     with pytest.raises(CheckFailed) as failed:
-        require_passed(failing, "features", UNTOUCHED, check_features(failing, [UNTOUCHED]))
+        require_passed(failing, "features", UNTOUCHED, results)
     text = text_of(render_report(failing, UNTOUCHED, failure=str(failed.value)))
     assert "Failed: nothing is published 1 of 3 checks failed: between(price) of features" in text
     assert "20 of 20" in text

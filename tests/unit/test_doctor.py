@@ -224,7 +224,7 @@ def test_what_somebody_else_did_to_a_table_is_found_in_its_log(tmp_path: Path) -
 
     folder = Path(home.table("toy", "events"))
     inputs = Inputs(definition="d", code="1")
-    meta = commit_metadata("events", {day: ""}, {day: inputs}, "token")
+    meta = commit_metadata("events", {(day, ""): inputs}, "token")
     file = {"path": "a", "partitionValues": {"ds": str(day)}, "size": 1}
     _log(folder, 0,
          {"commitInfo": {"timestamp": 0, "operation": "WRITE", "userMetadata": meta}},

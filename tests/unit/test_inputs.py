@@ -110,7 +110,7 @@ def test_whose_rows_a_commit_changed_is_read_from_its_files() -> None:
 
 def test_our_commits_say_what_they_wrote_and_touch_nothing() -> None:
     inputs = Inputs(definition="d", code="1")
-    meta = commit_metadata("events", {DAY: ""}, {DAY: inputs}, "token")
+    meta = commit_metadata("events", {(DAY, ""): inputs}, "token")
     info = {"commitInfo": {"timestamp": 0, "operation": "WRITE", "userMetadata": meta}}
     added = {"path": "b", "partitionValues": {"ds": str(DAY)}, "size": 9,
              "stats": '{"numRecords": 5}'}  # fmt: skip
