@@ -257,6 +257,50 @@ def test_rows_that_are_not_what_the_commit_said_are_seen_without_a_commit(
     assert warehouse.commits("events")["events", D1, ""].foreign
 
 
+@pytest.mark.parametrize("name", ["home", "a [b]* {c}%20"])
+def test_days_just_written_are_read_as_delta_reads_them(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    home = Home.of(tmp_path / name)
+    writer = opened(spark, home)
+    schema = "ds date, x int, run_id string, y string"
+    writer.replace_days("events", frame(spark, (D1, 1)), {D1: INPUTS})
+    for run, days in (("r1", [D1, D2]), ("r2", [D2])):
+        rows = [(day, i, run, None if i % 2 else "é") for day in days for i in range(3)]
+        inputs = {(day, run): INPUTS for day in days}
+        writer.replace_runs("mixed", spark.createDataFrame(rows, schema), inputs)
+    writer.replace_days("events", spark.createDataFrame([(D2, 2, "y")], "ds date, x int, y string"),
+                        {D2: INPUTS})  # fmt: skip
+    writer.replace_days("events", frame(spark), {D3: INPUTS})
+    for table in ("events", "mixed"):
+        for days in ([D1], [D2], [D1, D2], [D3]):
+            if table == "mixed" and D3 in days:
+                continue
+            direct = writer.read(table, days)
+            delta = opened(spark, home).read(table, days)
+            assert direct.schema == delta.schema
+            assert sorted(map(str, direct.collect())) == sorted(map(str, delta.collect()))
+
+
+def test_days_whose_files_were_moved_since_they_were_written_are_read_where_they_are(
+    warehouse: Warehouse, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = frame(spark, *((D1, x) for x in range(6))).repartition(3)
+    # One writer keeps a small day in one file; without its hint the parts are kept.
+    monkeypatch.setattr(type(written), "hint", lambda self, *_: self)
+    warehouse.replace_days("events", written, {D1: INPUTS})
+    files = warehouse.days.files("events", 1, 0, [D1])
+    assert files is not None
+    assert len(files) == 3
+    place = Path(warehouse.location("events"))
+    spark.sql(f"OPTIMIZE delta.`{place}`")
+    for file in files:
+        (place / file).unlink()
+    pins = warehouse.pins("events", [D1])
+    assert pins[0].version == 0, "nobody changed the day"
+    assert sorted(row.x for row in warehouse.read("events", [D1]).collect()) == list(range(6))
+
+
 def _vacuumed(place: Path) -> Path:
     (file,) = place.glob("ds=2026-01-01/*.parquet")
     file.unlink()
