@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from jobs.registry import model_registry
 from jobs.training.train import train
 from models.errors import BundleInvalid
 from models.scoring.predict import predictor
-from tests.toy import Row, toy_days, toy_definition
+from tests.toy import Row, clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,21 +48,8 @@ Made = Callable[..., Context]
 
 
 def toy_rows() -> list[Row]:
-    """60 rows a day; each item has its own rate of clicks, known the same evening."""
-    rng = random.Random(5)
-    return [
-        Row(
-            day=day,
-            user=f"u{user}",
-            item=f"i{item}",
-            price=float(user),
-            clicked=rng.random() < (0.1, 0.2, 0.3, 0.7, 0.8, 0.9)[item],
-            click_known=20.0,
-        )
-        for day in range(10)
-        for user in range(USERS)
-        for item in range(ITEMS)
-    ]
+    """60 rows a day, of which the champion's home has the first eight days."""
+    return clicky_rows(10)
 
 
 def dirty_rows() -> list[Row]:
@@ -78,19 +64,19 @@ def dirty_rows() -> list[Row]:
 
 def definition_of(rows: list[Row], **changes: Any) -> Definition:
     gate = Gate(min_auc=0.5, max_ece=0.9, max_auc_drop=1.0)
-    base = toy_definition(rows, gate=gate)
-    quick = replace(base.training, epochs=2, learning_rate=0.05)
-    return replace(base, training=quick, **changes)
+    return replace(clicky_definition(rows, gate=gate), **changes)
 
 
 @pytest.fixture(scope="module")
-def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def trained(
+    spark: SparkSession, champion_home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> Context:
     """A home with version 1, compiled, as champion, and yesterday published by it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         home = Home.of(tmp_path_factory.mktemp("night") / "home")
+        shutil.copytree(champion_home.root, home.root)
         context = Context.open(definition_of(toy_rows()), home, spark)
-        train(context, DAYS[0], DAYS[4], DAYS[7], on_progress=lambda _: None)
         night(context, ds=YESTERDAY)
     return context
 
