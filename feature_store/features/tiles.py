@@ -12,6 +12,7 @@ from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from feature_store.errors import PartitionNotReady
@@ -123,37 +124,75 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     """Return for each of `days`, history and key the sums over every window that history has.
 
     Columns: ds (the day the sums are for), history, key, n_<w>, total_<w> for each window w of the
-    definition. A tile of day t counts for day d when d - w <= t < d and usable_from <= d.
+    definition; no row where every n is 0. A tile of day t counts for day d when d - w <= t < d and
+    usable_from <= d.
+
+    A tile is added on the first day that it counts for and taken off after the last, so the sums
+    of many days are running sums: a tile costs a row for each window, not one for each day. That
+    they are of whole numbers makes them exact.
 
     Looks which sizes of values there are, unless all histories are of whole numbers.
     """
-    longest = definition.max_window
-    start = F.greatest(F.date_add(DS, 1), F.col("usable_from"), F.lit(min(days)))
-    end = F.least(F.date_add(DS, longest), F.lit(max(days)))
-    age = F.datediff("day", DS)
+    first, last = min(days), max(days)
     windows = sorted({w for history in definition.histories for w in history.windows})
     parts = {"n": F.col("n"), **_digits_by_place(tiles_df, definition, days)}
+    enters = F.greatest(F.date_add(DS, 1), F.col("usable_from"), F.lit(first))
+    leaves = {window: F.date_add(DS, window + 1) for window in windows}
+    steps = [F.struct(F.lit(0).alias("left"), enters.alias("day"))]
+    steps += [
+        F.when((enters < day) & (day <= F.lit(last)), F.struct(F.lit(window).alias("left"), day))
+        for window, day in leaves.items()
+    ]
+    changes = (
+        tiles_df.where((enters < leaves[windows[-1]]) & (enters <= F.lit(last)))
+        .withColumn("step", F.explode(F.array_compact(F.array(*steps))))
+        .withColumns({"day": F.col("step.day"), "left": F.col("step.left")})
+    )
     sums = [
-        F.sum(F.when(age <= window, part)).alias(f"{name}_{window}")
+        F.sum(
+            F.when((F.col("left") == 0) & (enters < leaves[window]), part).when(
+                F.col("left") == window, -part
+            )
+        ).alias(f"{name}_{window}")
         for window in windows
         for name, part in parts.items()
     ]
-    summed = (
-        tiles_df.where(start <= end)
-        .withColumn("day", F.explode(F.sequence(start, end)))
-        .where(F.col("day").isin(list(days)))
-        .groupBy("day", "history", "key")
-        .agg(*sums)
-    )
+    by_key = ["history", "key"]
+    if len(set(days)) == 1:
+        summed = changes.groupBy("day", *by_key).agg(*sums)
+    else:
+        daily = changes.repartition(*by_key).groupBy("day", *by_key).agg(*sums)
+        summed = _running(daily, by_key, days)
     named = [name for name in parts if name != "n"]
     totals = []
     for window in windows:
         # A place at which none of the key's values has a digit holds null: it adds nothing.
         by_place = {int(p): F.coalesce(f"{p}_{window}", F.lit(0)) for p in named}
-        total = F.when(F.col(f"n_{window}").isNotNull(), rounded(by_place))
-        totals.append(total.alias(f"total_{window}"))
-    counts = [f"n_{window}" for window in windows]
-    return summed.select(F.col("day").alias(DS), "history", "key", *counts, *totals)
+        totals.append(rounded(by_place).alias(f"total_{window}"))
+    counts = [F.coalesce(f"n_{window}", F.lit(0)).alias(f"n_{window}") for window in windows]
+    found = summed.select(F.col("day").alias(DS), *by_key, *counts, *totals)
+    return found.where(" OR ".join(f"n_{window} <> 0" for window in windows))
+
+
+def _running(daily_df: DataFrame, by_key: Sequence[str], days: Sequence[date]) -> DataFrame:
+    """Return, from the changes of some days, the sums that hold on each of `days`."""
+    in_order = Window.partitionBy(*by_key).orderBy("day")
+    names = [name for name in daily_df.columns if name not in (*by_key, "day")]
+    until = F.date_sub(F.lead("day").over(in_order), 1)
+    so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    running = daily_df.select(
+        *by_key,
+        "day",
+        F.coalesce(until, F.lit(max(days))).alias("until"),
+        *[F.sum(name).over(so_far).alias(name) for name in names],
+    )
+    counted = " OR ".join(f"`{name}` <> 0" for name in names if name.startswith("n_"))
+    return (
+        running.where(counted)
+        .withColumn("day", F.explode(F.sequence("day", "until")))
+        .where(F.col("day").isin(list(days)))
+        .drop("until")
+    )
 
 
 def _digits_by_place(

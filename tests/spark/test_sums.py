@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -137,3 +137,49 @@ def test_tiles_of_another_layout_are_refused_and_not_added_up(
         window_sums(old, definition, [DAY])
     with pytest.raises(Exception, match="older layout"):
         window_sums(mixed, definition, [DAY]).collect()
+
+
+@pytest.mark.parametrize("windows", [((1, 3), (2,), (5,)), ((4,),)])
+def test_sums_of_many_days_are_those_of_each_day_by_itself(
+    spark: SparkSession, windows: tuple[tuple[int, ...], ...]
+) -> None:
+    """Tiles that come late, are taken off again, and leave a short window before they came."""
+    rng = random.Random(len(windows))
+    toy = toy_definition(())
+    histories = tuple(
+        replace(toy.histories[0], name=f"h{i}", windows=own) for i, own in enumerate(windows)
+    )
+    definition = replace(toy, histories=histories)
+    rows = []
+    for _ in range(60):
+        ds = DAY + timedelta(days=rng.randrange(-6, 9))
+        usable_from = ds + timedelta(days=rng.choice([0, 1, 1, 1, 2, 4, 20]))
+        of = f"h{rng.randrange(len(windows))}", rng.choice("abc")
+        rows.append((ds, *of, usable_from, 0, rng.choice([1, 1, 2, -1]), rng.randrange(-3, 9)))
+    schema = "ds date, history string, key string, usable_from date, band int, n bigint"
+    tiles = spark.createDataFrame(rows, f"{schema}, digit_0 bigint")
+    lengths = sorted({window for own in windows for window in own})
+    days = [DAY + timedelta(days=i) for i in (0, 1, 2, 5, 8)]
+
+    def told(some: list[date]) -> set[tuple[object, ...]]:
+        found = window_sums(tiles, definition, some).collect()
+        return {
+            (row["ds"], row["history"], row["key"], w, row[f"n_{w}"], row[f"total_{w}"])
+            for row in found
+            for w in lengths
+            if row[f"n_{w}"]
+        }
+
+    def counted(day: date) -> set[tuple[object, ...]]:
+        sums: dict[tuple[str, str, int], list[int]] = {}
+        for ds, history, key, usable_from, _, n, digit in rows:
+            for w in lengths:
+                if day - timedelta(days=w) <= ds < day and usable_from <= day:
+                    own = sums.setdefault((history, key, w), [0, 0])
+                    own[:] = own[0] + n, own[1] + digit
+        return {(day, *key, n, float(digit)) for key, (n, digit) in sums.items() if n}
+
+    wanted = set[tuple[object, ...]]().union(*map(counted, days))
+    assert len(wanted) > 10
+    assert told(days) == wanted
+    assert set[tuple[object, ...]]().union(*(told([day]) for day in days)) == wanted
