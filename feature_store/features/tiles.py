@@ -140,7 +140,10 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     leaves = {window: F.date_add(DS, window + 1) for window in windows}
     steps = [F.struct(F.lit(0).alias("left"), enters.alias("day"))]
     steps += [
-        F.when((enters < day) & (day <= F.lit(last)), F.struct(F.lit(window).alias("left"), day))
+        F.when(
+            (enters < day) & (day <= F.lit(last)),
+            F.struct(F.lit(window).alias("left"), day.alias("day")),
+        )
         for window, day in leaves.items()
     ]
     changes = (
