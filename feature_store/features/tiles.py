@@ -7,7 +7,7 @@ did, counts from the day after it was known, and a window never sees it earlier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -138,19 +138,11 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     parts = {"n": F.col("n"), **_digits_by_place(tiles_df, definition, days)}
     enters = F.greatest(F.date_add(DS, 1), F.col("usable_from"), F.lit(first))
     leaves = {window: F.date_add(DS, window + 1) for window in windows}
-    steps = [F.struct(F.lit(0).alias("left"), enters.alias("day"))]
-    steps += [
-        F.when(
-            (enters < day) & (day <= F.lit(last)),
-            F.struct(F.lit(window).alias("left"), day.alias("day")),
-        )
-        for window, day in leaves.items()
-    ]
-    changes = (
-        tiles_df.where((enters < leaves[windows[-1]]) & (enters <= F.lit(last)))
-        .withColumn("step", F.explode(F.array_compact(F.array(*steps))))
-        .withColumns({"day": F.col("step.day"), "left": F.col("step.left")})
-    )
+    counting = tiles_df.where((enters < leaves[windows[-1]]) & (enters <= F.lit(last)))
+    if first == last:
+        changes = counting.withColumns({"day": enters, "left": F.lit(0)})
+    else:
+        changes = counting.transform(_steps, enters, leaves, last)
     sums = [
         F.sum(
             F.when((F.col("left") == 0) & (enters < leaves[window]), part).when(
@@ -161,7 +153,7 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
         for name, part in parts.items()
     ]
     by_key = ["history", "key"]
-    if len(set(days)) == 1:
+    if first == last:
         summed = changes.groupBy("day", *by_key).agg(*sums)
     else:
         daily = changes.repartition(*by_key).groupBy("day", *by_key).agg(*sums)
@@ -175,6 +167,25 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     counts = [F.coalesce(f"n_{window}", F.lit(0)).alias(f"n_{window}") for window in windows]
     found = summed.select(F.col("day").alias(DS), *by_key, *counts, *totals)
     return found.where(" OR ".join(f"n_{window} <> 0" for window in windows))
+
+
+def _steps(
+    tiles_df: DataFrame, enters: Column, leaves: Mapping[int, Column], last: date
+) -> DataFrame:
+    """Return each tile once for the day it begins to count, and once for each window it leaves.
+
+    Adds `day` and `left`: the window, or 0.
+    """
+    steps = [F.struct(F.lit(0).alias("left"), enters.alias("day"))]
+    steps += [
+        F.when(
+            (enters < day) & (day <= F.lit(last)),
+            F.struct(F.lit(window).alias("left"), day.alias("day")),
+        )
+        for window, day in leaves.items()
+    ]
+    exploded = tiles_df.withColumn("step", F.explode(F.array_compact(F.array(*steps))))
+    return exploded.withColumns({"day": F.col("step.day"), "left": F.col("step.left")})
 
 
 def _running(daily_df: DataFrame, by_key: Sequence[str], days: Sequence[date]) -> DataFrame:
