@@ -114,7 +114,8 @@ def test_a_run_published_between_the_list_and_its_removal_stays(
     assert rows(context) == wanted
 
 
-@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False])
 def test_a_run_that_is_being_removed_is_scored_again_under_another_id(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_removal_is_no_publication_to_anyone_who_reads_the_ledger(
     assert not publications(Reader(context.home, "toy"), [toy_days(9)[8]])
 
 
+@pytest.mark.slow
 def test_a_ledger_of_an_earlier_release_is_read_and_gains_its_columns(
     open_published: OpenToy,
 ) -> None:

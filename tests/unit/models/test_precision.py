@@ -44,6 +44,7 @@ def save_low(zoo: Zoo, path: Path, **options: object) -> BundleRef:
 
 
 @NEEDS_COMPILER
+@pytest.mark.slow
 def test_bf16_scores_within_its_bounds_or_is_refused(zoo: Zoo, tmp_path: Path) -> None:
     ref = save_low(zoo, tmp_path / "low", held_out=held_out)
     loaded = bundles.load(ref.path, ref.digest)
