@@ -139,10 +139,6 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     enters = F.greatest(F.date_add(DS, 1), F.col("usable_from"), F.lit(first))
     leaves = {window: F.date_add(DS, window + 1) for window in windows}
     counting = tiles_df.where((enters < leaves[windows[-1]]) & (enters <= F.lit(last)))
-    if first == last:
-        changes = counting.withColumns({"day": enters, "left": F.lit(0)})
-    else:
-        changes = counting.transform(_steps, enters, leaves, last)
     sums = [
         F.sum(
             F.when((F.col("left") == 0) & (enters < leaves[window]), part).when(
@@ -153,11 +149,14 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
         for name, part in parts.items()
     ]
     by_key = ["history", "key"]
-    if first == last:
-        summed = changes.groupBy("day", *by_key).agg(*sums)
+    is_counted = " OR ".join(f"n_{window} <> 0" for window in windows)
+    if first == last:  # nothing leaves a window before another day
+        entered = counting.withColumns({"day": enters, "left": F.lit(0)})
+        summed = entered.groupBy("day", *by_key).agg(*sums).where(is_counted)
     else:
-        daily = changes.repartition(*by_key).groupBy("day", *by_key).agg(*sums)
-        summed = _running(daily, by_key, days)
+        changes = counting.transform(_steps, enters, leaves, last).repartition(*by_key)
+        daily = changes.groupBy("day", *by_key).agg(*sums)
+        summed = _running(daily, by_key, is_counted, days)
     named = [name for name in parts if name != "n"]
     totals = []
     for window in windows:
@@ -165,8 +164,7 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
         by_place = {int(p): F.coalesce(f"{p}_{window}", F.lit(0)) for p in named}
         totals.append(rounded(by_place).alias(f"total_{window}"))
     counts = [F.coalesce(f"n_{window}", F.lit(0)).alias(f"n_{window}") for window in windows]
-    found = summed.select(F.col("day").alias(DS), *by_key, *counts, *totals)
-    return found.where(" OR ".join(f"n_{window} <> 0" for window in windows))
+    return summed.select(F.col("day").alias(DS), *by_key, *counts, *totals)
 
 
 def _steps(
@@ -188,8 +186,10 @@ def _steps(
     return exploded.withColumns({"day": F.col("step.day"), "left": F.col("step.left")})
 
 
-def _running(daily_df: DataFrame, by_key: Sequence[str], days: Sequence[date]) -> DataFrame:
-    """Return, from the changes of some days, the sums that hold on each of `days`."""
+def _running(
+    daily_df: DataFrame, by_key: Sequence[str], is_counted: str, days: Sequence[date]
+) -> DataFrame:
+    """Return, from the changes of some days, the sums that hold and count on each of `days`."""
     in_order = Window.partitionBy(*by_key).orderBy("day")
     names = [name for name in daily_df.columns if name not in (*by_key, "day")]
     until = F.date_sub(F.lead("day").over(in_order), 1)
@@ -200,9 +200,8 @@ def _running(daily_df: DataFrame, by_key: Sequence[str], days: Sequence[date]) -
         F.coalesce(until, F.lit(max(days))).alias("until"),
         *[F.sum(name).over(so_far).alias(name) for name in names],
     )
-    counted = " OR ".join(f"`{name}` <> 0" for name in names if name.startswith("n_"))
     return (
-        running.where(counted)
+        running.where(is_counted)
         .withColumn("day", F.explode(F.sequence("day", "until")))
         .where(F.col("day").isin(list(days)))
         .drop("until")

@@ -96,7 +96,7 @@ def commit_metadata(table: str, inputs: Mapping[tuple[date, str], Inputs], token
         token: unique to the write, so that a writer finds its own commit among others.
     """
     texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (day, run), made_of in sorted(inputs.items(), key=lambda item: item[0]):
+    for (day, run), made_of in sorted(inputs.items()):
         texts[run, made_of.to_json()].append(day.isoformat())
     return json.dumps(
         {
@@ -131,7 +131,7 @@ def parse(where: str, version: int, text: str) -> LogCommit:
         table_id=ids[-1] if ids else "",
         days=tuple(_our_days(version, meta, info, actions)) if meta else (),
         touched={} if meta else _touched(version, info, actions),
-        moved=frozenset(() if meta else _moved(actions)),
+        moved=frozenset(() if meta else _days_of(actions, is_change=False)),
     )
 
 
@@ -206,24 +206,18 @@ def _touched(
     version: int, info: Mapping[str, Any], actions: Iterable[dict[str, Any]]
 ) -> dict[tuple[date, str], str]:
     """Return the days whose rows a commit that is not ours may have changed."""
-    found = {}
-    for action in actions:
-        file = action.get("add") or action.get("remove")
-        if file and file.get("dataChange", True):
-            ds, run = _day_and_run(file)
-            if ds:
-                who = info.get("engineInfo", "an unnamed program")
-                what = info.get("operation", "a write")
-                when = f"{_time(info):%Y-%m-%d %H:%M:%S} UTC"
-                found[date.fromisoformat(ds), run] = f"{what} at version {version} ({who}, {when})"
-    return found
+    who = info.get("engineInfo", "an unnamed program")
+    what = info.get("operation", "a write")
+    when = f"{_time(info):%Y-%m-%d %H:%M:%S} UTC"
+    text = f"{what} at version {version} ({who}, {when})"
+    return dict.fromkeys(_days_of(actions, is_change=True), text)
 
 
-def _moved(actions: Iterable[dict[str, Any]]) -> Iterator[tuple[date, str]]:
-    """Yield the days whose rows a commit that is not ours put into other files."""
+def _days_of(actions: Iterable[dict[str, Any]], *, is_change: bool) -> Iterator[tuple[date, str]]:
+    """Yield day and run of each file that comes or goes, with its rows or without a change."""
     for action in actions:
         file = action.get("add") or action.get("remove")
-        if file and not file.get("dataChange", True):
+        if file and file.get("dataChange", True) == is_change:
             ds, run = _day_and_run(file)
             if ds:
                 yield date.fromisoformat(ds), run

@@ -209,9 +209,7 @@ class TableLog:
         now = self._rows_now(commit, version)
         holds = "" if now is None else f"; the table holds {now} rows, the commit said "
         text = f"{who}{holds}{commit.rows if holds else ''}"
-        self.days[key] = dataclasses.replace(
-            commit, foreign=text, content_rule="", content={}, files=None
-        )
+        self.days[key] = dataclasses.replace(commit, foreign=text, content_rule="", content={})
         return self.days[key]
 
     def _rows_now(self, commit: DayCommit, version: int) -> int | None:

@@ -37,7 +37,7 @@ SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
     "spark.python.worker.reuse": "true",
     # Else every expression that Python makes asks Java several things for a message that shows the
-    # line of our code: a quarter of Python's time in a night.
+    # line of our code: a fifth of Python's time in a night.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Java compiles no method above 8000 bytes of code; past that Spark's plain operators are three

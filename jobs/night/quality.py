@@ -138,7 +138,7 @@ def require_passed(context: Context, stage: Stage, day: date, results: Results) 
     Raises:
         CheckFailed: one did not; names check, column and rows.
     """
-    return _proof(context, stage, day, results[day])
+    return _proof(context, stage, day, results[day].of, results[day].results)
 
 
 def recorded(context: Context, stage: Stage, day: date, of: Inputs) -> Checked | None:
@@ -159,7 +159,7 @@ def recorded(context: Context, stage: Stage, day: date, of: Inputs) -> Checked |
         )
         for row in rows.collect()
     ]
-    return _proof(context, stage, day, DayChecks(of=of, run=commit.run_id, results=tuple(found)))
+    return _proof(context, stage, day, of, found)
 
 
 def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
@@ -206,11 +206,13 @@ def failure_text(pipeline: str, day: date, stage: str, failed: Sequence[CheckRes
     )
 
 
-def _proof(context: Context, stage: Stage, day: date, found: DayChecks) -> Checked:
-    failed = [result for result in found.results if not result.passed]
+def _proof(
+    context: Context, stage: Stage, day: date, of: Inputs, results: Sequence[CheckResult]
+) -> Checked:
+    failed = [result for result in results if not result.passed]
     if failed:
         raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
-    return Checked(stage=stage, of=found.of, checks=len(found.results))
+    return Checked(stage=stage, of=of, checks=len(results))
 
 
 def record(context: Context, checked: Mapping[tuple[date, Stage], DayChecks]) -> None:
@@ -232,4 +234,5 @@ def record(context: Context, checked: Mapping[tuple[date, Stage], DayChecks]) ->
         )
     )
     failed = sum(not r.passed for found in checked.values() for r in found.results)
-    log.info("step=check days=%d checks=%d failed=%d", len(checked), len(rows), failed)
+    days = {day for day, _ in checked}
+    log.info("step=check days=%d checks=%d failed=%d", len(days), len(rows), failed)

@@ -229,11 +229,11 @@ def _score(work: Work) -> str:
 
 def _check_scores(work: Work) -> str:
     work.check("scores", list(work.left))
-    work.record_checks()
     return _passed(work, "scores")
 
 
 def _publish(work: Work) -> str:
+    work.record_checks()  # whatever was checked, and when: before it is published
     said = _runs_text(work)
     staged = [
         StagedRun(

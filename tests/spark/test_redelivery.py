@@ -338,7 +338,7 @@ def test_a_day_whose_rows_were_known_too_late_says_when_and_what_decides(
     )
     with pytest.raises(NothingKnown, match=said):
         night(context, tomorrow)
-    for step in ("features", "publish"):
+    for step in ("features", "check features", "score", "publish"):
         with pytest.raises(NothingKnown, match=said):
             run_step(context, request(context, tomorrow), step)
     with pytest.raises(NothingKnown, match=said):
