@@ -141,8 +141,8 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     counting = tiles_df.where((enters < leaves[windows[-1]]) & (enters <= F.lit(last)))
     sums = [
         F.sum(
-            F.when((F.col("left") == 0) & (enters < leaves[window]), part).when(
-                F.col("left") == window, -part
+            F.when((F.col("_left") == 0) & (enters < leaves[window]), part).when(
+                F.col("_left") == window, -part
             )
         ).alias(f"{name}_{window}")
         for window in windows
@@ -151,7 +151,7 @@ def window_sums(tiles_df: DataFrame, definition: Definition, days: Sequence[date
     by_key = ["history", "key"]
     is_counted = " OR ".join(f"n_{window} <> 0" for window in windows)
     if first == last:  # nothing leaves a window before another day
-        entered = counting.withColumns({"day": enters, "left": F.lit(0)})
+        entered = counting.withColumns({"day": enters, "_left": F.lit(0)})
         summed = entered.groupBy("day", *by_key).agg(*sums).where(is_counted)
     else:
         changes = counting.transform(_steps, enters, leaves, last).repartition(*by_key)
@@ -172,18 +172,18 @@ def _steps(
 ) -> DataFrame:
     """Return each tile once for the day it begins to count, and once for each window it leaves.
 
-    Adds `day` and `left`: the window, or 0.
+    Adds `day` and `_left`: the window, or 0.
     """
-    steps = [F.struct(F.lit(0).alias("left"), enters.alias("day"))]
+    steps = [F.struct(F.lit(0).alias("_left"), enters.alias("day"))]
     steps += [
         F.when(
             (enters < day) & (day <= F.lit(last)),
-            F.struct(F.lit(window).alias("left"), day.alias("day")),
+            F.struct(F.lit(window).alias("_left"), day.alias("day")),
         )
         for window, day in leaves.items()
     ]
-    exploded = tiles_df.withColumn("step", F.explode(F.array_compact(F.array(*steps))))
-    return exploded.withColumns({"day": F.col("step.day"), "left": F.col("step.left")})
+    exploded = tiles_df.withColumn("_step", F.explode(F.array_compact(F.array(*steps))))
+    return exploded.withColumns({"day": F.col("_step.day"), "_left": F.col("_step._left")})
 
 
 def _running(
@@ -197,14 +197,14 @@ def _running(
     running = daily_df.select(
         *by_key,
         "day",
-        F.coalesce(until, F.lit(max(days))).alias("until"),
+        F.coalesce(until, F.lit(max(days))).alias("_until"),
         *[F.sum(name).over(so_far).alias(name) for name in names],
     )
     return (
         running.where(is_counted)
-        .withColumn("day", F.explode(F.sequence("day", "until")))
+        .withColumn("day", F.explode(F.sequence("day", "_until")))
         .where(F.col("day").isin(list(days)))
-        .drop("until")
+        .drop("_until")
     )
 
 
