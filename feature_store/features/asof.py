@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -23,28 +23,47 @@ AHEAD_HOURS = 24
 _MOMENT = "INTERVAL 1 MICROSECOND"
 
 
-def join_lookup(
+def join_lookups(
+    rows_df: DataFrame,
+    sides: Mapping[str, DataFrame],
+    definition: Definition,
+    snapshots: Mapping[str, Sequence[date]] | None = None,
+) -> DataFrame:
+    """Return `rows_df` with a struct column for each lookup; its fields are null if nothing fits.
+
+    Rows are told apart by `ds` and the definition's keys, which must be unique.
+
+    Args:
+        rows_df: rows known before their cut-off.
+        sides: by lookup, at least the days of its side table that the rows may read, as far as
+            there are any.
+        definition: the pipeline.
+        snapshots: by lookup, the days of a snapshot's table that has more than one.
+    """
+    joined = rows_df
+    for lookup in definition.lookups:
+        # What fits follows from the rows alone: found in rows that other lookups were joined to,
+        # each lookup would double the work of those before it.
+        dated = (snapshots or {}).get(lookup.name, ())
+        fitting = _newest_fitting(rows_df, sides[lookup.name], lookup, definition, dated)
+        joined = joined.join(fitting, [DS, *definition.keys], "left")
+    return joined
+
+
+def _newest_fitting(
     rows_df: DataFrame,
     side_df: DataFrame,
     lookup: Lookup,
     definition: Definition,
-    snapshots: Sequence[date] = (),
+    snapshots: Sequence[date],
 ) -> DataFrame:
-    """Return `rows_df` with a struct column named after the lookup; its fields null if no match.
+    """Return for each row that something fits: `ds`, its keys, and that, named after the lookup.
 
-    For each row the match is the side row of the same keys with the greatest (event_time, known_at,
-    hash of its columns) among those with `known_at` before the cut-off of the row's `ds`, with
-    `event_time` in (at - max_age, at], and on one of the days that `read_days` gives. So what else
-    `side_df` holds makes no difference. Of a snapshot the greatest day comes first, and
-    `event_time` does not count. Rows are told apart by `ds` and the definition's keys, which must
-    be unique.
-
-    Args:
-        rows_df: rows known before their cut-off.
-        side_df: at least the days of the side table that they may read, as far as there are any.
-        lookup: how they are joined.
-        definition: the pipeline.
-        snapshots: the days of a snapshot's table, where it has more than one.
+    It is the side row of the same keys with the greatest (event_time, known_at, hash of its
+    columns) among those with `known_at` before the cut-off of the row's `ds`, with `event_time` in
+    (at - max_age, at], and on one of the days that `read_days` gives. So what else `side_df` holds
+    makes no difference. Of a snapshot the greatest day comes first, and `event_time` does not
+    count.
     """
     names = [c.name for c in lookup.columns]
     side = side_df.select(
@@ -69,12 +88,11 @@ def join_lookup(
             first, last = snapshot_bounds(lookup, definition, snapshots)
             on += [F.col("_side_ds") >= first, F.col("_side_ds") <= last]
     identity = [DS, *definition.keys]
-    best = (
+    return (
         rows.join(side, on, "inner")
         .groupBy(*identity)
         .agg(F.max_by("_value", F.struct(*newest)).alias(lookup.name))
     )
-    return rows_df.join(best, identity, "left")
 
 
 def read_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import Categorical, Cross
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
-from feature_store.features.asof import join_lookup
+from feature_store.features.asof import join_lookups
 from feature_store.features.tiles import empty_histories, join_histories, window_sums
 from feature_store.schema import DS
 
@@ -42,10 +42,7 @@ def build_features(
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
-    rows = known_in_time(events_df, definition)
-    for lookup in definition.lookups:
-        dated = (snapshots or {}).get(lookup.name, ())
-        rows = join_lookup(rows, lookups[lookup.name], lookup, definition, dated)
+    rows = join_lookups(known_in_time(events_df, definition), lookups, definition, snapshots)
     if tiles_df is None:
         rows = rows.withColumns(empty_histories(definition))
     else:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from feature_store.definition import Categorical, Column, History, Known, Lookup, Numeric
 from feature_store.errors import SourceDayMissing
-from feature_store.features.asof import join_lookup
+from feature_store.features.asof import join_lookups
 from feature_store.features.features import build_features
 from feature_store.features.tiles import build_tiles
 from feature_store.home import Home
@@ -192,7 +192,7 @@ def test_a_lookup_takes_the_latest_row_known_and_not_after(spark: SparkSession) 
     definition = toy_definition(rows, prices)
     events = definition.source.read(spark, DAYS[:3])
     side = prices.read(spark, DAYS[:3])
-    joined = join_lookup(events, side, definition.lookups[0], definition)
+    joined = join_lookups(events, {"prices": side}, definition)
     assert {r.item: r.prices and r.prices.list_price for r in joined.collect()} == {
         "x": 3.0,
         "y": None,
@@ -203,6 +203,8 @@ def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession
     definition = toy_definition([Row(day=1, user="a", item="x")], Prices(()))
     columns = tuple(Column(name=name, dtype="double", known="plan") for name in ("low", "high"))
     lookup = replace(definition.lookups[0], columns=columns)
+    features = (*definition.features[:-1], Numeric(name="low_price", column="prices.low"))
+    definition = replace(definition, features=features, lookups=(lookup,))
     events = definition.source.read(spark, DAYS[:2])
     values = [(1.0, None), (None, 1.0), (2.0, 1.0), (None, None)]
     taken = []
@@ -214,7 +216,8 @@ def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession
             "TIMESTAMP'2026-01-01 00:00:00' AS known_at, CAST(low AS double) AS low, "
             f"CAST(high AS double) AS high FROM VALUES {rows} AS t(low, high)"
         ).coalesce(1)
-        taken.append(join_lookup(events, side, lookup, definition).collect()[0].prices)
+        joined = join_lookups(events, {"prices": side}, definition)
+        taken.append(joined.collect()[0].prices)
     assert taken[0] == taken[1]
 
 
