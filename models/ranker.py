@@ -41,7 +41,11 @@ class DenseRanker(nn.Module):
 
 
 class Ranker(nn.Module):
-    """A model: `keys (B, K) int64`, `values (B, N) float32` to logits (B, T) float32."""
+    """A model: `keys (B, K) int64`, `values (B, N) float32` to logits (B, T) float32.
+
+    The head is any module (fields (B, F, E), scaled numerics (B, N)) -> logits (B, T). It begins
+    as it was made: nothing here sets a weight of it.
+    """
 
     slots: Tensor
 
@@ -56,15 +60,7 @@ class Ranker(nn.Module):
         table_RE[torch.from_numpy(vocabulary.first)] = 0.0
         self.table = nn.Parameter(table_RE)
         self.register_buffer("slots", torch.from_numpy(vocabulary.slots.copy()))
-        _reset_linear_layers(head)
 
     def forward(self, keys_BK: Tensor, values_BN: Tensor) -> Tensor:
         """Return logits (B, T)."""
         return self.dense(keys_BK, values_BN, self.table, self.slots)
-
-
-def _reset_linear_layers(head: nn.Module) -> None:
-    for layer in head.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)

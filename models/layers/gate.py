@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.layers.linear import linear
 from models.layers.mlp import MLP
 
 
@@ -25,7 +26,7 @@ class FeatureGate(nn.Module):
         # One learned row stands for all rows, so its gate is one vector, folded when compiled.
         self.learned = None if self.context else nn.Parameter(torch.zeros(1, inputs))
         self.hidden = MLP(inputs, hidden, batch_norm=False)
-        self.out = nn.Linear(self.hidden.outputs, fields * width)
+        self.out = linear(self.hidden.outputs, fields * width)
 
     def forward(self, fields_BFE: Tensor) -> Tensor:
         """Return gated fields, flat (B, F * E)."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.layers.linear import linear
+
 
 def pair_sum(factors_BFTD: Tensor) -> Tensor:
     """Return (B, T): the sum over all pairs of fields of their dot products, in O(F D).
@@ -25,8 +27,8 @@ class BilinearFusion(nn.Module):
     def __init__(self, x_width: int, y_width: int, heads: int, outputs: int) -> None:
         super().__init__()
         self.heads, self.outputs = heads, outputs
-        self.x_linear = nn.Linear(x_width, outputs)
-        self.y_linear = nn.Linear(y_width, outputs)
+        self.x_linear = linear(x_width, outputs)
+        self.y_linear = linear(y_width, outputs)
         self.x_head, self.y_head = x_width // heads, y_width // heads
         self.bilinear = nn.Parameter(torch.empty(heads, self.x_head, outputs * self.y_head))
         nn.init.xavier_normal_(self.bilinear)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from models.layers.linear import linear
+
 
 class MLP(nn.Module):
     """Linear, batch norm, ReLU and dropout, once per hidden size."""
@@ -19,7 +21,7 @@ class MLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip([inputs, *hidden], hidden, strict=False):
-            layers.append(nn.Linear(before, after))
+            layers.append(linear(before, after))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(after))
             layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]

@@ -162,7 +162,8 @@ def save(
         if compiled and (held_out is None or precision == "f32"):
             info = compiling.package(program, building / COMPILED)
         elif compiled and held_out is not None:
-            info, report = _package_lowered(ranker, building, held_out, bounds)
+            low = lowered(ranker, len(signature.labels))
+            info, report = _package_lowered(ranker, low, building, held_out, bounds)
         (building / "signature.json").write_text(signature.to_json())
         (building / "metrics.json").write_text(_json(metrics))
         manifest = {
@@ -278,11 +279,11 @@ def sha256(path: Path) -> str:
 
 
 def _package_lowered(
-    ranker: Ranker, building: Path, held_out: HeldOut, bounds: PrecisionBounds
+    ranker: Ranker, low_ranker: Ranker, building: Path, held_out: HeldOut, bounds: PrecisionBounds
 ) -> tuple[compiling.CompiledInfo | None, PrecisionReport | None]:
     """Compile in bf16 and return what the guard measured, the compiled code against eager."""
     path = building / COMPILED
-    info = compiling.package(compiling.export(lowered(ranker)), path, precision="bf16")
+    info = compiling.package(compiling.export(low_ranker), path, precision="bf16")
     if info is None:
         return None, None
     code = compiling.load_package(path)

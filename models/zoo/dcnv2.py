@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.errors import ConfigInvalid
 from models.layers.cross import CrossNetwork
+from models.layers.linear import linear
 from models.layers.mlp import MLP
 from models.ranker import Ranker
 from models.signature import Signature
@@ -46,7 +47,7 @@ class DCNv2Head(nn.Module):
         super().__init__()
         self.cross = CrossNetwork(inputs, config.cross_layers)
         self.deep = MLP(inputs, config.hidden, dropout=config.dropout, batch_norm=config.batch_norm)
-        self.out = nn.Linear(inputs + self.deep.outputs, labels)
+        self.out = linear(inputs + self.deep.outputs, labels)
 
     def forward(self, fields_BFE: Tensor, scaled_BN: Tensor) -> Tensor:
         """Return logits (B, T)."""

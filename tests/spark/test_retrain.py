@@ -136,7 +136,7 @@ def test_bf16_goes_through_the_guard_with_the_held_out_rows(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On 180 rows one pair that changes places is more than the bound for thousands.
-    loose = PrecisionBounds(auc=0.05, logloss=0.05, rank=0.05, score=0.05)
+    loose = PrecisionBounds(auc=0.05, logloss=0.05, rank=0.05, score=0.05, top=1, ties=1)
     monkeypatch.setattr("models.scoring.bundle.PrecisionBounds", lambda: loose)
     definition = clicky_definition()
     config = (("embedding_dim", 4), ("hidden", (16,)), ("cross_layers", 1))

@@ -48,6 +48,8 @@ def test_the_numbers_told_are_those_in_the_code() -> None:
     flat, bounds, kept = " ".join(TEXT.split()), PrecisionBounds(), ModelRetention()
     assert f"AUC beyond {bounds.auc}, of logloss beyond {bounds.logloss}" in flat
     assert f"beyond {bounds.rank} or of any one score beyond {bounds.score}" in flat
+    assert f"more than {bounds.top} of the rows with the highest scores being others" in flat
+    assert f"more than {bounds.ties} of their scores becoming equal" in flat
     assert f"in the last {kept.used_days} days" in flat
     assert kept.newest == 5
 
