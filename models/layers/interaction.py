@@ -1,6 +1,6 @@
 """Pairwise and two-stream interactions.
 
-Legend: B batch, F fields, T labels, D factors, X and Y stream widths, H heads.
+Legend: B batch, F fields, P pairs of fields, T labels, D factors, X and Y stream widths, H heads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,47 @@ def pair_sum(factors_BFTD: Tensor) -> Tensor:
     square_of_sum = factors_BFTD.sum(1).square()
     sum_of_square = factors_BFTD.square().sum(1)
     return 0.5 * (square_of_sum - sum_of_square).sum(-1)
+
+
+class Pairs(nn.Module):
+    """The pairs of fields i < j, P = F (F - 1) / 2 of them."""
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        left, right = torch.triu_indices(fields, fields, offset=1)
+        self.register_buffer("left", left.clone(), persistent=False)
+        self.register_buffer("right", right.clone(), persistent=False)
+        self.count = len(left)
+
+    def forward(self, fields_BFD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first and the second of each pair, both (B, P, D)."""
+        return fields_BFD[:, self.left], fields_BFD[:, self.right]
+
+
+def inner_products(fields_BFD: Tensor, pairs: Pairs) -> Tensor:
+    """Return (B, P): the dot product of each pair of fields, by one product of matrices."""
+    products_BFF = torch.bmm(fields_BFD, fields_BFD.transpose(1, 2))
+    return products_BFF[:, pairs.left, pairs.right]
+
+
+class BilinearPairs(nn.Module):
+    """(W v_i) * v_j for each pair i < j (FiBiNET, Huang et al. 2019, eq. 6 and 7)."""
+
+    def __init__(self, fields: int, width: int, *, per_field: bool) -> None:
+        super().__init__()
+        self.pairs = Pairs(fields)
+        # One matrix for all fields, or one for each.
+        self.matrix = nn.Parameter(torch.empty(fields if per_field else 1, width, width))
+        for matrix in self.matrix:
+            nn.init.xavier_normal_(matrix)
+
+    def forward(self, fields_BFD: Tensor) -> Tensor:
+        """Return (B, P, D)."""
+        turned_BFD = torch.matmul(fields_BFD.unsqueeze(2), self.matrix).squeeze(2)
+        return turned_BFD[:, self.pairs.left] * fields_BFD[:, self.pairs.right]
 
 
 class BilinearFusion(nn.Module):

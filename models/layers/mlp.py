@@ -1,6 +1,6 @@
 """The multi-layer perceptron of every deep part.
 
-Legend: B batch, I inputs, O outputs.
+Legend: B batch, I inputs, O outputs, T labels.
 """
 
 from __future__ import annotations
@@ -31,3 +31,25 @@ class MLP(nn.Module):
     def forward(self, x_BI: Tensor) -> Tensor:
         """Return (B, O)."""
         return self.layers(x_BI)
+
+
+class Tower(nn.Module):
+    """A perceptron and the linear layer that gives its logits."""
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        labels: int,
+        *,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.hidden = MLP(inputs, hidden, dropout=dropout, batch_norm=batch_norm)
+        self.out = linear(self.hidden.outputs, labels)
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """Return logits (B, T)."""
+        logits_BT: Tensor = self.out(self.hidden(x_BI))
+        return logits_BT

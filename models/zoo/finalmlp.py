@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ConfigInvalid
+from models.layers.flat import flat_width
 from models.layers.gate import FeatureGate
 from models.layers.interaction import BilinearFusion
 from models.layers.mlp import MLP
 from models.ranker import Ranker
+from models.rules import check_settings
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
@@ -37,19 +39,16 @@ class FinalMLPConfig:
     batch_norm: bool = True
 
     def __post_init__(self) -> None:
-        if self.embedding_dim < 1:
-            raise _invalid("embedding_dim", self.embedding_dim, "must be at least 1")
-        for name in ("first_hidden", "second_hidden", "gate_hidden"):
-            if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise _invalid(name, getattr(self, name), "needs sizes of at least 1")
+        sizes = ["first_hidden", "second_hidden", "gate_hidden"]
+        check_settings(
+            "finalmlp", self, positive=["embedding_dim"], sizes=sizes, shares=["dropout"]
+        )
         if (
             self.heads < 1
             or self.first_hidden[-1] % self.heads
             or self.second_hidden[-1] % self.heads
         ):
             raise _invalid("heads", self.heads, "must divide the last size of both streams")
-        if not 0 <= self.dropout < 1:
-            raise _invalid("dropout", self.dropout, "must be in [0, 1)")
 
 
 def _invalid(field: str, value: object, rule: str) -> ConfigInvalid:
@@ -62,7 +61,7 @@ class FinalMLPHead(nn.Module):
     def __init__(self, config: FinalMLPConfig, signature: Signature) -> None:
         super().__init__()
         fields = signature.categorical + signature.numeric
-        inputs = len(fields) * config.embedding_dim + len(signature.numeric)
+        inputs = flat_width(signature, config.embedding_dim)
 
         def gate(names: tuple[str, ...], setting: str) -> FeatureGate:
             context = field_positions(fields, names, setting)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.errors import ConfigInvalid
 from models.layers.interaction import pair_sum
 from models.ranker import Ranker
+from models.rules import check_settings
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
@@ -24,8 +24,7 @@ class FMConfig:
     embedding_dim: int = 10
 
     def __post_init__(self) -> None:
-        if self.embedding_dim < 1:
-            raise ConfigInvalid("fm", "embedding_dim", self.embedding_dim, "must be at least 1")
+        check_settings("fm", self, positive=["embedding_dim"])
 
 
 class FMHead(nn.Module):

@@ -39,7 +39,7 @@ def test_every_setting_is_told_with_its_default(heading: str, config: Any) -> No
 
 
 def test_a_model_is_told_with_its_paper() -> None:
-    assert {"lr", "fm", "dcnv2", "finalmlp"} <= set(TOLD)
+    assert {"lr", "fm", "dcnv2", "finalmlp", "deepfm", "autoint_plus"} <= set(TOLD)
     for name in TOLD:
         assert f"| `{name}` | {MODELS[name].paper} |" in TEXT
 

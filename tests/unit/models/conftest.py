@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -20,29 +21,27 @@ from models.scoring.bundle import Bundle, BundleRef
 from models.signature import Signature
 from models.training.data import Rows, TrainingFiles
 from models.training.trainer import TrainConfig, TrainedModel, train
-from models.zoo.dcnv2 import DCNv2Config
-from models.zoo.finalmlp import FinalMLPConfig
-from models.zoo.fm import FMConfig
-from models.zoo.lr import LRConfig
 
 SIGNATURE = Signature(
     categorical=("user", "item", "place"), numeric=("price", "age"), labels=("click", "buy")
 )
 ONE_LABEL = Signature(categorical=("user", "item"), numeric=(), labels=("click",))
-SMALL = {
-    "lr": LRConfig(),
-    "fm": FMConfig(embedding_dim=4),
-    "dcnv2": DCNv2Config(embedding_dim=4, cross_layers=2, hidden=(16, 8), dropout=0.1),
-    "finalmlp": FinalMLPConfig(
-        embedding_dim=4, first_hidden=(16,), second_hidden=(8,), gate_hidden=(8,), heads=2,
-        first_gate=("user",), dropout=0.1,
-    ),
+SMALLER: dict[str, Any] = {
+    "embedding_dim": 4, "cross_layers": 2, "hidden": (16, 8), "dropout": 0.1, "cross_maps": (6, 4),
+    "block_dim": 8, "blocks": 2, "attention_layers": 2, "attention_dim": 8, "heads": 2,
+    "first_hidden": (16,), "second_hidden": (8,), "gate_hidden": (8,), "first_gate": ("user",),
 }  # fmt: skip
 
 
 def small(model: str) -> Any:
-    """Return the config that a model is tested with: its defaults, where there is no small one."""
-    return SMALL[model] if model in SMALL else MODELS[model].config_class()
+    """Return the config that a model is tested with: its own, with what has a size made small."""
+    config = MODELS[model].config_class()
+    names = {field.name for field in dataclasses.fields(config)}
+    # An empty `hidden` is a choice of the model: it has no deep part.
+    made = {
+        n: v for n, v in SMALLER.items() if n in names and (n == "first_gate" or getattr(config, n))
+    }
+    return dataclasses.replace(config, **made)
 
 
 NEEDS_COMPILER = pytest.mark.skipif(
@@ -114,20 +113,32 @@ class Zoo:
 
     def __init__(self, folder: Path, sets: Sets) -> None:
         self._folder, self._sets = folder, sets
-        self._saved: dict[str, Saved] = {}
+        self._trained: dict[str, TrainedModel] = {}
+        self._saved: dict[tuple[str, bool], Saved] = {}
 
     def __getitem__(self, name: str) -> Saved:
-        if name not in self._saved:
-            self._saved[name] = self._make(name)
-        return self._saved[name]
+        return self._get(name, compiled=shutil.which("g++") is not None)
 
-    def _make(self, name: str) -> Saved:
-        trained = train(
-            name, small(name), SIGNATURE, self._sets.train, self._sets.valid,
-            TrainConfig(epochs=3, batch_size=256, learning_rate=0.01, device="cpu"),
-        )  # fmt: skip
-        ref = save(trained, self._folder / name, compiled=shutil.which("g++") is not None)
-        return Saved(trained, ref, bundles.load(ref.path, ref.digest))
+    def portable(self, name: str) -> Saved:
+        """The same model without the compiled package, which is what takes its time."""
+        return self._get(name, compiled=False)
+
+    def trained(self, name: str) -> TrainedModel:
+        """The trained model alone."""
+        if name not in self._trained:
+            self._trained[name] = train(
+                name, small(name), SIGNATURE, self._sets.train, self._sets.valid,
+                TrainConfig(epochs=3, batch_size=256, learning_rate=0.01, device="cpu"),
+            )  # fmt: skip
+        return self._trained[name]
+
+    def _get(self, name: str, *, compiled: bool) -> Saved:
+        if (name, compiled) not in self._saved:
+            trained = self.trained(name)
+            ref = save(trained, self._folder / f"{name}-{compiled}", compiled=compiled)
+            saved = Saved(trained, ref, bundles.load(ref.path, ref.digest))
+            self._saved[name, compiled] = saved
+        return self._saved[name, compiled]
 
 
 def save(trained: TrainedModel, path: Path, *, compiled: bool = False) -> BundleRef:
@@ -147,6 +158,16 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, sets: Sets) -> Zoo:
     return Zoo(tmp_path_factory.mktemp("zoo"), sets)
 
 
+COMPILED_EACH_TIME = frozenset({"lr", "fm", "dcnv2", "finalmlp"})
+"""Models whose package the quick tests compile; that of every other is left to the slow ones."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "model" in metafunc.fixturenames:
+    if "form" in metafunc.fixturenames:
+        forms = [pytest.param(model, "export") for model in sorted(MODELS)]
+        for model in sorted(MODELS):
+            slow = () if model in COMPILED_EACH_TIME else (pytest.mark.slow,)
+            forms.append(pytest.param(model, "aoti", marks=[NEEDS_COMPILER, *slow]))
+        metafunc.parametrize(("model", "form"), forms)
+    elif "model" in metafunc.fixturenames:
         metafunc.parametrize("model", sorted(MODELS))

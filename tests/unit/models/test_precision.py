@@ -93,7 +93,7 @@ def test_the_guard_sees_a_top_that_is_left_without_order() -> None:
     assert report.rank < PrecisionBounds().rank
     assert report.score < PrecisionBounds().score
     assert report.ties > 0.9
-    with pytest.raises(PrecisionRefused, match="top|ties"):
+    with pytest.raises(PrecisionRefused, match=r"top|ties"):
         refuse_beyond(report, PrecisionBounds(), "bf16")
 
 

@@ -11,9 +11,13 @@ from models.errors import ConfigInvalid, UnknownModel
 from models.registry import MODELS
 from models.signature import Signature
 from models.training.trainer import TrainConfig
+from models.zoo.autoint import AutoIntConfig, AutoIntPlusConfig
 from models.zoo.dcnv2 import DCNv2Config
+from models.zoo.fibinet import FiBiNETConfig
 from models.zoo.finalmlp import FinalMLPConfig, field_positions
 from models.zoo.fm import FMConfig
+from models.zoo.masknet import MaskNetConfig
+from models.zoo.xdeepfm import XDeepFMConfig
 from tests.unit.models.conftest import SIGNATURE, small
 
 
@@ -66,6 +70,11 @@ def test_every_config_has_working_defaults_and_is_frozen(model: str) -> None:
         (lambda: DCNv2Config(hidden=()), "hidden"),
         (lambda: DCNv2Config(dropout=1.0), "dropout"),
         (lambda: FinalMLPConfig(heads=3), "heads"),
+        (lambda: AutoIntConfig(heads=3), "heads"),
+        (lambda: AutoIntPlusConfig(hidden=(8, 0)), "hidden"),
+        (lambda: XDeepFMConfig(cross_maps=()), "cross_maps"),
+        (lambda: FiBiNETConfig(reduction=0), "reduction"),
+        (lambda: MaskNetConfig(dropout=-0.1), "dropout"),
         (lambda: FinalMLPConfig(gate_hidden=(0,)), "gate_hidden"),
         (lambda: field_positions(("a",), ("b",), "first_gate"), "first_gate"),
         (lambda: TrainConfig(epochs=0), "epochs"),

@@ -7,31 +7,24 @@ import pytest
 import torch
 
 from models.scoring import bundle as bundles
-from models.scoring import compile as compiling
 from models.scoring.predict import Predictor
-from tests.unit.models.conftest import NEEDS_COMPILER, SIGNATURE, Zoo, sample
+from tests.unit.models.conftest import SIGNATURE, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-FORMS = ("export", pytest.param("aoti", marks=NEEDS_COMPILER))
 
 
 def predictor_of(zoo: Zoo, model: str, form: str) -> Predictor:
-    bundle = zoo[model].bundle
-    if form == "export":
-        code = compiling.load_portable(bundle.path / "model.pt2")
-        bundle = bundles.Bundle(**{**vars(bundle), "code": code, "engine": "export"})
-    else:
-        assert bundle.engine == "aoti"
+    bundle = (zoo.portable(model) if form == "export" else zoo[model]).bundle
+    assert bundle.engine == form
     return Predictor(bundle)
 
 
 def eager(zoo: Zoo, model: str, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        logits = zoo[model].trained.module(torch.from_numpy(keys), torch.from_numpy(values))
+        logits = zoo.trained(model).module(torch.from_numpy(keys), torch.from_numpy(values))
     return torch.sigmoid(logits).numpy()
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rows", [1, 2, 5000])
 def test_compiled_scores_are_eager_scores(zoo: Zoo, model: str, form: str, rows: int) -> None:
     data = sample(rows, seed=3)
@@ -40,13 +33,11 @@ def test_compiled_scores_are_eager_scores(zoo: Zoo, model: str, form: str, rows:
     assert np.abs(scores - eager(zoo, model, data.keys, data.values)).max() <= 1e-5
 
 
-@pytest.mark.parametrize("form", FORMS)
 def test_an_empty_batch_has_no_scores(zoo: Zoo, model: str, form: str) -> None:
     data = sample(0)
     assert predictor_of(zoo, model, form).predict(data.keys, data.values).shape == (0,)
 
 
-@pytest.mark.parametrize("form", FORMS)
 def test_hostile_rows_score_within_bounds_and_as_eager(zoo: Zoo, model: str, form: str) -> None:
     keys = np.random.default_rng(5).integers(-(2**63), 2**63 - 1, (64, 3), dtype=np.int64)
     keys[:4] = [[0] * 3, [-(2**63)] * 3, [2**63 - 1] * 3, [-1] * 3]
@@ -57,7 +48,6 @@ def test_hostile_rows_score_within_bounds_and_as_eager(zoo: Zoo, model: str, for
     assert np.abs(scores - eager(zoo, model, keys, values)).max() <= 1e-5
 
 
-@pytest.mark.parametrize("form", FORMS)
 def test_a_row_scores_the_same_in_any_batch_and_memory_layout(
     zoo: Zoo, model: str, form: str
 ) -> None:
@@ -75,7 +65,8 @@ def test_a_row_scores_the_same_in_any_batch_and_memory_layout(
 
 def test_the_rebuilt_eager_model_is_the_trained_one(zoo: Zoo, model: str) -> None:
     data = sample(200, seed=8)
-    rebuilt = bundles.load_eager(zoo[model].ref.path, zoo[model].ref.digest)
+    ref = zoo.portable(model).ref
+    rebuilt = bundles.load_eager(ref.path, ref.digest)
     with torch.no_grad():
         logits = rebuilt(torch.from_numpy(data.keys), torch.from_numpy(data.values))
     np.testing.assert_array_equal(
@@ -84,4 +75,4 @@ def test_the_rebuilt_eager_model_is_the_trained_one(zoo: Zoo, model: str) -> Non
 
 
 def test_every_model_learns(zoo: Zoo, model: str) -> None:
-    assert zoo[model].trained.metrics["auc"] > 0.55
+    assert zoo.trained(model).metrics["auc"] > 0.55

@@ -1,0 +1,148 @@
+"""Layers give what their papers' equations say, written out as plain loops."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.layers.attention import FieldAttention
+from models.layers.cross import CompressedInteraction, CrossNetwork, GatedCross, VectorCross
+from models.layers.interaction import BilinearPairs, Pairs, inner_products
+from models.layers.mask import MaskBlock
+from models.layers.squeeze import SqueezeExcitation
+from models.zoo.fmfm import FmFMHead
+from models.zoo.fwfm import FwFMHead
+
+ROWS, FIELDS, WIDTH, LABELS = 3, 4, 5, 2
+PAIRS = list(combinations(range(FIELDS), 2))
+NONE = torch.zeros(ROWS, 0)
+
+
+@pytest.fixture
+def fields() -> Tensor:
+    torch.manual_seed(1)
+    return torch.randn(ROWS, FIELDS, WIDTH)
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """The module with weights that hide no term: none is 0 or 1."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_()
+    return module
+
+
+def test_inner_products_are_of_every_pair_in_order(fields: Tensor) -> None:
+    expected = torch.stack([(fields[:, i] * fields[:, j]).sum(1) for i, j in PAIRS], 1)
+    torch.testing.assert_close(inner_products(fields, Pairs(FIELDS)), expected)
+
+
+@pytest.mark.parametrize("per_field", [False, True])
+def test_bilinear_pairs(fields: Tensor, per_field: bool) -> None:
+    layer = BilinearPairs(FIELDS, WIDTH, per_field=per_field)
+    matrices = [layer.matrix[i if per_field else 0] for i in range(FIELDS)]
+    expected = torch.stack([(fields[:, i] @ matrices[i]) * fields[:, j] for i, j in PAIRS], 1)
+    torch.testing.assert_close(layer(fields), expected)
+
+
+def factors_of(fields: Tensor) -> tuple[Tensor, Tensor]:
+    """Table rows of two labels: their linear weights (B, F, T) and factors (B, F, T, D)."""
+    rows = torch.cat([fields, fields.flip(2)], 2).reshape(ROWS, FIELDS, LABELS, WIDTH)
+    return rows[..., 0], rows[..., 1:]
+
+
+def test_a_field_weighted_machine_weighs_each_pair_once(fields: Tensor) -> None:
+    head = randomised(FwFMHead(FIELDS, LABELS, WIDTH - 1))
+    linear, v = factors_of(fields)
+    expected = head.bias + linear.sum(1)
+    for label in range(LABELS):
+        for i, j in PAIRS:
+            dot = (v[:, i, label] * v[:, j, label]).sum(1)
+            expected[:, label] = expected[:, label] + head.strength[label, i, j] * dot
+    torch.testing.assert_close(head(torch.cat([fields, fields.flip(2)], 2), NONE), expected)
+
+
+def test_a_field_matrixed_machine_turns_the_first_of_each_pair(fields: Tensor) -> None:
+    head = randomised(FmFMHead(FIELDS, LABELS, WIDTH - 1))
+    linear, v = factors_of(fields)
+    expected = head.bias + linear.sum(1)
+    for label in range(LABELS):
+        for pair, (i, j) in enumerate(PAIRS):
+            turned = v[:, i, label] @ head.matrices[label, pair]
+            expected[:, label] = expected[:, label] + (turned * v[:, j, label]).sum(1)
+    torch.testing.assert_close(head(torch.cat([fields, fields.flip(2)], 2), NONE), expected)
+
+
+def test_cross_networks(fields: Tensor) -> None:
+    x = fields[:, 0]
+    matrix, vector, gated = (
+        randomised(kind(WIDTH, 2)) for kind in (CrossNetwork, VectorCross, GatedCross)
+    )
+    of_matrix = of_vector = of_gated = x
+    for layer in range(2):
+        linear = matrix.layers[layer]
+        of_matrix = x * (of_matrix @ linear.weight.T + linear.bias) + of_matrix
+        weight, bias = vector.weights[layer].weight[0], vector.biases[layer]
+        of_vector = x * (of_vector @ weight).unsqueeze(1) + bias + of_vector
+        linear, gate = gated.layers[layer], gated.gates[layer]
+        opened = torch.sigmoid(of_gated @ gate.weight.T)
+        of_gated = x * (of_gated @ linear.weight.T + linear.bias) * opened + of_gated
+    torch.testing.assert_close(matrix(x), of_matrix)
+    torch.testing.assert_close(vector(x), of_vector)
+    torch.testing.assert_close(gated(x), of_gated)
+
+
+def test_compressed_interactions(fields: Tensor) -> None:
+    maps = (3, 2)
+    layer = randomised(CompressedInteraction(FIELDS, maps))
+    before, sums = fields, []
+    for count, linear in zip(maps, layer.layers, strict=True):
+        weights = linear.weight.reshape(count, before.shape[1], FIELDS)
+        after = torch.zeros(ROWS, count, WIDTH)
+        for m in range(count):
+            for i in range(before.shape[1]):
+                for j in range(FIELDS):
+                    after[:, m] += weights[m, i, j] * before[:, i] * fields[:, j]
+        sums.append(after.sum(2))
+        before = after
+    torch.testing.assert_close(layer(fields), torch.cat(sums, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_squeeze_and_excitation(fields: Tensor) -> None:
+    layer = randomised(SqueezeExcitation(FIELDS, 2))
+    means = fields.mean(2)
+    weights = torch.relu(torch.relu(means @ layer.squeeze.weight.T) @ layer.excite.weight.T)
+    expected = torch.stack([fields[:, i] * weights[:, i : i + 1] for i in range(FIELDS)], 1)
+    torch.testing.assert_close(layer(fields), expected)
+
+
+def test_a_mask_is_made_of_the_row_and_multiplies_what_is_seen(fields: Tensor) -> None:
+    row, seen = fields[:, 0], fields[:, 1, :3]
+    block = randomised(MaskBlock(WIDTH, 3, 4, reduction=2))
+    hidden = torch.relu(row @ block.aggregate.weight.T + block.aggregate.bias)
+    mask = hidden @ block.project.weight.T + block.project.bias
+    normed = nn.functional.layer_norm(
+        (mask * seen) @ block.hidden.weight.T, (4,), block.norm.weight, block.norm.bias
+    )
+    torch.testing.assert_close(block(row, seen), torch.relu(normed))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_attention_of_fields(fields: Tensor, layer_norm: bool) -> None:
+    layer = randomised(FieldAttention(WIDTH, 6, 2, layer_norm=layer_norm, dropout=0.5)).eval()
+    q, k, v = (fields @ part.T for part in layer.project.weight.chunk(3))
+    heads = []
+    for head in range(2):
+        of = slice(3 * head, 3 * head + 3)
+        weights = torch.softmax(q[..., of] @ k[..., of].transpose(1, 2) / 3**0.5, 2)
+        heads.append(weights @ v[..., of])
+    expected = torch.relu(torch.cat(heads, 2) + fields @ layer.residual.weight.T)
+    torch.testing.assert_close(layer(fields), layer.norm(expected))
+
+
+def test_attention_looks_at_no_other_row(fields: Tensor) -> None:
+    layer = randomised(FieldAttention(WIDTH, 6, 2, layer_norm=True, dropout=0.0)).eval()
+    torch.testing.assert_close(layer(fields)[:1], layer(fields[:1]))
