@@ -15,14 +15,14 @@ import torch
 from models.errors import ConfigInvalid, NonFiniteLoss, UnknownModel
 from models.training.trainer import EpochReport, TrainConfig, TrainedModel, train
 from models.zoo.dcnv2 import DCNv2Config
-from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, SMALL, Sets, sample, save, write
+from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, Sets, sample, save, small, write
 
 pytest.importorskip("petastorm", reason="petastorm is not installed")
 QUICK = TrainConfig(epochs=2, batch_size=256, learning_rate=0.01, device="cpu")
 
 
 def run(sets: Sets, model: str = "dcnv2", config: TrainConfig = QUICK) -> TrainedModel:
-    return train(model, SMALL[model], SIGNATURE, sets.train, sets.valid, config)
+    return train(model, small(model), SIGNATURE, sets.train, sets.valid, config)
 
 
 def weights(trained: TrainedModel) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ def test_the_best_epoch_is_kept_and_a_plateau_cuts_the_rate_and_stops(sets: Sets
         epochs=40, batch_size=128, learning_rate=0.05, patience=2, device="cpu", embedding_l2=0.0
     )
     trained = train(
-        "finalmlp", SMALL["finalmlp"], SIGNATURE, sets.train, sets.valid, config, reports.append
+        "finalmlp", small("finalmlp"), SIGNATURE, sets.train, sets.valid, config, reports.append
     )
     assert tuple(reports) == trained.history
     assert len(reports) < 40
@@ -102,7 +102,7 @@ def test_an_unknown_model_or_anothers_config_is_refused(sets: Sets) -> None:
 
 def test_a_model_without_numeric_features_trains(tmp_path: Path) -> None:
     files = write(sample(600, ONE_LABEL), tmp_path / "a.parquet", ONE_LABEL)
-    trained = train("dcnv2", SMALL["dcnv2"], ONE_LABEL, files, files, QUICK)
+    trained = train("dcnv2", small("dcnv2"), ONE_LABEL, files, files, QUICK)
     assert trained.metrics["rows"] == 600
 
 
@@ -110,13 +110,14 @@ WORKER = """
 import sys, json, torch
 from models.training.trainer import train, TrainConfig
 from models.training.data import TrainingFiles
-from tests.unit.models.conftest import SIGNATURE, SMALL
+from tests.unit.models.conftest import SIGNATURE, small
 torch.set_num_threads(1)
 if __name__ == "__main__":
     files = TrainingFiles.of([sys.argv[1]])
     valid = TrainingFiles.of([sys.argv[2]])
-    trained = train("dcnv2", SMALL["dcnv2"], SIGNATURE, files, valid,
-                    TrainConfig(epochs=2, batch_size=256, learning_rate=0.01, device="cpu"))
+    trained = train("fibinet", small("fibinet"), SIGNATURE, files, valid,
+                    TrainConfig(epochs=7, batch_size=256, learning_rate=0.01, embedding_l2=0.0,
+                                device="cpu"))
     total = sum(float(t.double().sum()) for t in trained.module.state_dict().values())
     print("RESULT", json.dumps([total, trained.metrics["auc"]]), flush=True)
 """
@@ -143,7 +144,7 @@ def test_two_processes_train_one_model(sets: Sets, tmp_path: Path) -> None:
     ]
     assert len(results) == 2
     assert results[0] == pytest.approx(results[1])
-    assert results[0][1] > 0.6
+    assert results[0][1] > 0.8  # user x item was found, which alone gives .9
 
 
 def test_the_same_training_gives_the_same_bundle_byte_for_byte(sets: Sets, tmp_path: Path) -> None:
