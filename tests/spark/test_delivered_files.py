@@ -361,7 +361,8 @@ def frame(day: date, drawn: Mapping[str, Any]) -> pd.DataFrame:
         else:
             out[name] = instants.dt.tz_localize(None).astype(drawn[name])
     if drawn["more"]:
-        out.insert(0, "Price", ["x", "y"])
+        # Beside the declared name another spelling is a column of no interest; alone it is refused.
+        out.insert(0, "weight" if "price" in drawn["lacking"] else "Price", ["x", "y"])
         out["at"] = pd.to_datetime(["2026-01-01", None])
     return out.drop(columns=list(drawn["lacking"]))
 
