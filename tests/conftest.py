@@ -34,7 +34,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         patch.setenv("NIGHTSCORE_CORES", "2")
         # Where Java's own log goes.
         patch.setenv("NIGHTSCORE_HOME", str(tmp_path_factory.mktemp("spark-logs")))
-        session = start_spark("nightscore-tests", is_quick=True)
+        # Twenty minutes in one Java, which writes no new code: its optimising compiler pays.
+        session = start_spark("nightscore-tests")
     # To write and compile code for every few rows was a third of the tests' time. The tests that
     # start a process of their own, the slow ones and the benchmarks run with it.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
