@@ -18,6 +18,7 @@ DAYS = toy_days(8)
 NEWEST = ModelRetention(newest=1, set_hours=0)
 
 
+@pytest.mark.slow
 def test_a_model_that_scored_lately_stays_and_later_goes_with_its_training_set(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,6 +324,7 @@ def test_a_history_that_was_never_ingested_is_refused_before_anything_is_done(
     assert not Path(home.root).exists()
 
 
+@pytest.mark.slow
 def test_a_day_whose_rows_were_known_too_late_says_when_and_what_decides(
     open_published: OpenToy,
 ) -> None:

@@ -74,6 +74,7 @@ def list_prices(context: Context, days: Sequence[date], *, alone: bool = True) -
 EVENING = {"at": "planned_at", "max_age_hours": 24}
 
 
+@pytest.mark.slow
 def test_a_time_on_the_evening_before_reads_the_day_before_that(
     spark: SparkSession, home: Home
 ) -> None:
@@ -138,11 +139,12 @@ def test_a_forecast_that_is_due_ahead_stops_the_night_that_lacks_it(
 SNAPSHOT = {"at": None, "max_age_hours": None, "snapshot": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
         # Known the evening before the day of the second snapshot, or on that day.
-        pytest.param(-6.0, [1.0, 2.0, 2.0], marks=pytest.mark.slow),
+        (-6.0, [1.0, 2.0, 2.0]),
         (9.0, [1.0, 1.0, 2.0]),
     ],
 )

@@ -24,6 +24,7 @@ from jobs.training.labels import require_labels
 from jobs.training.recipe import signature_of
 from jobs.training.train import TrainResult, train
 from jobs.training.training_set import VALID, split_days
+from models.registry import MODELS
 from models.scoring import bundle
 from tests.toy import Row, Rows, toy_days, toy_definition
 
@@ -232,7 +233,7 @@ def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "lrr"}, "model='lrr' is unknown; there are: dcnv2, finalmlp, fm, lr"),
+        ({"model": "lrr"}, "model='lrr' is unknown; there are: " + ", ".join(sorted(MODELS))),
         ({"eval_to": LAST}, "--eval-to must be after --to"),
         ({"last": FIRST}, "1 training days, of which validation_days=1"),
         ({"first": DAYS[5]}, "--from must not be after --to"),

@@ -158,7 +158,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, sets: Sets) -> Zoo:
     return Zoo(tmp_path_factory.mktemp("zoo"), sets)
 
 
-COMPILED_EACH_TIME = frozenset({"lr", "fm", "dcnv2", "finalmlp"})
+COMPILED_EACH_TIME = frozenset({"dcnv2", "finalmlp"})
 """Models whose package the quick tests compile; that of every other is left to the slow ones."""
 
 
