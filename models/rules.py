@@ -1,9 +1,10 @@
-"""Rules that settings of many models share; each names the setting, its value and the rule."""
+"""Settings that many models share, and rules that name the setting, its value and the rule."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from models.errors import ConfigInvalid
 
@@ -37,3 +38,20 @@ def check_settings(
     for name in shares:
         if not 0 <= getattr(config, name) < 1:
             raise ConfigInvalid(model, name, getattr(config, name), "must be in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeepConfig:
+    """Settings of a model that is a deep network; the defaults are BARS's for DNN on Frappe."""
+
+    model: ClassVar[str]
+    """The model's name, for messages."""
+    embedding_dim: int = 10
+    hidden: tuple[int, ...] = (400, 400, 400)
+    dropout: float = 0.2
+    batch_norm: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(
+            self.model, self, positive=["embedding_dim"], sizes=["hidden"], shares=["dropout"]
+        )

@@ -7,6 +7,7 @@ value that it cannot mean, is found before anything is started.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from models import registry
@@ -62,7 +63,9 @@ def check_fits(model: str, config: Any, signature: Signature) -> None:
 
 def kinds_of(model: str) -> dict[str, Any]:
     """Return setting -> type of a model, in their order."""
-    return get_type_hints(registry.get(model).config_class)
+    config_class = registry.get(model).config_class
+    hints = get_type_hints(config_class)
+    return {field.name: hints[field.name] for field in fields(config_class)}
 
 
 def _kind(model: str, name: str, value: object) -> Any:

@@ -10,6 +10,7 @@ Legend: B batch, F fields, E embedding width, N numeric, T labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -17,24 +18,16 @@ from models.layers.flat import flat_width, flatten, split_wide
 from models.layers.interaction import pair_sum
 from models.layers.mlp import Tower
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeepFMConfig:
-    """Settings of DeepFM; the defaults are those of the BARS leaderboard on Frappe."""
+class DeepFMConfig(DeepConfig):
+    """Settings of DeepFM."""
 
-    embedding_dim: int = 10
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        check_settings(
-            "deepfm", self, positive=["embedding_dim"], sizes=["hidden"], shares=["dropout"]
-        )
+    model: ClassVar[str] = "deepfm"
 
 
 class DeepFMHead(nn.Module):

@@ -8,30 +8,23 @@ Legend: B batch, F fields, E embedding width, N numeric, T labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from models.layers.flat import flat_width, flatten
 from models.layers.mlp import Tower
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DNNConfig:
-    """Settings of a DNN; the defaults are those of the BARS leaderboard on Frappe."""
+class DNNConfig(DeepConfig):
+    """Settings of a DNN."""
 
-    embedding_dim: int = 10
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        check_settings(
-            "dnn", self, positive=["embedding_dim"], sizes=["hidden"], shares=["dropout"]
-        )
+    model: ClassVar[str] = "dnn"
 
 
 class DNNHead(nn.Module):

@@ -9,6 +9,7 @@ Legend: B batch, F fields, P pairs of fields, E embedding width, N numeric, T la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +18,16 @@ from models.layers.flat import flat_width, flatten
 from models.layers.interaction import Pairs, inner_products
 from models.layers.mlp import Tower
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IPNNConfig:
+class IPNNConfig(DeepConfig):
     """Settings of IPNN."""
 
-    embedding_dim: int = 10
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        check_settings(
-            "ipnn", self, positive=["embedding_dim"], sizes=["hidden"], shares=["dropout"]
-        )
+    model: ClassVar[str] = "ipnn"
 
 
 class IPNNHead(nn.Module):
