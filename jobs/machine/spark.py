@@ -67,8 +67,8 @@ STEADY_JAVA = (
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
 """For one of many minutes: what runs ten times as often as Java asks by default is optimised. Spark
-writes new code for every query; where cores are shared, to optimise that of a few thousand rows took
-a quarter of the time of preparing 92 days of `flights`."""
+writes new code for every query; where cores are shared, to optimise that of a few thousand rows
+took a quarter of the time of preparing 92 days of `flights`."""
 
 _LOG_TO_STDERR = Path(__file__).resolve().with_name("log4j2.properties")
 _LOG_TO_FILE = Path(__file__).resolve().with_name("log4j2-file.properties")
