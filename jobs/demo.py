@@ -79,7 +79,7 @@ def run_demo(days: Sequence[date]) -> None:
     with Progress() as progress:
         timing = Timing(progress)
         begun = time.monotonic()
-        with open_context(definition, progress, "demo", is_quick=True) as context:
+        with open_context(definition, progress, "demo") as context:
             timing.add("start spark", time.monotonic() - begun)
             model = _champion(context, timing)
             _prepare(context, days, timing)

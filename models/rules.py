@@ -46,6 +46,10 @@ class DeepConfig:
 
     model: ClassVar[str]
     """The model's name, for messages."""
+    positive: ClassVar[tuple[str, ...]] = ()
+    """Settings of the model's own that are at least 1."""
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """Settings of the model's own that are one or more sizes."""
     embedding_dim: int = 10
     hidden: tuple[int, ...] = (400, 400, 400)
     dropout: float = 0.2
@@ -53,5 +57,9 @@ class DeepConfig:
 
     def __post_init__(self) -> None:
         check_settings(
-            self.model, self, positive=["embedding_dim"], sizes=["hidden"], shares=["dropout"]
+            self.model,
+            self,
+            positive=("embedding_dim", *self.positive),
+            sizes=("hidden", *self.sizes),
+            shares=("dropout",),
         )

@@ -31,6 +31,11 @@ class Signature:
         if not self.labels:
             raise ConfigInvalid("signature", "labels", (), "needs at least one label")
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What has a vector, in the order of a head's input: categories, then numbers."""
+        return self.categorical + self.numeric
+
     def to_json(self) -> str:
         """Return the signature as JSON text, the same for equal signatures."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)

@@ -13,8 +13,7 @@ from models.signature import Signature
 
 def flat_width(signature: Signature, embedding_dim: int) -> int:
     """Return how many inputs `flatten` gives."""
-    numeric = len(signature.numeric)
-    return (len(signature.categorical) + numeric) * embedding_dim + numeric
+    return len(signature.fields) * embedding_dim + len(signature.numeric)
 
 
 def flatten(fields_BFE: Tensor, scaled_BN: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from models import metrics, registry
 from models.errors import ConfigInvalid, NonFiniteLoss
 from models.ranker import Ranker
+from models.rules import check_settings
 from models.signature import Signature
 from models.training.data import WHOLE, Shard, TrainingFiles
 from models.training.distributed import Group, joined
@@ -64,9 +65,7 @@ class TrainConfig:
     """Data up to this size is kept in memory; larger is streamed at every epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "min_count"):
-            if getattr(self, name) < 1:
-                raise ConfigInvalid("train", name, getattr(self, name), "must be at least 1")
+        check_settings("train", self, positive=["epochs", "batch_size", "patience", "min_count"])
         if not 0 < self.learning_rate < 1:
             raise ConfigInvalid("train", "learning_rate", self.learning_rate, "must be in (0, 1)")
         if self.embedding_l2 is not None and not 0 <= self.embedding_l2 < math.inf:

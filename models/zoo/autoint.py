@@ -64,7 +64,7 @@ class AutoIntHead(nn.Module):
     def __init__(self, config: AutoIntConfig, signature: Signature) -> None:
         super().__init__()
         labels = len(signature.labels)
-        fields = len(signature.categorical) + len(signature.numeric)
+        fields = len(signature.fields)
         widths = [config.embedding_dim, *[config.attention_dim] * config.attention_layers]
         self.attention = nn.ModuleList(
             FieldAttention(

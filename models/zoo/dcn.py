@@ -8,6 +8,7 @@ Legend: B batch, F fields, E embedding width, N numeric, D flat inputs, T labels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +18,18 @@ from models.layers.flat import flat_width, flatten
 from models.layers.linear import linear
 from models.layers.mlp import MLP
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DCNConfig:
+class DCNConfig(DeepConfig):
     """Settings of DCN."""
 
-    embedding_dim: int = 10
+    model: ClassVar[str] = "dcn"
+    positive: ClassVar[tuple[str, ...]] = ("cross_layers",)
     cross_layers: int = 4
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        positive = ["embedding_dim", "cross_layers"]
-        check_settings("dcn", self, positive=positive, sizes=["hidden"], shares=["dropout"])
 
 
 class DCNHead(nn.Module):

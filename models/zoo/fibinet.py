@@ -9,6 +9,7 @@ Legend: B batch, F fields, P pairs of fields, E embedding width, N numeric, T la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,27 +19,21 @@ from models.layers.interaction import BilinearPairs
 from models.layers.mlp import Tower
 from models.layers.squeeze import SqueezeExcitation
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FiBiNETConfig:
+class FiBiNETConfig(DeepConfig):
     """Settings of FiBiNET."""
 
-    embedding_dim: int = 10
+    model: ClassVar[str] = "fibinet"
+    positive: ClassVar[tuple[str, ...]] = ("reduction",)
     reduction: int = 3
     """How many times fewer units the excitation has than there are fields."""
     matrix_per_field: bool = False
     """Whether each field has a bilinear matrix of its own, or all share one."""
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        positive = ["embedding_dim", "reduction"]
-        check_settings("fibinet", self, positive=positive, sizes=["hidden"], shares=["dropout"])
 
 
 class FiBiNETHead(nn.Module):
@@ -47,7 +42,7 @@ class FiBiNETHead(nn.Module):
     def __init__(self, config: FiBiNETConfig, signature: Signature) -> None:
         super().__init__()
         self.labels = len(signature.labels)
-        fields = len(signature.categorical) + len(signature.numeric)
+        fields = len(signature.fields)
         self.squeeze = SqueezeExcitation(fields, config.reduction)
         width, per_field = config.embedding_dim, config.matrix_per_field
         self.plain = BilinearPairs(fields, width, per_field=per_field)

@@ -60,7 +60,7 @@ class FinalMLPHead(nn.Module):
 
     def __init__(self, config: FinalMLPConfig, signature: Signature) -> None:
         super().__init__()
-        fields = signature.categorical + signature.numeric
+        fields = signature.fields
         inputs = flat_width(signature, config.embedding_dim)
 
         def gate(names: tuple[str, ...], setting: str) -> FeatureGate:

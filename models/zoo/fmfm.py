@@ -55,7 +55,7 @@ class FmFMHead(nn.Module):
 
 def build(config: FmFMConfig, signature: Signature, vocabulary: Vocabulary) -> Ranker:
     """Return an untrained field-matrixed factorisation machine."""
-    labels, fields = len(signature.labels), len(signature.categorical) + len(signature.numeric)
+    labels, fields = len(signature.labels), len(signature.fields)
     head = FmFMHead(fields, labels, config.embedding_dim)
     width = labels * (1 + config.embedding_dim)
     return Ranker(signature=signature, vocabulary=vocabulary, width=width, head=head)

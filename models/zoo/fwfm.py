@@ -52,7 +52,7 @@ class FwFMHead(nn.Module):
 
 def build(config: FwFMConfig, signature: Signature, vocabulary: Vocabulary) -> Ranker:
     """Return an untrained field-weighted factorisation machine."""
-    labels, fields = len(signature.labels), len(signature.categorical) + len(signature.numeric)
+    labels, fields = len(signature.labels), len(signature.fields)
     head = FwFMHead(fields, labels, config.embedding_dim)
     width = labels * (1 + config.embedding_dim)
     return Ranker(signature=signature, vocabulary=vocabulary, width=width, head=head)

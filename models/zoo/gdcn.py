@@ -9,6 +9,7 @@ Legend: B batch, F fields, E embedding width, N numeric, D flat inputs, T labels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,27 +19,21 @@ from models.layers.flat import flat_width, flatten
 from models.layers.linear import linear
 from models.layers.mlp import MLP
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GDCNConfig:
+class GDCNConfig(DeepConfig):
     """Settings of GDCN."""
 
-    embedding_dim: int = 10
+    model: ClassVar[str] = "gdcn"
+    positive: ClassVar[tuple[str, ...]] = ("cross_layers",)
     cross_layers: int = 3
     stacked: bool = False
     """Whether the deep network takes what the cross network gives (GDCN-S), or the same input
     (GDCN-P)."""
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        positive = ["embedding_dim", "cross_layers"]
-        check_settings("gdcn", self, positive=positive, sizes=["hidden"], shares=["dropout"])
 
 
 class GDCNHead(nn.Module):

@@ -35,7 +35,7 @@ class IPNNHead(nn.Module):
 
     def __init__(self, config: IPNNConfig, signature: Signature) -> None:
         super().__init__()
-        self.pairs = Pairs(len(signature.categorical) + len(signature.numeric))
+        self.pairs = Pairs(len(signature.fields))
         self.tower = Tower(
             flat_width(signature, config.embedding_dim) + self.pairs.count, config.hidden,
             len(signature.labels), dropout=config.dropout, batch_norm=config.batch_norm,

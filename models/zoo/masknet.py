@@ -9,6 +9,7 @@ Legend: B batch, F fields, E embedding width, N numeric, D flat inputs, H block 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,29 +18,23 @@ from models.layers.flat import flat_width, flatten
 from models.layers.mask import MaskBlock
 from models.layers.mlp import Tower
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskNetConfig:
+class MaskNetConfig(DeepConfig):
     """Settings of MaskNet; blocks are those of the BARS leaderboard on Frappe."""
 
-    embedding_dim: int = 10
+    model: ClassVar[str] = "masknet"
+    positive: ClassVar[tuple[str, ...]] = ("blocks", "block_dim", "reduction")
     blocks: int = 3
     block_dim: int = 50
     parallel: bool = True
     """Whether the blocks all see the row, or each what the one before gives."""
     reduction: int = 1
     """Units of a mask's hidden layer for each of its inputs."""
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        positive = ["embedding_dim", "blocks", "block_dim", "reduction"]
-        check_settings("masknet", self, positive=positive, sizes=["hidden"], shares=["dropout"])
 
 
 class MaskNetHead(nn.Module):

@@ -9,6 +9,7 @@ Legend: B batch, F fields, E embedding width, N numeric, T labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -17,25 +18,19 @@ from models.layers.flat import flat_width, flatten, split_wide
 from models.layers.linear import linear
 from models.layers.mlp import Tower
 from models.ranker import Ranker
-from models.rules import check_settings
+from models.rules import DeepConfig
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class XDeepFMConfig:
+class XDeepFMConfig(DeepConfig):
     """Settings of xDeepFM."""
 
-    embedding_dim: int = 10
+    model: ClassVar[str] = "xdeepfm"
+    sizes: ClassVar[tuple[str, ...]] = ("cross_maps",)
     cross_maps: tuple[int, ...] = (32, 32)
     """Feature maps of each layer of crosses; layer k gives crosses of order k + 1."""
-    hidden: tuple[int, ...] = (400, 400, 400)
-    dropout: float = 0.2
-    batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        sizes = ["cross_maps", "hidden"]
-        check_settings("xdeepfm", self, positive=["embedding_dim"], sizes=sizes, shares=["dropout"])
 
 
 class XDeepFMHead(nn.Module):
@@ -44,7 +39,7 @@ class XDeepFMHead(nn.Module):
     def __init__(self, config: XDeepFMConfig, signature: Signature) -> None:
         super().__init__()
         self.labels = len(signature.labels)
-        fields = len(signature.categorical) + len(signature.numeric)
+        fields = len(signature.fields)
         self.crosses = CompressedInteraction(fields, config.cross_maps)
         self.out = linear(sum(config.cross_maps), self.labels)
         self.deep = Tower(

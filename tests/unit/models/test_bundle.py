@@ -181,17 +181,17 @@ def test_an_archive_with_a_pickle_is_refused(copy: BundleRef) -> None:
 def test_a_bundle_is_never_overwritten_and_never_left_half(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = save(zoo["lr"].trained, tmp_path / "bundle")
+    ref = save(zoo.trained("lr"), tmp_path / "bundle")
     with pytest.raises(BundleInvalid, match="exists already"):
-        save(zoo["lr"].trained, ref.path)
+        save(zoo.trained("lr"), ref.path)
     monkeypatch.setattr(compiling, "export", lambda ranker: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        save(zoo["lr"].trained, tmp_path / "other")
+        save(zoo.trained("lr"), tmp_path / "other")
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_golden_rows_are_needed(zoo: Zoo, tmp_path: Path) -> None:
-    trained, none = zoo["lr"].trained, sample(0)
+    trained, none = zoo.trained("lr"), sample(0)
     with pytest.raises(InputInvalid, match="golden"):
         bundles.save(
             tmp_path / "b", trained, signature=SIGNATURE, metrics={}, data={}, encoding_digest="",

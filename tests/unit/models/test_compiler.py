@@ -59,7 +59,7 @@ def test_the_doctor_and_the_training_miss_a_compiler_for_the_same_reason(
     there, zoo: Zoo, tmp_path: Path, compilers: tuple[str, ...], cxx: str | None, why: str,
     remedy: str,
 ) -> None:  # fmt: skip
-    trained = zoo["lr"].trained  # made with the compiler
+    trained = zoo.trained("lr")
     there(compilers, cxx)
     told = doctor.check_compiler()
     assert told.status == "warn"
@@ -78,7 +78,7 @@ def test_the_doctor_and_the_training_miss_a_compiler_for_the_same_reason(
 def test_the_compiler_that_cxx_names_compiles(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, log = zoo["lr"].trained, tmp_path / "log"
+    trained, log = zoo.trained("lr"), tmp_path / "log"
     own = tmp_path / "own-c++"
     own.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec g++ "$@"\n')
     own.chmod(0o755)

@@ -44,7 +44,7 @@ WITHIN = PrecisionReport(rows=100, **NOTHING)
 def save_low(zoo: Zoo, path: Path, **options: object) -> BundleRef:
     golden = sample(16, seed=7)
     return bundles.save(
-        path, zoo["dcnv2"].trained, signature=SIGNATURE, metrics={}, data={}, encoding_digest="",
+        path, zoo.trained("dcnv2"), signature=SIGNATURE, metrics={}, data={}, encoding_digest="",
         golden_keys=golden.keys, golden_values=golden.values, precision="bf16",
         **options,  # type: ignore[arg-type]
     )  # fmt: skip
