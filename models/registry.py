@@ -149,6 +149,14 @@ MODELS: dict[str, ModelSpec] = {
         paper="Mao et al. 2023, FinalMLP",
         embedding_l2=0.05,
     ),
+    "finalnet": ModelSpec(
+        name="finalnet",
+        module="models.zoo.finalnet",
+        config="FinalNetConfig",
+        description="Two blocks of factorised interactions that also learn from their mean",
+        paper="Zhu et al. 2023, FINAL: Factorized Interaction Layer for CTR Prediction",
+        embedding_l2=0.05,
+    ),
 }
 
 

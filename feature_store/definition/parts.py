@@ -207,8 +207,20 @@ class Training:
 
     model: str = "finalmlp"
     epochs: int = 10
-    batch_size: int = 4096
+    batch_size: int | None = None
+    """Rows per step; None: a power of two, of 256 to 4096, that gives 200 steps an epoch."""
     learning_rate: float = 1e-3
+    optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    """How the learning rate falls: where an epoch gained nothing, or all the way to the last."""
+    warmup_steps: int = 0
+    max_grad_norm: float | None = None
+    average: float = 0.0
+    """Share that each step keeps of the running average of the weights; 0: no average is made."""
+    calibration: Literal["none", "platt"] = "none"
+    """Whether the logits are moved to fit the validation days."""
+    monitor: Literal["auc", "logloss", "auc-logloss"] = "logloss"
+    """What the epoch that is kept is the best in, on the validation days."""
     patience: int = 2
     seed: int = 7
     min_count: int = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from feature_store.errors import UsageError
@@ -17,7 +17,7 @@ from models.signature import Signature
 if TYPE_CHECKING:
     from feature_store.definition import Definition
     from models.scoring.precision import Precision
-    from models.training.trainer import TrainConfig
+    from models.training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,18 +153,12 @@ def train_config(definition: Definition, model: str) -> TrainConfig:
     Raises:
         ConfigInvalid: a setting breaks its rule.
     """
-    from models.training.trainer import TrainConfig
+    from models.training.config import TrainConfig
 
     wanted = definition.training
-    return TrainConfig(
-        epochs=wanted.epochs,
-        batch_size=wanted.batch_size,
-        learning_rate=wanted.learning_rate,
-        patience=wanted.patience,
-        seed=wanted.seed,
-        min_count=wanted.min_count,
-        embedding_l2=wanted.embedding_l2 if model == wanted.model else None,
-    )
+    told = {field.name for field in fields(wanted)} & {field.name for field in fields(TrainConfig)}
+    config = TrainConfig(**{name: getattr(wanted, name) for name in told})
+    return config if model == wanted.model else replace(config, embedding_l2=None)
 
 
 def _precision(wanted: str, is_compiled: bool) -> Precision:

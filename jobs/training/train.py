@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
     from jobs.context import Context
     from models.scoring.bundle import Bundle
-    from models.training.trainer import EpochReport, TrainedModel
+    from models.training.config import EpochReport
+    from models.training.trainer import TrainedModel
 
 log = logging.getLogger(__name__)
 

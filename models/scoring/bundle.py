@@ -266,6 +266,9 @@ def load_eager(directory: Path | str, expected_digest: str | None = None) -> Ran
     )
     config = registry.config_from_json(manifest["model"], manifest["config"])
     ranker = registry.get(manifest["model"]).build(config, signature, vocabulary)
+    # A bundle of before has neither: its logits are what its head gives.
+    for name in ("scale", "shift"):
+        dense.setdefault(name, getattr(ranker.dense, name))
     ranker.dense.load_state_dict(dense)
     with torch.no_grad():
         ranker.table.copy_(table)

@@ -1,8 +1,9 @@
-"""What is fitted before the first step: the vocabulary and the scale of numeric features."""
+"""What is fitted before the first step: vocabulary, scale of numeric features, base rates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,30 +20,48 @@ from models.vocabulary import KeyCounts, Vocabulary, build, known_keys
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Fitted:
-    """The vocabulary, and mean and deviation (N,) float32, of the training rows."""
+    """What the training rows say by themselves."""
 
-    def __init__(self, vocabulary: Vocabulary, mean: Array, std: Array) -> None:
-        self.vocabulary, self.mean, self.std = vocabulary, mean, std
+    vocabulary: Vocabulary
+    mean: Array
+    """(N,) float32, of numeric features."""
+    std: Array
+    """(N,) float32"""
+    base_logit: Array
+    """(T,) float32, of each label's share of positives."""
 
-    def apply_scale(self, ranker: Ranker) -> None:
-        """Set the scale of a model's numeric features."""
+    def apply(self, ranker: Ranker) -> None:
+        """Set the scale of a model's numeric features, and where its logits begin."""
         with torch.no_grad():
             ranker.dense.numeric.mean.copy_(torch.from_numpy(self.mean))
             ranker.dense.numeric.std.copy_(torch.from_numpy(self.std))
+            ranker.dense.shift.copy_(torch.from_numpy(self.base_logit))
 
 
 def fit(parts: Iterable[Rows], signature: Signature, min_count: int, group: Group) -> Fitted:
     """Return what the leader fitted on all training rows; only the leader reads `parts`."""
     arrays = _fit_alone(parts, signature, min_count) if group.leads else None
-    dtypes = [np.int64] * len(signature.categorical) + [np.float32] * 2
-    *known, mean, std = group.share_arrays(arrays, dtypes)
-    return Fitted(build(signature.categorical, known), mean, std)
+    dtypes = [np.int64] * len(signature.categorical) + [np.float32] * 3
+    *known, mean, std, base_logit = group.share_arrays(arrays, dtypes)
+    vocabulary = build(signature.categorical, known)
+    return Fitted(vocabulary=vocabulary, mean=mean, std=std, base_logit=base_logit)
+
+
+def base_logits(positives: Array, rows: int) -> Array:
+    """Return the logit of each label's base rate, (T,) float32; finite for one class, too."""
+    odds = (positives + 0.5) / (rows - positives + 0.5)
+    return np.log(odds).astype(np.float32)
 
 
 def _fit_alone(parts: Iterable[Rows], signature: Signature, min_count: int) -> list[Array]:
     counts, moments = KeyCounts(signature.categorical), Moments(len(signature.numeric))
+    positives, rows = np.zeros(len(signature.labels)), 0
     for part in parts:
         counts.update(part.keys)
         moments.update(part.values)
-    return [*(known_keys(k, c, min_count) for k, c in counts.settle()), *moments.fit()]
+        positives += part.labels.sum(0, dtype=np.float64)
+        rows += len(part.labels)
+    known = [known_keys(keys, count, min_count) for keys, count in counts.settle()]
+    return [*known, *moments.fit(), base_logits(positives, rows)]

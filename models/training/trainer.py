@@ -1,4 +1,4 @@
-"""The training loop: Adam, plateau decay, early stopping, the best epoch's weights.
+"""The training loop: steps, early stopping, the best epoch's weights, calibrated.
 
 Started by torchrun it trains on all processes together (the batch is split among them); the result
 is the same model in every process.
@@ -15,78 +15,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import metrics, registry
 from models.errors import ConfigInvalid, NonFiniteLoss
 from models.ranker import Ranker
-from models.rules import check_settings
 from models.signature import Signature
+from models.training.calibration import platt
+from models.training.config import EpochReport, TrainConfig
 from models.training.data import WHOLE, Shard, TrainingFiles
 from models.training.distributed import Group, joined
 from models.training.feed import Feed
 from models.training.fitting import fit
+from models.training.optimizer import (
+    AveragedWeights,
+    LearningRate,
+    make_optimizer,
+    regularise_seen_rows,
+)
 from models.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-Monitor = Literal["auc", "auc-logloss"]
-DECAY = 0.1
 LEAST_GAIN = 1e-6
 CHECK_EVERY = 64  # steps between looks at the loss on a GPU, where looking means waiting
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
-    """One training run; the same config and data give the same model on the same machine."""
-
-    epochs: int = 100
-    batch_size: int = 4096
-    """Rows per step, over all processes."""
-    learning_rate: float = 1e-3
-    patience: int = 2
-    """Epochs without gain in a row before training stops; each also cuts the learning rate."""
-    seed: int = 0
-    embedding_l2: float | None = None
-    """L2 weight on the embedding table; None takes the model's own."""
-    min_count: int = 1
-    """Rows a key must be in to be known; rarer ones share their field's unknown row."""
-    monitor: Monitor = "auc"
-    """What the best epoch is best in, on the validation rows; `auc-logloss` also minds calibration,
-    whose noise cuts the learning rate earlier."""
-    device: str = "auto"
-    memory_bytes: int = 4 << 30
-    """Data up to this size is kept in memory; larger is streamed at every epoch."""
-
-    def __post_init__(self) -> None:
-        check_settings("train", self, positive=["epochs", "batch_size", "patience", "min_count"])
-        if not 0 < self.learning_rate < 1:
-            raise ConfigInvalid("train", "learning_rate", self.learning_rate, "must be in (0, 1)")
-        if self.embedding_l2 is not None and not 0 <= self.embedding_l2 < math.inf:
-            raise ConfigInvalid("train", "embedding_l2", self.embedding_l2, "must be at least 0")
-        if self.monitor not in get_args(Monitor):
-            raise ConfigInvalid("train", "monitor", self.monitor, f"one of {get_args(Monitor)}")
-        if self.seed < 0:
-            raise ConfigInvalid("train", "seed", self.seed, "must be at least 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpochReport:
-    """How one epoch went; auc and logloss are means over the labels, on the validation rows."""
-
-    epoch: int
-    train_loss: float
-    auc: float
-    logloss: float
-    learning_rate: float
-    seconds: float
-    is_best: bool
+STEPS_PER_EPOCH = 200
+SMALLEST_BATCH, LARGEST_BATCH = 256, 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,7 +91,7 @@ def train(
         whole = feed if group.size == 1 else _feed(train_files, signature, config, WHOLE)
         fitted = fit(whole.parts(), signature, config.min_count, group)
         ranker = spec.build(model_config, signature, fitted.vocabulary)
-        fitted.apply_scale(ranker)
+        fitted.apply(ranker)
         run = _Run(
             name=spec_name,
             ranker=ranker.to(group.device),
@@ -166,11 +125,33 @@ def _feed(files: TrainingFiles, signature: Signature, config: TrainConfig, shard
     return Feed(
         files=files,
         signature=signature,
-        batch_size=max(1, config.batch_size // shard.count),
+        batch_size=max(1, (config.batch_size or batch_size_for(files.rows)) // shard.count),
         seed=config.seed,
         shard=shard,
         memory_bytes=config.memory_bytes,
     )
+
+
+def batch_size_for(rows: int) -> int:
+    """Return the batch size for a training on `rows`: a power of two, of 256 to 4096.
+
+    What is learned in an epoch depends on its steps more than on its rows: of few rows are made
+    at least `STEPS_PER_EPOCH` steps where batches of 256 allow it.
+    """
+    wanted = rows // STEPS_PER_EPOCH
+    return max(SMALLEST_BATCH, min(LARGEST_BATCH, 1 << max(wanted, 1).bit_length() - 1))
+
+
+class _Objective(nn.Module):
+    """The loss of a model as a forward pass: what is distributed is the forward alone."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        return self.ranker.loss(keys_BK, values_BN, labels_BT)
 
 
 @contextmanager
@@ -203,65 +184,93 @@ class _Run:
         group: Group,
     ) -> None:
         self.name, self.ranker, self.feed, self.valid = name, ranker, feed, valid
-        self.config, self.group = config, group
+        self.config, self.l2, self.group = config, l2, group
         group.share_state(ranker)
-        self.wrapped = group.wrap(ranker)
-        self.optimizer = _optimizer(ranker, config.learning_rate, l2)
+        self.objective = group.wrap(_Objective(ranker))
+        self.optimizer = make_optimizer(ranker, config)
+        self.rate = LearningRate(self.optimizer, config, feed.steps)
+        self.averaged = AveragedWeights(ranker, config.average) if config.average else None
 
     def fit(self, on_epoch: Callable[[EpochReport], None] | None) -> list[EpochReport]:
         """Train to the end, restore the best weights, and return one report per epoch."""
         history: list[EpochReport] = []
         best, best_state, bad = -math.inf, None, 0
         for epoch in range(1, self.config.epochs + 1):
-            report, value = self._epoch(epoch, best)
+            started = time.monotonic()
+            loss = self._train_epoch(epoch)
+            with self._averages():
+                report, value = self._report(epoch, loss, started, best)
+                if report.is_best:
+                    best, bad, best_state = value, 0, _dense_copy(self.ranker)
             history.append(report)
             if on_epoch is not None and self.group.leads:
                 on_epoch(report)
-            if report.is_best:
-                best, bad, best_state = value, 0, _dense_copy(self.ranker)
-                continue
-            bad += 1
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] *= DECAY
-            if bad >= self.config.patience:
-                break
+            if not report.is_best:
+                bad += 1
+                self.rate.plateau()
+                if bad >= self.config.patience:
+                    break
         if best_state is not None:
             self.ranker.load_state_dict(best_state, strict=False)
+        if self.config.calibration == "platt" and self.group.leads:
+            self._calibrate()
         self.group.share_state(self.ranker)
         return history
 
+    def _calibrate(self) -> None:
+        labels, logits = self._validate()
+        dense = self.ranker.dense
+        for t in range(labels.shape[1]):
+            slope, shift = platt(logits[:, t].astype(np.float64), labels[:, t].astype(np.float64))
+            dense.scale[t] = slope * dense.scale[t]
+            dense.shift[t] = slope * dense.shift[t] + shift
+
     def final_metrics(self) -> dict[str, Any]:
         """Return the validation metrics of the restored weights, per label and of the first."""
-        labels, scores = self._validate()
+        labels, scores = self._scores()
         each = {
             name: metrics.summary(labels[:, t], scores[:, t])
             for t, name in enumerate(self.feed.signature.labels)
         }
         return {**each[self.feed.signature.labels[0]], "labels": each}
 
-    def _epoch(self, epoch: int, best: float) -> tuple[EpochReport, float]:
-        started, rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
-        loss = self._train_epoch(epoch)
+    @contextmanager
+    def _averages(self) -> Iterator[None]:
+        """Put the averaged weights, if there are any, in the model's place for the block."""
+        if self.averaged is None:
+            yield
+            return
+        self.averaged.swap()
+        try:
+            yield
+        finally:
+            self.averaged.swap()
+
+    def _report(
+        self, epoch: int, loss: float, started: float, best: float
+    ) -> tuple[EpochReport, float]:
+        """Return how an epoch went, and the value that the best one has most of."""
         auc, logloss = self._score(epoch) if self.group.leads else (0.0, 0.0)
         auc, logloss = self.group.share_number(auc), self.group.share_number(logloss)
-        value = auc - logloss if self.config.monitor == "auc-logloss" else auc
+        values = {"auc": auc, "logloss": -logloss, "auc-logloss": auc - logloss}
+        value = values[self.config.monitor]
         report = EpochReport(
             epoch=epoch,
             train_loss=loss,
             auc=auc,
             logloss=logloss,
-            learning_rate=rate,
+            learning_rate=self.rate.value,
             seconds=time.monotonic() - started,
             is_best=value > best + LEAST_GAIN,
         )
         log.info(
             "model=%s epoch=%d train_loss=%.5f auc=%.5f logloss=%.5f lr=%g seconds=%.1f",
-            self.name, epoch, loss, auc, logloss, rate, report.seconds,
+            self.name, epoch, loss, auc, logloss, report.learning_rate, report.seconds,
         )  # fmt: skip
         return report, value
 
     def _train_epoch(self, epoch: int) -> float:
-        self.wrapped.train()
+        self.objective.train()
         total = torch.zeros((), device=self.group.device)
         look_every = 1 if self.group.device.type == "cpu" else CHECK_EVERY
         step = 0
@@ -275,13 +284,19 @@ class _Run:
 
     def _step(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.binary_cross_entropy_with_logits(self.wrapped(keys_BK, values_BN), labels_BT)
+        self.rate.advance()
+        loss: Tensor = self.objective(keys_BK, values_BN, labels_BT)
         torch.autograd.backward(loss)
+        regularise_seen_rows(self.ranker.table, self.l2)
+        if self.config.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.ranker.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
+        if self.averaged:
+            self.averaged.update()
         return loss.detach()
 
     def _score(self, epoch: int) -> tuple[float, float]:
-        labels, scores = self._validate()
+        labels, scores = self._scores()
         if not np.isfinite(scores).all():
             raise NonFiniteLoss(self.name, epoch, self.feed.steps, math.nan)
         columns = range(labels.shape[1])
@@ -293,25 +308,20 @@ class _Run:
             )  # fmt: skip
         return auc, float(np.mean([metrics.logloss(labels[:, t], scores[:, t]) for t in columns]))
 
+    def _scores(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        labels, logits = self._validate()
+        return labels, torch.sigmoid(torch.from_numpy(logits)).numpy()
+
     def _validate(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return labels and scores (rows, T) of the validation rows, in their order."""
+        """Return labels and logits (rows, T) of the validation rows, in their order."""
         self.ranker.eval()
-        labels, scores = [], []
+        labels, logits = [], []
         with torch.no_grad():
             for keys, values, labels_BT in self.valid.batches():
-                logits = self.ranker(keys.to(self.group.device), values.to(self.group.device))
-                scores.append(torch.sigmoid(logits).cpu().numpy())
+                rows = keys.to(self.group.device), values.to(self.group.device)
+                logits.append(self.ranker(*rows).cpu().numpy())
                 labels.append(labels_BT.numpy())
-        return np.concatenate(labels), np.concatenate(scores)
-
-
-def _optimizer(ranker: Ranker, rate: float, l2: float) -> torch.optim.Optimizer:
-    """Return Adam; its coupled weight decay on the table is the gradient of l2 / 2 |table|^2."""
-    rest = [p for n, p in ranker.named_parameters() if n != "table" and p.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": [ranker.table], "weight_decay": l2}]
-    if rest:
-        groups.append({"params": rest})
-    return torch.optim.Adam(groups, lr=rate, fused=True)
+        return np.concatenate(labels), np.concatenate(logits)
 
 
 def _dense_copy(module: nn.Module) -> dict[str, Tensor]:

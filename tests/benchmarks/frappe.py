@@ -22,8 +22,9 @@ import torch
 
 from models import metrics
 from models.signature import Signature
+from models.training.config import EpochReport, TrainConfig
 from models.training.data import TrainingFiles, read_all
-from models.training.trainer import EpochReport, TrainConfig, train
+from models.training.trainer import train
 from models.zoo.finalmlp import FinalMLPConfig
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "frappe"
@@ -75,7 +76,7 @@ def run(model: str, seed: int, folder: Path, *, verbose: bool = False) -> dict[s
     started = time.monotonic()
     trained = train(
         model, CONFIGS.get(model), SIGNATURE, splits["train"], splits["valid"],
-        TrainConfig(seed=seed, device="cpu"), show,
+        TrainConfig(seed=seed, device="cpu", batch_size=4096, monitor="auc"), show,
     )  # fmt: skip
     rows = read_all(splits["test"], SIGNATURE)
     with torch.no_grad():

@@ -76,8 +76,9 @@ def train_model(context: Context, folder: Path) -> ModelRef:
     from jobs.training.recipe import signature_of
     from jobs.training.training_set import local_path
     from models.scoring import bundle
+    from models.training.config import TrainConfig
     from models.training.data import TrainingFiles
-    from models.training.trainer import TrainConfig, train
+    from models.training.trainer import train
     from models.zoo.dcnv2 import DCNv2Config
 
     definition = context.definition

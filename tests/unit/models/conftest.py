@@ -19,8 +19,9 @@ from models.registry import MODELS
 from models.scoring import bundle as bundles
 from models.scoring.bundle import Bundle, BundleRef
 from models.signature import Signature
+from models.training.config import TrainConfig
 from models.training.data import Rows, TrainingFiles
-from models.training.trainer import TrainConfig, TrainedModel, train
+from models.training.trainer import TrainedModel, train
 
 SIGNATURE = Signature(
     categorical=("user", "item", "place"), numeric=("price", "age"), labels=("click", "buy")

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from models.layers.attention import FieldAttention
 from models.layers.cross import CompressedInteraction, CrossNetwork, GatedCross, VectorCross
+from models.layers.factorized import FactorizedBlock, FactorizedLayer, FieldGate
 from models.layers.interaction import BilinearPairs, Pairs, inner_products
 from models.layers.mask import MaskBlock
 from models.layers.squeeze import SqueezeExcitation
+from models.vocabulary import KeyCounts
+from models.zoo.finalnet import FinalNetConfig, build
 from models.zoo.fmfm import FmFMHead
 from models.zoo.fwfm import FwFMHead
+from tests.unit.models.conftest import SIGNATURE, sample
 
 ROWS, FIELDS, WIDTH, LABELS = 3, 4, 5, 2
 PAIRS = list(combinations(range(FIELDS), 2))
@@ -146,3 +150,51 @@ def test_attention_of_fields(fields: Tensor, layer_norm: bool) -> None:
 def test_attention_looks_at_no_other_row(fields: Tensor) -> None:
     layer = randomised(FieldAttention(WIDTH, 6, 2, layer_norm=True, dropout=0.0)).eval()
     torch.testing.assert_close(layer(fields)[:1], layer(fields[:1]))
+
+
+def test_a_factorised_layer_multiplies_two_linear_ones(fields: Tensor) -> None:
+    layer, x = randomised(FactorizedLayer(WIDTH, 3)), fields[:, 0]
+    plain = x @ layer.both.weight[:3].T + layer.both.bias[:3]
+    factor = x @ layer.both.weight[3:].T + layer.both.bias[3:]
+    torch.testing.assert_close(layer(x), plain + plain * factor)
+
+
+def test_factorised_layers_double_the_order_each_time(fields: Tensor) -> None:
+    block = randomised(FactorizedBlock(WIDTH, (4, 4), batch_norm=False)).double().eval()
+    x = fields[:, 0].double()
+    # Along a line the fourth difference of a polynomial of order 4 is constant, and no earlier one.
+    values = torch.stack([block(step * x) for step in range(8)])
+    differences = [torch.diff(values, n=order, dim=0) for order in (3, 4)]
+    assert (differences[0][0] - differences[0][1]).abs().max() > 1e-6
+    torch.testing.assert_close(differences[1][0], differences[1][1])
+
+
+def test_a_field_gate_begins_as_the_fields_twice_and_mixes_place_by_place(fields: Tensor) -> None:
+    gate = FieldGate(FIELDS)
+    torch.testing.assert_close(gate(fields), torch.cat([fields, fields], 1))
+    randomised(gate)
+    mixed = [
+        sum(gate.mix.weight[f, g] * fields[:, g] for g in range(FIELDS)) + gate.mix.bias[f]
+        for f in range(FIELDS)
+    ]
+    expected = torch.cat([fields, fields * torch.stack(mixed, 1)], 1)
+    torch.testing.assert_close(gate(fields), expected)
+
+
+def test_the_blocks_of_a_finalnet_learn_from_their_mean() -> None:
+    counts, data = KeyCounts(SIGNATURE.categorical), sample(16)
+    counts.update(data.keys)
+    model = build(FinalNetConfig(dropout=0.0), SIGNATURE, counts.fit()).eval()
+    with torch.no_grad():
+        model.table.normal_()
+    rows = [torch.from_numpy(column) for column in data]
+    fields, scaled = model.dense.fields(*rows[:2], model.table, model.slots)
+    first, second = model.dense.head.both(fields, scaled)
+    mean = (first + second) / 2
+    torch.testing.assert_close(model(*rows[:2]), mean)
+    target = torch.sigmoid(mean)
+    expected = sum(
+        -(y * nn.functional.logsigmoid(z) + (1 - y) * nn.functional.logsigmoid(-z)).mean()
+        for y, z in ((rows[2], mean), (target, first), (target, second))
+    )
+    torch.testing.assert_close(model.loss(*rows), expected)

@@ -10,7 +10,7 @@ from models import registry
 from models.errors import ConfigInvalid, UnknownModel
 from models.registry import MODELS
 from models.signature import Signature
-from models.training.trainer import TrainConfig
+from models.training.config import TrainConfig
 from models.zoo.autoint import AutoIntConfig, AutoIntPlusConfig
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.fibinet import FiBiNETConfig

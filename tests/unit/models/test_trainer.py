@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models import metrics
 from models.errors import ConfigInvalid, NonFiniteLoss, UnknownModel
-from models.training.trainer import EpochReport, TrainConfig, TrainedModel, train
+from models.ranker import Ranker
+from models.training.config import EpochReport, TrainConfig
+from models.training.data import Rows, read_all
+from models.training.trainer import TrainedModel, train
 from models.zoo.dcnv2 import DCNv2Config
 from tests.unit.models.conftest import ONE_LABEL, SIGNATURE, Sets, sample, save, small, write
 
@@ -48,7 +53,13 @@ def test_streamed_and_cached_data_train_alike(sets: Sets) -> None:
 def test_the_best_epoch_is_kept_and_a_plateau_cuts_the_rate_and_stops(sets: Sets) -> None:
     reports: list[EpochReport] = []
     config = TrainConfig(
-        epochs=40, batch_size=128, learning_rate=0.05, patience=2, device="cpu", embedding_l2=0.0
+        epochs=40,
+        batch_size=128,
+        learning_rate=0.05,
+        patience=2,
+        device="cpu",
+        embedding_l2=0.0,
+        monitor="auc",
     )
     trained = train(
         "finalmlp", small("finalmlp"), SIGNATURE, sets.train, sets.valid, config, reports.append
@@ -77,12 +88,79 @@ def test_a_loss_that_is_not_finite_stops_the_training(
     sets: Sets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nan = torch.tensor(float("nan"), requires_grad=True)
-    monkeypatch.setattr(
-        "models.training.trainer.F.binary_cross_entropy_with_logits",
-        lambda logits, _: logits.sum() * nan,
-    )
+    monkeypatch.setattr(Ranker, "loss", lambda self, *rows: self(*rows[:2]).sum() * nan)
     with pytest.raises(NonFiniteLoss, match="lr: loss=nan at epoch 1 step 1"):
         run(sets, "lr")
+
+
+def rare(rows: int, seed: int) -> Rows:
+    """Rows of which one in 200 is positive, and nearly all of these have the same key."""
+    data = sample(rows, ONE_LABEL, seed)
+    rng = np.random.default_rng([seed, 1])
+    is_hot = data.keys[:, 0] == np.unique(data.keys[:, 0])[5]
+    odds = np.where(is_hot, 0.08, 0.001)
+    return data._replace(labels=(rng.random(rows) < odds).astype(np.float32)[:, None])
+
+
+@pytest.mark.parametrize("name", ["lr", "fm"])
+def test_rare_events_are_learned_with_the_defaults(tmp_path: Path, name: str) -> None:
+    train_files = write(rare(40_000, 0), tmp_path / "a.parquet", ONE_LABEL, group=20_000)
+    valid = rare(40_000, 1)
+    valid_files = write(valid, tmp_path / "b.parquet", ONE_LABEL, group=20_000)
+    config = TrainConfig(epochs=6, device="cpu")
+    found = train(name, small(name), ONE_LABEL, train_files, valid_files, config)
+    rate = np.full(len(valid.labels), valid.labels.mean())
+    assert found.metrics["logloss"] < 0.95 * metrics.logloss(valid.labels[:, 0], rate)
+    assert found.history[0].logloss < 1.05 * metrics.logloss(valid.labels[:, 0], rate)
+
+
+def test_a_model_begins_at_the_base_rate(sets: Sets) -> None:
+    trained = run(sets, "lr", TrainConfig(epochs=1, learning_rate=1e-8, device="cpu"))
+    labels = read_all(sets.train, SIGNATURE).labels
+    begun = torch.sigmoid(trained.module.dense.shift).numpy()
+    assert begun == pytest.approx(labels.mean(0), abs=1e-3)
+
+
+def test_calibration_fits_the_validation_rows_and_keeps_their_order(sets: Sets) -> None:
+    base = TrainConfig(epochs=2, batch_size=256, learning_rate=0.01, device="cpu")
+    plain, moved = run(sets, config=base), run(sets, config=replace(base, calibration="platt"))
+    rows = read_all(sets.valid, SIGNATURE)
+    scores = []
+    for trained in (plain, moved):
+        with torch.no_grad():
+            logits = trained.module(torch.from_numpy(rows.keys), torch.from_numpy(rows.values))
+        scores.append(torch.sigmoid(logits).numpy())
+    for t, name in enumerate(SIGNATURE.labels):
+        assert moved.metrics["labels"][name]["logloss"] <= plain.metrics["labels"][name]["logloss"]
+        assert scores[1][:, t].mean() == pytest.approx(rows.labels[:, t].mean(), abs=2e-3)
+        ranks = [metrics.midranks(score[:, t].astype(np.float64)) for score in scores]
+        assert np.abs(ranks[0] - ranks[1]).max() <= 1
+
+
+def test_averaged_weights_are_what_is_kept_and_each_way_learns(sets: Sets) -> None:
+    base = TrainConfig(epochs=6, batch_size=128, learning_rate=0.01, device="cpu")
+    ways = [
+        base,
+        replace(base, average=0.95),
+        replace(base, schedule="cosine", warmup_steps=20, max_grad_norm=1.0),
+        replace(base, optimizer="adamw", monitor="logloss"),
+        replace(base, optimizer="adagrad", learning_rate=0.1),
+    ]
+    found = [run(sets, "fm", config) for config in ways]
+    assert min(trained.metrics["auc"] for trained in found) > 0.75
+    tables = [trained.module.table for trained in found]
+    assert not any(torch.equal(tables[0], table) for table in (*tables[1:3], tables[4]))
+
+
+def test_of_epochs_the_one_with_the_least_logloss_is_kept_if_that_is_asked_for(sets: Sets) -> None:
+    config = TrainConfig(
+        epochs=12, batch_size=128, learning_rate=0.05, device="cpu", embedding_l2=0.0,
+        monitor="logloss",
+    )  # fmt: skip
+    trained = run(sets, "finalmlp", config)
+    labels = trained.metrics["labels"]
+    least = min(report.logloss for report in trained.history)
+    assert np.mean([labels[n]["logloss"] for n in SIGNATURE.labels]) == pytest.approx(least)
 
 
 def test_validation_needs_both_classes(sets: Sets, tmp_path: Path) -> None:
@@ -108,7 +186,8 @@ def test_a_model_without_numeric_features_trains(tmp_path: Path) -> None:
 
 WORKER = """
 import sys, json, torch
-from models.training.trainer import train, TrainConfig
+from models.training.config import TrainConfig
+from models.training.trainer import train
 from models.training.data import TrainingFiles
 from tests.unit.models.conftest import SIGNATURE, small
 torch.set_num_threads(1)
