@@ -6,6 +6,7 @@ How a value is judged on its way is in `feature_store.events.casts`; the table f
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
@@ -66,10 +67,17 @@ def refusal(raw_type: str, dtype: Dtype) -> str | None:
     return f"is {raw_type} and cannot become the declared {dtype}; {listed}"
 
 
-def spelling(name: str, present: Sequence[str]) -> str:
-    """Return a hint at a name that differs in case or surrounding blanks only; empty if none."""
-    near = [other for other in present if other.strip().casefold() == name.casefold()]
-    return f" A name is taken letter by letter: {', '.join(near)} is another." if near else ""
+def spelling(name: str, present: Iterable[str]) -> str:
+    """Return a hint at a name that has the same letters and digits; empty if there is none."""
+    near = [other for other in present if _letters(other) == _letters(name)]
+    # Blanks around a name are seen in quotes, and what cannot be seen is written out.
+    listed = ", ".join(repr(other) for other in near)
+    return f" A name is taken letter by letter: {listed} is another." if near else ""
+
+
+def _letters(name: str) -> str:
+    """Return what is left of a name without case, blanks, `_`, quotes and what cannot be seen."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 @runtime_checkable

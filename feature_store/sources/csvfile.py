@@ -24,6 +24,16 @@ LONGEST_VALUE = 1 << 20
 """Characters of a value. A quote that is never closed takes in no more than this."""
 
 
+_OTHERS = {
+    codecs.BOM_UTF16_LE: "UTF-16. CSV must be UTF-8",
+    codecs.BOM_UTF16_BE: "UTF-16. CSV must be UTF-8",
+    b"\x1f\x8b": "gzip by its first bytes: such a file is read if its name ends in .gz",
+    b"PK\x03\x04": "a zip by its first bytes: such a file is read if its name ends in .zip",
+    b"PAR1": "Parquet by its first bytes, and the source is declared to be CSV",
+}
+"""How files begin that are often taken for CSV, and what to say of them."""
+
+
 def header(path: Path, delimiter: str) -> list[str]:
     """Return the column names of a file.
 
@@ -31,9 +41,10 @@ def header(path: Path, delimiter: str) -> list[str]:
         SourceCorrupt: it is empty, unreadable, or its first line is no header.
     """
     with open_bytes(path) as stream:
-        start = stream.read(2)
-    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise SourceCorrupt(f"source file {path}: is UTF-16. CSV must be UTF-8. {AGAIN}")
+        start = stream.read(4)
+    other = next((kind for magic, kind in _OTHERS.items() if start.startswith(magic)), None)
+    if other:
+        raise SourceCorrupt(f"source file {path}: is {other}. {AGAIN}")
     with open_bytes(path) as stream:
         lines = _Lines(_text(stream))
         try:

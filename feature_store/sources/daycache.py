@@ -59,7 +59,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain, gzip or single-file zip file for reading its content."""
     try:
         if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as stream:
+            with zipfile.ZipFile(path) as archive, _only_file(archive, path) as stream:
                 yield stream
         elif path.suffix == ".gz":
             with gzip.open(path) as stream:
@@ -68,6 +68,18 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             with path.open("rb") as stream:
                 yield stream
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise SourceCorrupt(f"source file {path}: cannot be read ({error}). {AGAIN}") from error
+
+
+def _only_file(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
+    files = [member for member in archive.infolist() if not member.is_dir()]
+    if len(files) != 1:
+        raise SourceCorrupt(
+            f"source file {path}: is a zip of {len(files)} files, not of one. {AGAIN}"
+        )
+    try:
+        return archive.open(files[0])
+    except RuntimeError as error:  # it wants a password, or is packed in a way Python cannot undo
         raise SourceCorrupt(f"source file {path}: cannot be read ({error}). {AGAIN}") from error
 
 

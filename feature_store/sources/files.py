@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-_PATTERN = re.compile(r"[A-Za-z0-9_.=*/-]*\{ds\}[A-Za-z0-9_.=*/-]*\Z")
+_PATTERN = re.compile(r"(?!/|.*\*\*[^/]|.*[^/]\*\*)[A-Za-z0-9_.=*/-]*\{ds\}[A-Za-z0-9_.=*/-]*\Z")
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _COPY_DAYS = 31
 """Days back in which a file's twin is looked for."""
 _TASKS_PER_CORE = 4
+_FIRST_YEAR = 1970
+_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
+_FOLDER = "is a folder; the files in it are found only if DailyFiles.pattern leads to them"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +60,7 @@ class DailyFiles:
         if not _PATTERN.match(self.pattern):
             raise ValueError(
                 f"DailyFiles.pattern={self.pattern!r}: must hold {{ds}} once, beside letters, "
-                "digits and _ . = - * /"
+                "digits and _ . = - * /; it begins without a /, and ** stands alone between two /"
             )
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
             raise ValueError(
@@ -94,8 +99,12 @@ class DailyFiles:
 
         Raises:
             SourceDayMissing: there is none.
+            SourceCorrupt: what should be one of them is no file, or has a name that is not UTF-8.
         """
-        found = self._matching(day)
+        found = self._entries(day)
+        for path, why in ((path, _unfit(path)) for path in found):
+            if why:
+                raise SourceCorrupt(f"source file {_shown(path)}: {why}. {AGAIN}", day)
         if not found:
             pattern = self.pattern.replace("{ds}", day.isoformat())
             why = f"no file matches {Path(self.folder) / pattern}"
@@ -103,13 +112,17 @@ class DailyFiles:
         return found
 
     def snapshot_days(self) -> list[date]:
-        """Return every day that has a file: for a lookup that is a snapshot, each is one."""
+        """Return every day that has a file: for a lookup that is a snapshot, each is one.
+
+        What is named like a day and is none (2026-02-30), or one before 1970, is passed over.
+        """
         root = Path(self.folder)
         parts = [re.escape(part).replace(r"\*", "[^/]*") for part in self.pattern.split("{ds}")]
         place = re.compile(rf"{parts[0]}(\d{{4}}-\d\d-\d\d){parts[1]}")
         paths = root.glob(self.pattern.replace("{ds}", "????-??-??"))
         names = (path.relative_to(root).as_posix() for path in paths if _counts(path))
-        return sorted({date.fromisoformat(m.group(1)) for m in map(place.fullmatch, names) if m})
+        days = (_day(match.group(1)) for match in map(place.fullmatch, names) if match)
+        return sorted({day for day in days if day})
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
         """Return the rows of `days` as text, with all columns of plain names; to look at.
@@ -144,10 +157,11 @@ class DailyFiles:
                 a type that cannot become the declared one; it names file, column and day.
         """
         wanted = [_required(c) if c.name in self.columns else c for c in columns]
+        needed = [name for name in self.columns if name not in {c.name for c in columns}]
         alike: dict[tuple[str | None, ...], list[Piece]] = {}
         for day in days:
             for path in self.files(day):
-                types = raw_types(path, day, self.format, self.delimiter, wanted)
+                types = raw_types(path, day, self.format, self.delimiter, wanted, needed)
                 alike.setdefault(types, []).extend(self._pieces(path, day))
         return [_frame(spark, pieces, wanted, types) for types, pieces in alike.items()]
 
@@ -168,7 +182,7 @@ class DailyFiles:
                 continue
             twins = {digest: path for path, digest in _digests(others, day).items()}
             for path, digest in _digests(self.files(day), day).items():
-                if digest in twins and self._has_rows(path):
+                if digest in twins and self._has_rows(path, day):
                     raise SourceCorrupt(
                         f"source file {path}: holds the very bytes of {twins[digest]}: the rows of "
                         f"another day. {AGAIN}",
@@ -176,6 +190,11 @@ class DailyFiles:
                     )
 
     def _matching(self, day: date) -> list[Path]:
+        """Return the files of a day that can be opened, to look at beside others."""
+        return [path for path in self._entries(day) if not _unfit(path)]
+
+    def _entries(self, day: date) -> list[Path]:
+        """Return what is put down as the files of a day, whether or not each is one."""
         pattern = self.pattern.replace("{ds}", day.isoformat())
         return sorted(path for path in Path(self.folder).glob(pattern) if _counts(path))
 
@@ -193,15 +212,47 @@ class DailyFiles:
             names = [n for n, t in types if t == parquetfile.NULL or not refusal(t, "string")]
         return [name for name in names if _PLAIN.match(name) and name not in MARKS]
 
-    def _has_rows(self, path: Path) -> bool:
-        if self.format == "parquet":
-            return parquetfile.rows(path) > 0
-        names = csvfile.header(path, self.delimiter)
-        return any(True for _ in csvfile.batches(path, self.delimiter, names[:1]))
+    def _has_rows(self, path: Path, day: date) -> bool:
+        try:
+            if self.format == "parquet":
+                return parquetfile.rows(path) > 0
+            names = csvfile.header(path, self.delimiter)
+            return any(True for _ in csvfile.batches(path, self.delimiter, names[:1]))
+        except SourceCorrupt as error:
+            raise SourceCorrupt(str(error), day) from error
 
 
 def _counts(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith((".", "_"))
+    """Whether a path is meant as a file; a folder is, if it has the name of one."""
+    if path.name.startswith((".", "_")):
+        return False
+    return path.suffix in _SUFFIXES or _unfit(path) != _FOLDER
+
+
+def _unfit(path: Path) -> str | None:
+    """Return why what is put down as a file cannot be one, None if it can."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # a link that leads nowhere, a folder that is closed to this user
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        return _FOLDER
+    if not stat.S_ISREG(mode):
+        return "is no file but a pipe or a device"
+    return None if _shown(path) == str(path) else "has a name that is not UTF-8"
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text that can be stored; a byte of it that is not UTF-8 is written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.year >= _FIRST_YEAR else None
 
 
 def _size(path: Path, day: date) -> int:

@@ -89,6 +89,8 @@ def _column(
         return _text(values, name, problems)
     if pa.types.is_timestamp(values.type):
         return _instants(values, name, target, problems)
+    if pa.types.is_date(values.type):
+        return _days(values.cast(target), name, problems)
     return values.cast(target)
 
 
@@ -145,6 +147,23 @@ def _instants(
     else:
         micros = counts * (10**6 // per_second)
     return pa.array(micros, mask=is_null | beyond).cast(target)
+
+
+def _days(values: pa.Array, name: str, problems: list[str | None]) -> pa.Array:
+    """Return days, those that no calendar of Python, pandas or Spark shares as null."""
+    import numpy as np
+    import pyarrow as pa
+
+    counts = np.asarray(values.cast(pa.int32()).fill_null(0))
+    first, last = (int(np.datetime64(day, "D").astype(np.int64)) for day in (_FIRST, _LAST))
+    beyond = (counts < first) | (counts > last)
+    for row in np.flatnonzero(beyond):
+        problems[row] = (
+            f"column {name} is outside the years 1 to 9999: {counts[row]} days since 1970"
+        )
+    return pa.array(counts, mask=values.is_null().to_numpy(zero_copy_only=False) | beyond).cast(
+        values.type
+    )
 
 
 def _spark_type(field: pa.Field) -> str:

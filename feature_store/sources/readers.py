@@ -6,7 +6,7 @@ row is judged (`feature_store.events`), so that a day means the same alone and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "parquet"]
 
+_SHOWN, _LETTERS = 30, 80
+"""Names of a file's columns in a message, and characters of each."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
@@ -44,9 +47,22 @@ MARKS = (DS, CORRUPT_RECORD, UNREADABLE, SOURCE_FILE)
 
 
 def raw_types(
-    path: Path, day: date, kind: Format, delimiter: str, columns: Sequence[Column]
+    path: Path,
+    day: date,
+    kind: Format,
+    delimiter: str,
+    columns: Sequence[Column],
+    needed: Iterable[str] = (),
 ) -> tuple[str | None, ...]:
     """Return the raw type of each column in a file, by Spark's name; None where it has none.
+
+    Args:
+        path: the file.
+        day: the day it belongs to.
+        kind: what it is.
+        delimiter: between the values of a CSV file.
+        columns: what is read of it.
+        needed: other columns that it must have.
 
     Raises:
         SourceCorrupt: the file cannot be read, lacks a column that may not be null, has one twice
@@ -59,27 +75,46 @@ def raw_types(
             present = parquetfile.types(path)
     except SourceCorrupt as error:
         raise SourceCorrupt(str(error), day) from error
+    declared = {column.name for column in columns}
     names = [name for name, _ in present]
+    missing = next((name for name in needed if name not in names), None)
+    if missing:
+        problem = _missing(missing, names, declared)
+        raise SourceCorrupt(f"source file {path}: column {missing} {problem}. {AGAIN}", day)
     found: list[str | None] = []
     for column in columns:
-        problem = _problem(column, present, names)
+        problem = _problem(column, present, declared)
         if problem:
             raise SourceCorrupt(f"source file {path}: column {column.name} {problem}. {AGAIN}", day)
         found.append(dict(present).get(column.name))
     return tuple(None if raw_type == parquetfile.NULL else raw_type for raw_type in found)
 
 
-def _problem(column: Column, present: Sequence[tuple[str, str]], names: list[str]) -> str | None:
+def _problem(
+    column: Column, present: Sequence[tuple[str, str]], declared: Collection[str]
+) -> str | None:
     """Return what is wrong with a column of a file, None if nothing is."""
+    names = [name for name, _ in present]
     if names.count(column.name) > 1:
         return "is there more than once: nobody can say which is meant"
     if column.name in names:
         raw_type = dict(present)[column.name]
         return None if raw_type == parquetfile.NULL else refusal(raw_type, column.dtype)
-    hint = spelling(column.name, names)
-    if hint or not column.nullable:
-        return f"is missing; the file has {', '.join(names)}.{hint}".rstrip(".")
+    looks_like = spelling(column.name, (name for name in names if name not in declared))
+    if looks_like or not column.nullable:
+        return _missing(column.name, names, declared)
     return None
+
+
+def _missing(name: str, names: Sequence[str], declared: Collection[str]) -> str:
+    hint = spelling(name, (other for other in names if other not in declared))
+    return f"is missing; the file has {_listed(names)}.{hint}".rstrip(".")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names for a person, as many as can be read and as much of each."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(name[:_LETTERS] for name in names[:_SHOWN]) or 'no column'}{more}"
 
 
 def schema(columns: Sequence[Column], types: Sequence[str | None]) -> str:

@@ -346,7 +346,10 @@ def test_a_csv_that_is_not_text_or_not_gzip_is_named(spark: SparkSession, tmp_pa
         DailyFiles(folder=str(tmp_path)).read(spark, [NEXT])
 
 
-@pytest.mark.parametrize("pattern", ["*.csv", "{ds}/{ds}", "{ds}; rm", "ds={ds}/?"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["*.csv", "{ds}/{ds}", "{ds}; rm", "ds={ds}/?", "/in/{ds}/*", "**{ds}/*", "{ds}/**.csv"],
+)
 def test_a_pattern_without_one_day_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="pattern"):
         DailyFiles(folder="x", pattern=pattern)

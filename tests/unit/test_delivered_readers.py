@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import random
 import re
+import zipfile
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt
 from feature_store.events.quarantine import event_columns
 from feature_store.raw import CORRUPT_RECORD, UNREADABLE
@@ -63,6 +66,14 @@ def refused(folder: Path, kind: Kind, content: str | bytes | pa.Table, name: str
     return text
 
 
+def zipped(*contents: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"in/{number}.csv", content)
+    return stream.getvalue()
+
+
 GOOD = csv_text(FIRST_DAY)
 HEADER, ROWS = GOOD.split("\n", 1)
 
@@ -75,20 +86,71 @@ HEADER, ROWS = GOOD.split("\n", 1)
         (GOOD.encode("utf-16"), "is UTF-16. CSV must be UTF-8"),
         (GOOD.replace("user", "us\u00e9r").encode("latin-1"), "line 1: not UTF-8"),
         (GOOD.replace(",", ";").encode(), "column user is missing; the file has user;item;price"),
-        (GOOD.replace("user,", "USER,", 1).encode(), "column user is missing; .*USER is another"),
+        (GOOD.replace("user,", "USER,", 1).encode(), "column user is missing; .*'USER' is another"),
         (GOOD.replace("user,", " user,", 1).encode(), "column user is missing"),
-        (GOOD.replace("price,", "Price,", 1).encode(), "column price is missing; .*Price is anoth"),
+        (
+            GOOD.replace("price,", "Price,", 1).encode(),
+            "column price is missing; .*'Price' is anoth",
+        ),
         (GOOD.replace("price,", "item,", 1).encode(), "column item is there more than once"),
         (ROWS.encode(), "column user is missing; the file has u1,"),
         (b"\0\0\0", "line 1: holds a zero byte"),
         (b'"user,item\n', "line 1: unexpected end of data"),
-        (b"PAR1 not text \xff", "line 1: not UTF-8"),
+        (b"not text \xff", "line 1: not UTF-8"),
+        (b"PAR1 not text \xff", "is Parquet by its first bytes, and the source is declared"),
+        (gzip.compress(GOOD.encode()), r"is gzip by its first bytes: .* if its name ends in \.gz"),
+        (zipped(GOOD), r"is a zip by its first bytes: .* if its name ends in \.zip"),
+        (
+            b"\xef\xbb\xbf\xef\xbb\xbf" + GOOD.encode(),
+            r"column user is missing; .*'\\ufeffuser' is",
+        ),
+        (",".join(f"c{n}" for n in range(99)).encode(), "the file has c0, .*, c29 and 69 more"),
     ],
 )
 def test_a_csv_file_that_cannot_be_used_is_refused(
     tmp_path: Path, content: bytes, why: str
 ) -> None:
     assert re.search(why, refused(tmp_path, "csv", content))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_zip_is_of_one_file(tmp_path: Path, count: int) -> None:
+    why = refused(tmp_path, "csv", zipped(*[GOOD] * count), "part.csv.zip")
+    assert f"is a zip of {count} files, not of one" in why
+
+
+def test_a_zip_of_one_file_is_read_and_one_that_is_locked_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path, FIRST_DAY, "part.csv.zip", zipped(GOOD))
+    assert records(path, ["user", "item"]) == [("u1", "100"), ("u2", "101")]
+    locked = bytearray(zipped(GOOD))
+    locked[6] |= 1
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    assert "is encrypted" in refused(tmp_path, "csv", bytes(locked), "part.csv.zip")
+
+
+@pytest.mark.parametrize(
+    "name", ["Price", " price", "price\u00a0", "\u200bprice", "\ufeffPRICE", "'price'", "pr_ice"]
+)
+def test_a_column_that_looks_like_a_declared_one_is_not_passed_over(
+    tmp_path: Path, name: str
+) -> None:
+    text = refused(tmp_path, "csv", GOOD.replace("price", name))
+    assert "column price is missing" in text
+    assert f"taken letter by letter: {name!r} is another" in text
+
+
+def test_a_declared_column_is_no_spelling_of_another(tmp_path: Path) -> None:
+    columns = [Column(name=name, dtype="double", known="plan") for name in ("price_1", "price1")]
+    path = put(tmp_path, FIRST_DAY, "part.csv", "price1\n1\n")
+    assert raw_types(path, FIRST_DAY, "csv", ",", columns) == (None, "string")
+
+
+def test_a_file_has_the_columns_that_the_source_says_it_must(tmp_path: Path) -> None:
+    path = put(tmp_path, FIRST_DAY, "part.csv", GOOD)
+    with pytest.raises(
+        SourceCorrupt, match=r"part\.csv: column shop is missing; the file has user"
+    ):
+        raw_types(path, FIRST_DAY, "csv", ",", [], ["item", "shop"])
 
 
 def test_what_a_csv_file_has_beside_the_declared_columns_is_of_no_interest(tmp_path: Path) -> None:
@@ -310,6 +372,19 @@ def test_an_instant_is_kept_to_the_microsecond_or_told(
             assert str(value) in str(problem)
 
 
+@given(days=st.lists(st.none() | st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=5))
+def test_a_day_is_kept_or_told(days: list[int | None]) -> None:
+    problems: list[str | None] = [None] * len(days)
+    array = pa.array(days, pa.int32()).cast(pa.date32())
+    found = parquetfile._days(array, "born", problems).cast(pa.int32()).to_pylist()
+    for day, got, problem in zip(days, found, problems, strict=True):
+        if day is None or -719_162 <= day <= 2_932_896:
+            assert (got, problem) == (day, None)
+        else:
+            assert got is None
+            assert f"column born is outside the years 1 to 9999: {day} days" in str(problem)
+
+
 def test_an_old_timestamp_beyond_nanoseconds_does_not_come_round_again(tmp_path: Path) -> None:
     far = datetime(9999, 12, 31)
     path = tmp_path / "part.parquet"
@@ -344,6 +419,64 @@ def test_a_file_that_is_another_days_is_refused(tmp_path: Path) -> None:
     put(tmp_path, later, "other.csv", HEADER)
     put(tmp_path, FIRST_DAY, "part.csv", HEADER)
     source.refuse_copies([FIRST_DAY, later])
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("a link to nothing", "lost.csv: cannot be read (No such file or directory)"),
+        ("a link to itself", "lost.csv: cannot be read (Too many levels of symbolic links)"),
+        ("a pipe", "lost.csv: is no file but a pipe or a device"),
+        ("a folder", "lost.csv: is a folder; the files in it are found only if"),
+        ("another alphabet", "l\\xf6st.csv: has a name that is not UTF-8"),
+    ],
+)
+def test_what_is_put_down_as_a_file_and_is_none_takes_its_day_and_no_other(
+    tmp_path: Path, how: str, why: str
+) -> None:
+    later = FIRST_DAY + timedelta(days=1)
+    folder = put(tmp_path, FIRST_DAY, "part.csv", GOOD).parent
+    put(tmp_path, later, "part.csv", csv_text(later))
+    lost = folder / "lost.csv"
+    if how.startswith("a link"):
+        lost.symlink_to("lost.csv" if how == "a link to itself" else "nowhere.csv")
+    elif how == "a pipe":
+        os.mkfifo(lost)
+    elif how == "a folder":
+        lost.mkdir()
+    else:
+        Path(os.fsdecode(os.fsencode(folder) + b"/l\xf6st.csv")).write_text(GOOD)
+    source = DailyFiles(folder=str(tmp_path))
+    source.prefetch([FIRST_DAY, later])
+    source.refuse_copies([later])
+    assert source.fingerprint(later)
+    with pytest.raises(SourceCorrupt) as raised:
+        source.fingerprint(FIRST_DAY)
+    assert why in str(raised.value)
+    assert raised.value.ds == FIRST_DAY
+    assert str(raised.value).encode()
+
+
+def test_a_folder_that_is_not_named_like_a_file_is_passed_over(tmp_path: Path) -> None:
+    path = put(tmp_path, FIRST_DAY, "part.csv", GOOD)
+    (path.parent / "archive").mkdir()
+    assert DailyFiles(folder=str(tmp_path)).files(FIRST_DAY) == [path]
+
+
+def test_a_snapshot_is_of_a_day_that_there_is(tmp_path: Path) -> None:
+    for named in ("2026-02-30", "0001-01-01", "9999-99-99", "2026-01-02"):
+        (tmp_path / f"ds={named}").mkdir()
+        (tmp_path / f"ds={named}" / "part.csv").write_text(GOOD)
+    assert DailyFiles(folder=str(tmp_path)).snapshot_days() == [FIRST_DAY]
+
+
+def test_a_copy_that_cannot_be_read_is_told_of_its_own_day(tmp_path: Path) -> None:
+    later = FIRST_DAY + timedelta(days=3)
+    for day in (FIRST_DAY, later):
+        put(tmp_path, day, "part.csv", b"")
+    with pytest.raises(SourceCorrupt, match="is empty") as raised:
+        DailyFiles(folder=str(tmp_path)).refuse_copies([later])
+    assert raised.value.ds == later
 
 
 def test_every_name_is_one_of_the_base(tmp_path: Path) -> None:
