@@ -25,14 +25,17 @@ _EXACT = {"float": float(1 << 24), "double": float(1 << 53)}
 
 _TRUE, _FALSE = ("true", "t", "1", "1.0"), ("false", "f", "0", "0.0")
 
-_DECIMAL_ZEROS = r"^\s*([+-]?[0-9]+)\.0+\s*$"
+_WHOLE = r"^\s*([+-]?[0-9]+)(\.0+)?\s*$"
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _NOT_FINITE = r"^\s*[+-]?(?i:nan|inf|infinity)\s*$"
-_LONG_WHOLE = r"^\s*[+-]?[0-9]{16,38}\s*$"
+_LONG_WHOLE = r"^\s*[+-]?[0-9]{16,}(\.0*)?\s*$"
+_BLANKS = " \t\n\x0b\f\r"
+"""What `\\s` stands for. Spark's own casts pass over all control characters."""
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _TIME = rf"^\s*{_DAY}([T ]{_CLOCK} ?(Z|UTC|[+-][0-9]{{2}}:?[0-9]{{2}})?)?\s*$"
 _BARE_OFFSET = r"([+-][0-9]{2})([0-9]{2})\s*$"
+_BARE_MINUTES = rf"^(\s*{_DAY}[T ][0-9]{{2}}:[0-9]{{2}})( ?[ZU+-])"
 _HAS_BARE_OFFSET = r":[0-9.]+ ?[+-][0-9]{4}\s*$"
 
 
@@ -82,7 +85,8 @@ def _text(raw: SparkColumn, raw_type: str) -> Cast:
 
 def _whole(raw: SparkColumn, raw_type: str, dtype: str) -> Cast:
     if raw_type == "string":
-        return Cast(value=F.regexp_replace(raw, _DECIMAL_ZEROS, "$1").try_cast(dtype))
+        digits = F.regexp_extract(raw, _WHOLE, 1)
+        return Cast(value=F.when(digits != "", digits.try_cast(dtype)))
     value = raw.try_cast(dtype)
     if is_whole(raw_type):
         return Cast(value=value)
@@ -107,7 +111,7 @@ def _double(raw: SparkColumn, raw_type: str) -> Cast:
 
 def _truth(raw: SparkColumn, raw_type: str) -> SparkColumn:
     if raw_type == "string":
-        word = F.lower(F.trim(raw))
+        word = F.lower(F.trim(raw, F.lit(_BLANKS)))
         is_true, is_false = word.isin(*_TRUE), word.isin(*_FALSE)
     else:
         is_true, is_false = raw == F.lit(1), raw == F.lit(0)
@@ -120,7 +124,9 @@ def _instant(raw: SparkColumn, raw_type: str) -> SparkColumn:
     spelt = F.when(
         raw.rlike(_HAS_BARE_OFFSET), F.regexp_replace(raw, _BARE_OFFSET, "$1:$2")
     ).otherwise(raw)
-    return F.when(raw.rlike(_TIME), spelt.try_cast("timestamp"))
+    # Spark reads a zone only behind seconds.
+    whole = F.regexp_replace(spelt, _BARE_MINUTES, "$1:00$2")
+    return F.when(raw.rlike(_TIME), whole.try_cast("timestamp"))
 
 
 def _midnight(instant: SparkColumn) -> SparkColumn:

@@ -1,11 +1,11 @@
 """Split raw rows into typed good rows and rejected rows with the reason; nothing is lost silently.
 
 The rules of a column, in this order: `precision(col)` (the raw type may hold this number for
-several others), `type(col)` (the value cannot become one of the declared type), `null(col)`,
-`not_finite(col)`, `range(col)`. Before them `unreadable` (the rest of a file) and `malformed` (a
-row that could not be read); after them `event_day(col)` (the event lies on a day that is none of
-its `ds`), `known_at(col)` (a known-at time before 1971 or far ahead) and `duplicate_key`. The first
-broken rule is the reason.
+several others), `type(col)` (the value cannot become one of the declared type, or is a time or day
+outside the years 1 to 9999), `null(col)`, `not_finite(col)`, `range(col)`. Before them `unreadable`
+(the rest of a file) and `malformed` (a row that could not be read); after them `event_day(col)`
+(the event lies on a day that is none of its `ds`), `known_at(col)` (a known-at time before 1971 or
+far ahead) and `duplicate_key`. The first broken rule is the reason.
 
 `superseded` is the reason of a row that breaks no rule: another version of it, known at another
 time, holds now. A source that corrects itself is not a bad one, so such rows do not count as bad.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import MAXYEAR, MINYEAR, date
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -264,6 +264,9 @@ def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[Spa
         if imprecise is not None:
             rules.append(F.when(imprecise, f"precision({name})"))
         rules.append(F.when(raw.isNotNull() & value.isNull(), f"type({name})"))
+    if column.dtype in ("timestamp", "date"):
+        # Spark counts on where Python, pandas and NumPy have no year any more.
+        rules.append(F.when(~F.year(value).between(MINYEAR, MAXYEAR), f"type({name})"))
     if not column.nullable:
         rules.append(F.when(value.isNull(), f"null({name})"))
     if column.dtype == "double":

@@ -84,6 +84,8 @@ CSV_VALUES: list[tuple[str, str, Any]] = [
     ("stock", "99999999999", "type(stock)"),
     ("stock", "nan", "type(stock)"),
     ("stock", "true", "type(stock)"),
+    ("stock", "12\x01", "type(stock)"),
+    ("stock", "\t12.0 ", 12),
     ("item", "9007199254740993", 9007199254740993),
     ("item", "9007199254740993.0", 9007199254740993),
     ("item", "", "null(item)"),
@@ -100,7 +102,10 @@ CSV_VALUES: list[tuple[str, str, Any]] = [
     ("price", "1e999", "not_finite(price)"),
     ("price", "9007199254740992", 9007199254740992.0),
     ("price", "9007199254740993", "precision(price)"),
-    *[("clicked", text, True) for text in ("true", "TRUE", "True", "t", "1", "1.0", " true ")],
+    ("price", "9007199254740993.0", "precision(price)"),
+    ("price", "9" * 40, "precision(price)"),
+    ("price", "1" + "0" * 22 + ".", 1e22),
+    *[("clicked", text, True) for text in ("true", "TRUE", "True", "t", "1", "1.0", " true\t")],
     *[("clicked", text, False) for text in ("false", "False", "f", "0", "0.0")],
     *[
         ("clicked", text, "type(clicked)")
@@ -109,7 +114,15 @@ CSV_VALUES: list[tuple[str, str, Any]] = [
     ("clicked", "", None),
     *[
         ("happened_at", text, at(FIRST_DAY, 12))
-        for text in ("DAY 12:00", "DAYT12:00:00Z", "DAYT14:00:00+02:00", "DAYT10:00:00.000000-0200")
+        for text in (
+            "DAY 12:00",
+            "DAYT12:00Z",
+            "DAYT14:00+02:00",
+            "DAY 10:00 -0200",
+            "DAYT12:00:00Z",
+            "DAYT14:00:00+02:00",
+            "DAYT10:00:00.000000-0200",
+        )
     ],
     ("happened_at", "DAY", at(FIRST_DAY, 0)),
     (
@@ -138,6 +151,8 @@ CSV_VALUES: list[tuple[str, str, Any]] = [
             "epoch",
             "+2026-01-02",
             "DAY 12:00:00 Europe/Paris",
+            "0000-01-02 12:00:00",
+            "9999-12-31 23:00:00-05:00",
         )
     ],
     ("happened_at", "2026-01-01 12:00:00", "event_day(happened_at)"),
@@ -274,6 +289,15 @@ PARQUET_COLUMNS: list[tuple[str, Callable[[date], Mapping[str, pa.Array | None]]
         "a year out of reach",
         lambda d: {
             "happened_at": pa.array([10**15, int(at(d, 12).timestamp() * 1000)], pa.timestamp("ms"))
+        },
+        "malformed",
+    ),
+    (
+        "a day out of reach",
+        lambda d: {
+            "happened_at": pa.array([2**31 - 1, (d - date(1970, 1, 1)).days], pa.int32()).cast(
+                pa.date32()
+            )
         },
         "malformed",
     ),
