@@ -77,10 +77,10 @@ def raw_types(
         raise SourceCorrupt(str(error), day) from error
     declared = {column.name for column in columns}
     names = [name for name, _ in present]
-    missing = next((name for name in needed if name not in names), None)
-    if missing:
-        problem = _missing(missing, names, declared)
-        raise SourceCorrupt(f"source file {path}: column {missing} {problem}. {AGAIN}", day)
+    absent = next((name for name in needed if name not in names), None)
+    if absent:
+        why = _missing(absent, names, declared)
+        raise SourceCorrupt(f"source file {path}: column {absent} {why}. {AGAIN}", day)
     found: list[str | None] = []
     for column in columns:
         problem = _problem(column, present, declared)
