@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from jobs.night.expected import (
     with_earlier_versions,
 )
 from jobs.night.outdated import write_outdated
+from jobs.night.refused import has_earlier
 from jobs.night.side_days import due_hint, merged, side_days
 from jobs.version import revision
 
@@ -128,7 +129,11 @@ def _ingest_lookup(
         return typed_lookup(raw, lookup, context.definition)
 
     def write(inputs: Mapping[date, Inputs]) -> Written:
-        return write_outdated(context, table, inputs, read, force=True).written, {}
+        emptied = _emptied(context, lookup, inputs, read)
+        kept = {day: now for day, now in inputs.items() if day not in emptied}
+        if kept:
+            write_outdated(context, table, kept, read, force=True)
+        return sorted(kept), emptied
 
     feed = Feed(
         needed=lambda _, outdated: list(outdated),
@@ -146,6 +151,36 @@ def _ingest_lookup(
         if day in wanted.due or not isinstance(error, SourceDayMissing)
     }
     return dataclasses.replace(found, errors=errors)
+
+
+def _emptied(
+    context: Context,
+    lookup: Lookup,
+    days: Collection[date],
+    read: Callable[[Sequence[date]], DataFrame],
+) -> dict[date, NightscoreError]:
+    """Return the days of a lookup that had rows and are delivered again without any.
+
+    A day may be empty from the first. One that becomes so would turn values into nulls unnoticed.
+    """
+    table = lookup_table(lookup.name)
+    rows = {
+        day: context.warehouse.commits(table)[table, day, ""].rows
+        for day in sorted(days)
+        if has_earlier(context, table, day)
+    }
+    had = {day: count for day, count in rows.items() if count}
+    if not had:
+        return {}
+    have = {row[DS] for row in read(list(had)).select(DS).distinct().collect()}
+    return {
+        day: SourceCorrupt(
+            f"{context.definition.name}, lookup {lookup.name}: ds={day}: the day is empty, and an "
+            f"earlier delivery of it had {count:,} rows. Have it delivered again", day,
+        )
+        for day, count in had.items()
+        if day not in have
+    }  # fmt: skip
 
 
 def _of_lookup(context: Context, lookup: Lookup, error: NightscoreError) -> NightscoreError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, lookup_table
-from jobs.night.side_days import side_days
+from jobs.night.side_days import SideDays, side_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -24,10 +24,21 @@ def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
 
 def source_days(context: Context, day: date) -> set[tuple[str, date]]:
     """Return the (table, day) of everything from a source without which `day` cannot be made."""
+    return _of_source(context, day, lambda wanted: wanted.due)
+
+
+def days_read(context: Context, day: date) -> set[tuple[str, date]]:
+    """Return the (table, day) of everything from a source that `day` is made of, if it is there."""
+    return _of_source(context, day, lambda wanted: wanted.due | wanted.read)
+
+
+def _of_source(
+    context: Context, day: date, which: Callable[[SideDays], frozenset[date]]
+) -> set[tuple[str, date]]:
     found = {(EVENTS, d) for d in days_to_ingest(context, [day])}
     for lookup in context.definition.lookups:
         table = lookup_table(lookup.name)
-        found |= {(table, d) for d in side_days(context, lookup, [day])[day].due}
+        found |= {(table, d) for d in which(side_days(context, lookup, [day])[day])}
     return found
 
 

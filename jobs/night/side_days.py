@@ -142,14 +142,18 @@ def _of_events(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[d
 
 
 def _of_snapshot(context: Context, lookup: Lookup, day: date) -> SideDays:
-    """Return the latest snapshot that must have been known whole, and those after it."""
+    """Return the latest snapshot that must have been known whole, and those after it.
+
+    Without that one the day cannot be made: an older one would give values that are gone.
+    """
     definition, snapshots = context.definition, snapshot_days(context, lookup)
     if not isinstance(lookup.source, Snapshots):
         return SideDays(read=frozenset(snapshots), due=frozenset(snapshots))
     ahead, whole = min(lookup.due_hours, -AHEAD_HOURS), 24 + max(lookup.due_hours, 0)
     readable = [s for s in snapshots if _after(s, ahead) < definition.cutoff(day)]
     newest = max((s for s in readable if _after(s, whole) <= definition.cutoff(day)), default=None)
-    return SideDays(read=frozenset(s for s in readable if newest is None or s >= newest))
+    due = frozenset[date]() if newest is None else frozenset([newest])
+    return SideDays(read=frozenset(s for s in readable if newest is None or s >= newest), due=due)
 
 
 def _after(day: date, hours: int) -> datetime:

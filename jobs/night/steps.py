@@ -159,15 +159,21 @@ def _settle(work: Work, result: Ingested) -> None:
     """End the days that a bad delivery stops, and say of the others that an earlier one is used."""
     for part, error in sorted(result.errors.items()):
         own = not work.asked.fetches_history and part in work.left and result.table == EVENTS
-        if has_earlier(work.context, result.table, part) and not own:
-            said = f"{result.table} {part}: bad redelivery, earlier version used: {error}"
-            log.warning("step=ingest pipeline=%s %s", work.context.definition.name, said)
+        is_earlier = has_earlier(work.context, result.table, part) and not own
+        needing = [d for d in work.left if (result.table, part) in source_days(work.context, d)]
+        if is_earlier or not needing:
+            used = (
+                "bad redelivery, earlier version used" if is_earlier else "refused, needed by none"
+            )
+            log.warning(
+                "step=ingest pipeline=%s %s %s: %s: %s",
+                work.context.definition.name, result.table, part, used, error,
+            )  # fmt: skip
             continue
-        for day in list(work.left):
-            if (result.table, part) in source_days(work.context, day):
-                is_own = day == part and result.table == EVENTS
-                blocked = "" if is_own else f"blocked by {result.table} {part}: {error}"
-                work.fail(day, error, blocked)
+        for day in needing:
+            is_own = day == part and result.table == EVENTS
+            blocked = "" if is_own else f"blocked by {result.table} {part}: {error}"
+            work.fail(day, error, blocked)
 
 
 def require_history(context: Context, days: Sequence[date]) -> None:

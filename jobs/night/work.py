@@ -25,7 +25,7 @@ from jobs.night.quality import (
     recorded,
     require_passed,
 )
-from jobs.night.reach import source_days
+from jobs.night.reach import days_read, source_days
 from jobs.night.refused import has_earlier, refusals
 from jobs.night.score import ScoringRun, plan_run
 
@@ -135,9 +135,15 @@ class Work:
             raise error
 
     def notes(self, day: date) -> tuple[str, ...]:
-        """Return what to know of what a day's features are made of."""
-        found = refusals(self.context, source_days(self.context, day))
-        return tuple(str(r) for r in found if has_earlier(self.context, r.table, r.ds))
+        """Return what to know of what a day's features are made of, or would have been."""
+        needed = source_days(self.context, day)
+        told = []
+        for found in refusals(self.context, days_read(self.context, day)):
+            if has_earlier(self.context, found.table, found.ds):
+                told.append(str(found))
+            elif (found.table, found.ds) not in needed:
+                told.append(f"{found.table} {found.ds}: refused, made without it: {found.why}")
+        return tuple(told)
 
     def plan(self) -> None:
         """Decide which run makes each day's scores, and end the days that need none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_store.errors import DefinitionError, PartitionNotReady, SourceDayMissing
+from feature_store.errors import (
+    DefinitionError,
+    PartitionNotReady,
+    SourceCorrupt,
+    SourceDayMissing,
+)
 from feature_store.sources.files import DailyFiles
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
-from jobs.night.ingest import ingest
+from jobs.night.ingest import ingest, ingest_lookups
+from jobs.night.prepare import prepare
 from tests.toy import FIRST_DAY, Prices, Row, toy_days, toy_definition
 
 if TYPE_CHECKING:
@@ -52,6 +59,28 @@ class Refreshed(Dated):
     def snapshot_days(self) -> list[date]:
         """Return the days of the snapshots."""
         return [FIRST_DAY + timedelta(days=place) for place in sorted({r[1] for r in self.rows})]
+
+
+class Emptied(Dated):
+    """Prices of which every day was delivered again as a header and nothing else."""
+
+    def fingerprint(self, day: date) -> str:
+        """Return another digest than that of the rows."""
+        return f"{Dated.fingerprint(self, day)}-empty"
+
+    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
+        """Return no row."""
+        return Dated.read(self, spark, days).limit(0)
+
+
+class Broken(Refreshed):
+    """Snapshots of which the latest cannot be read."""
+
+    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
+        """Raise if the latest is among `days`."""
+        if self.snapshot_days()[-1] in days:
+            raise SourceCorrupt("prices.csv is not UTF-8", self.snapshot_days()[-1])
+        return Refreshed.read(self, spark, days)
 
 
 def definition_of(
@@ -124,6 +153,28 @@ def test_what_was_missed_and_known_in_time_makes_its_reader_stale(
     assert again.warehouse.version("features") == version
 
 
+def test_a_day_that_is_delivered_again_without_rows_keeps_those_it_had(
+    spark: SparkSession, home: Home
+) -> None:
+    rows, first = [Row(day=1, user="u", item="x")], (("x", 0, 15.0, 16.0, 5.0),)
+    context = Context.open(definition_of(rows, Dated(first), {"due_hours": 48}), home, spark)
+    assert list_prices(context, DAYS[1:2]) == [5.0]
+    emptied = definition_of(rows, Emptied(first), {"due_hours": 48})
+    context = Context.open(emptied, home, spark)
+    (found,) = ingest_lookups(context, DAYS[1:2])
+    said = (
+        r"lookup prices: ds=2026-01-01: the day is empty, and an earlier delivery of it had 1 row"
+    )
+    assert re.search(said, str(found.errors[DAYS[0]]))
+    assert found.written == ()
+    (note,) = prepare(context, DAYS[1:2], lambda _: None).notes
+    assert note.startswith("lookup_prices 2026-01-01: bad redelivery, earlier version used")
+    assert [row.list_price for row in context.warehouse.read("features").collect()] == [5.0]
+    # A day that was empty from the first is one on which there was nothing.
+    other = Context.open(emptied, type(home)(f"{home.root}-2"), spark)
+    assert list_prices(other, DAYS[1:2]) == [None]
+
+
 def test_a_forecast_that_is_due_ahead_stops_the_night_that_lacks_it(
     spark: SparkSession, home: Home
 ) -> None:
@@ -167,6 +218,20 @@ def test_what_a_newer_snapshot_does_not_hold_is_gone(spark: SparkSession, home: 
     shots = Refreshed((("x", 0, 0.0, -9.0, 1.0), ("y", 2, 0.0, -9.0, 2.0)))
     context = Context.open(definition_of(rows, shots, SNAPSHOT), home, spark)
     assert list_prices(context, [DAYS[1], DAYS[3]], alone=False) == [1.0, None]
+
+
+def test_a_snapshot_that_never_was_good_stops_the_nights_that_need_it(
+    spark: SparkSession, home: Home
+) -> None:
+    rows = [Row(day=day, user="u", item="x") for day in (1, 3, 5)]
+    shots = Broken((("x", 0, 0.0, -9.0, 1.0), ("x", 3, 0.0, -9.0, 2.0)))
+    context = Context.open(definition_of(rows, shots, SNAPSHOT), home, spark)
+    # On its own day it need not be whole yet: what was there before is used, and the night says so.
+    (note,) = prepare(context, DAYS[3:4], lambda _: None).notes
+    assert note == ("lookup_prices 2026-01-04: refused, made without it: prices.csv is not UTF-8")
+    assert [row.list_price for row in context.warehouse.read("features").collect()] == [1.0]
+    with pytest.raises(SourceCorrupt, match=r"prices\.csv is not UTF-8"):
+        prepare(context, DAYS[5:6], lambda _: None)
 
 
 def test_the_snapshots_of_files_are_the_days_that_have_one(tmp_path: Path) -> None:
