@@ -12,7 +12,7 @@ from feature_store.definition import Categorical, Cross
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
 from feature_store.features.asof import join_lookups
-from feature_store.features.tiles import empty_histories, join_histories, window_sums
+from feature_store.features.histories import empty_histories, join_histories, known_histories
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ def build_features(
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
-    rows = join_lookups(known_in_time(events_df, definition), lookups, definition, snapshots)
+    known = known_in_time(events_df, definition)
+    rows = join_lookups(known, lookups, definition, snapshots)
     if tiles_df is None:
         rows = rows.withColumns(empty_histories(definition))
     else:
-        rows = join_histories(rows, window_sums(tiles_df, definition, days), definition)
+        # Found in the rows without what was joined to them, which is more to carry, or to do twice.
+        rows = join_histories(rows, known_histories(known, tiles_df, definition, days), definition)
     plain = [f.name for f in definition.features]
     keys = [key for key in definition.keys if key not in plain]
     histories = [name for h in definition.histories for name, _, _ in h.columns()]

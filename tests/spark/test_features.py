@@ -177,6 +177,37 @@ def test_a_value_counts_in_a_history_once_its_key_is_known_too(spark: SparkSessi
     ]
 
 
+def test_histories_of_other_windows_and_rows_without_a_key_leave_each_other_alone(
+    spark: SparkSession,
+) -> None:
+    """One pass over the tiles serves all histories and days: any days at once are each alone."""
+    rows = [
+        Trip(day=0, user="a", item="x", price=0.5, clicked=True, click_known=13),
+        Trip(day=0, user="b", item="x", price=2.0, clicked=True, click_known=13, plane="q"),
+        Trip(day=1, user="a", item="x", price=0.25),
+        *(Trip(day=day, user="a", item="x") for day in (2, 3)),
+        Trip(day=4, user="a", item="x", click_known=13),
+        Trip(day=5, user="a", item="x"),
+        *(Trip(day=day, user="none", item="x", plane=None) for day in (2, 3, 5)),
+    ]
+    definition = trip_definition(rows)
+    spent = History(
+        name="spent", keys=("plane",), value="price", known="click", windows=(3, 1),
+        aggregates=("sum", "count"),
+    )  # fmt: skip
+    definition = replace(definition, histories=(definition.histories[-1], spent))
+    days = [DAYS[2], DAYS[3], DAYS[5]]
+    found = features(spark, definition, days)
+    # Mean and count over 4 days, then sum and count over 3 days and over 1.
+    assert {(row[0], row[1]): row[-6:] for row in found} == {
+        (DAYS[2], "a"): (1.0, 1.0, 0.5, 1.0, None, 0.0),
+        (DAYS[3], "a"): (0.5, 2.0, 0.75, 2.0, None, 0.0),
+        (DAYS[5], "a"): (0.0, 4.0, 3.0, 3.0, 1.0, 1.0),
+        **{(day, "none"): (None, 0.0) * 3 for day in days},
+    }
+    assert found == sorted(row for day in days for row in features(spark, definition, [day]))
+
+
 def test_a_lookup_takes_the_latest_row_known_and_not_after(spark: SparkSession) -> None:
     rows = [Row(day=1, user="a", item="x"), Row(day=2, user="a", item="y")]
     prices = Prices(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
@@ -16,7 +17,8 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import History
 from feature_store.errors import PartitionNotReady
-from feature_store.features.tiles import build_tiles, window_sums
+from feature_store.features.histories import window_sums
+from feature_store.features.tiles import build_tiles
 from tests.toy import FIRST_DAY, Row, toy_days, toy_definition
 
 if TYPE_CHECKING:
@@ -54,9 +56,18 @@ def events(spark: SparkSession, rows: list[tuple[str, int, float]]) -> DataFrame
     return spark.createDataFrame(made, schema).drop("source_file")
 
 
+def asked(tiles: DataFrame, definition: Definition, days: Sequence[date]) -> DataFrame:
+    """Return a row for each of `days` and each history and key of the tiles."""
+    names = [history.name for history in definition.histories]
+    places = tiles.sparkSession.createDataFrame(list(enumerate(names)), "_history int, name string")
+    keys = tiles.select(F.col("history").alias("name"), F.col("key").alias("_key")).distinct()
+    each = F.explode(F.array(*[F.lit(day) for day in days])).alias("ds")
+    return keys.join(places, "name").select(each, "_history", "_key")
+
+
 def totals(tiles: DataFrame, definition: Definition) -> dict[str, tuple[int, float | None]]:
-    rows = window_sums(tiles, definition, [DAY]).collect()
-    return {row["key"]: (row["n_3"], row["total_3"]) for row in rows}
+    rows = window_sums(asked(tiles, definition, [DAY]), tiles, definition, [DAY]).collect()
+    return {row["_key"]: (row["_n_0"], row["_total_0"]) for row in rows}
 
 
 def exact(values: list[float]) -> float | None:
@@ -134,12 +145,12 @@ def test_tiles_of_another_layout_are_refused_and_not_added_up(
     )
     mixed = tiles.where(F.col("ds") == F.lit(FIRST_DAY)).unionByName(old, allowMissingColumns=True)
     with pytest.raises(PartitionNotReady, match="older layout"):
-        window_sums(old, definition, [DAY])
+        window_sums(asked(old, definition, [DAY]), old, definition, [DAY])
     with pytest.raises(Exception, match="older layout"):
-        window_sums(mixed, definition, [DAY]).collect()
+        window_sums(asked(mixed, definition, [DAY]), mixed, definition, [DAY]).collect()
 
 
-@pytest.mark.parametrize("windows", [((1, 3), (2,), (5,)), ((4,),)])
+@pytest.mark.parametrize("windows", [((1, 3), (2,), (5, 2, 4)), ((4,),)])
 def test_sums_of_many_days_are_those_of_each_day_by_itself(
     spark: SparkSession, windows: tuple[tuple[int, ...], ...]
 ) -> None:
@@ -158,22 +169,21 @@ def test_sums_of_many_days_are_those_of_each_day_by_itself(
         rows.append((ds, *of, usable_from, 0, rng.choice([1, 1, 2, -1]), rng.randrange(-3, 9)))
     schema = "ds date, history string, key string, usable_from date, band int, n bigint"
     tiles = spark.createDataFrame(rows, f"{schema}, digit_0 bigint")
-    lengths = sorted({window for own in windows for window in own})
     days = [DAY + timedelta(days=i) for i in (0, 1, 2, 5, 8)]
 
     def told(some: list[date]) -> set[tuple[object, ...]]:
-        found = window_sums(tiles, definition, some).collect()
+        rows = window_sums(asked(tiles, definition, some), tiles, definition, some).collect()
         return {
-            (row["ds"], row["history"], row["key"], w, row[f"n_{w}"], row[f"total_{w}"])
-            for row in found
-            for w in lengths
-            if row[f"n_{w}"]
+            (row["ds"], f"h{row['_history']}", row["_key"], w, row[f"_n_{i}"], row[f"_total_{i}"])
+            for row in rows
+            for i, w in enumerate(windows[row["_history"]])
+            if row[f"_n_{i}"]
         }
 
     def counted(day: date) -> set[tuple[object, ...]]:
         sums: dict[tuple[str, str, int], list[int]] = {}
         for ds, history, key, usable_from, _, n, digit in rows:
-            for w in lengths:
+            for w in windows[int(history.removeprefix("h"))]:
                 if day - timedelta(days=w) <= ds < day and usable_from <= day:
                     own = sums.setdefault((history, key, w), [0, 0])
                     own[:] = own[0] + n, own[1] + digit

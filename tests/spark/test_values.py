@@ -15,7 +15,8 @@ from feature_store.definition.functions import FUNCTIONS
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError
 from feature_store.features import values
-from feature_store.features.tiles import build_tiles, window_sums
+from feature_store.features.histories import asked, window_sums
+from feature_store.features.tiles import build_tiles
 from feature_store.features.values import check_expressions, evaluated, number
 from feature_store.home import Home
 from jobs.context import Context
@@ -163,8 +164,10 @@ def test_a_bad_row_takes_nothing_from_the_others_in_tiles_and_labels(spark: Spar
     label = Label(name="cheap", expression="1 / price > 0.3", known="click")
     definition = trap("1 / price", label=label)
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
-    sums = window_sums(build_tiles(events, definition), definition, toy_days(2)[1:]).collect()
-    assert [(row["n_2"], row["total_2"]) for row in sums] == [(2, 0.75)]
+    tiles, next_day = build_tiles(events, definition), toy_days(2)[1:]
+    asking = asked(Rows((replace(rows[0], day=1),)).read(spark, next_day), definition)
+    sums = window_sums(asking, tiles, definition, next_day).collect()
+    assert [(row["_n_0"], row["_total_0"]) for row in sums] == [(2, 0.75)]
     labels = labelled(events, definition).where(F.col("y_cheap").isNotNull())
     assert {row["user"]: row["y_cheap"] for row in labels.collect()} == {"u2.0": 1.0, "u4.0": 0.0}
 

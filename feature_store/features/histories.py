@@ -1,0 +1,213 @@
+"""History windows: what the tiles of a row's keys add up to over the days before it.
+
+All histories and days in one pass. A tile is added on the first day that it counts for and taken
+off after the last, so the sums of many days are running sums: a tile costs a row for each window of
+its history, and not one for each day. The rows that ask stand among these steps, and a sum is read
+where a row asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import reduce
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from feature_store.errors import PartitionNotReady
+from feature_store.features.sums import BAND, DIGITS, places, rounded
+from feature_store.features.tiles import history_key, resolved_value
+from feature_store.schema import DS, TILES
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from feature_store.definition import Definition
+
+
+def known_histories(
+    rows_df: DataFrame, tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+) -> DataFrame:
+    """Return `ds`, keys and history features of each row that has a key of some history.
+
+    Args:
+        rows_df: rows of `days` known before their cut-off, told apart by `ds` and the keys.
+        tiles_df: tiles of the windows before `days`.
+        definition: the pipeline.
+        days: the days of the rows.
+    """
+    sums = window_sums(asked(rows_df, definition), tiles_df, definition, days)
+    features = [
+        # A row asks once of each history, so there is one value, or none.
+        F.max(
+            F.when(F.col("_history") == place, _aggregate(aggregate, history.windows.index(window)))
+        ).alias(name)
+        for place, history in enumerate(definition.histories)
+        for name, aggregate, window in history.columns()
+    ]
+    return sums.groupBy(DS, *definition.keys).agg(*features)
+
+
+def join_histories(
+    rows_df: DataFrame, histories_df: DataFrame, definition: Definition
+) -> DataFrame:
+    """Return `rows_df` with the feature columns of every history; a row without a key has none."""
+    joined = rows_df.join(histories_df, [DS, *definition.keys], "left")
+    names = [
+        n for h in definition.histories for n, aggregate, _ in h.columns() if aggregate == "count"
+    ]
+    return joined.withColumns({name: F.coalesce(name, F.lit(0.0)) for name in names})
+
+
+def empty_histories(definition: Definition) -> dict[str, Column]:
+    """Return the history columns of a row that has no history at all."""
+    columns = (column for history in definition.histories for column in history.columns())
+    return {
+        name: F.lit(0.0 if aggregate == "count" else None).cast("double")
+        for name, aggregate, _ in columns
+    }
+
+
+def asked(rows_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return each row once for each history that it has the key of: ds, keys, _history and _key.
+
+    `_history` is the history's place in the definition.
+    """
+    keys = F.array(*[history_key(history) for history in definition.histories])
+    each = rows_df.select(DS, *definition.keys, F.posexplode(keys).alias("_history", "_key"))
+    return each.where(F.col("_key").isNotNull())
+
+
+def window_sums(
+    asked_df: DataFrame, tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+) -> DataFrame:
+    """Return `asked_df` with the sums over every window of the history that is asked.
+
+    Adds _n_<i> and _total_<i> for the history's window i, in its own order. A tile of day t counts
+    for day d when d - w <= t < d and usable_from <= d. Sums are of whole numbers, and so exact.
+
+    Looks which sizes of values there are, unless all histories are of whole numbers.
+
+    Args:
+        asked_df: rows of `days` with _history and _key, as `asked` gives them.
+        tiles_df: tiles of the windows before `days`.
+        definition: the pipeline.
+        days: the days of the rows.
+    """
+    parts = {"n": F.col("n"), **_digits_by_place(tiles_df, definition, days)}
+    steps = _steps(tiles_df, parts, definition, days)
+    changes = [name for name in steps.columns if name not in ("_history", "_key", "_day")]
+    every = asked_df.withColumn("_day", F.col(DS)).unionByName(steps, allowMissingColumns=True)
+    # By day alone, and so with all of that day: what enters or leaves on it holds for it. The key
+    # first, because sorting looks at the start of the first column before it compares whole rows.
+    until = (
+        Window.partitionBy("_key", "_history")
+        .orderBy("_day")
+        .rangeBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    running = every.withColumns({name: F.sum(name).over(until) for name in changes})
+    windows = range(len(_windows(definition)))
+    counts = [F.coalesce(f"_n_{i}", F.lit(0)).alias(f"_n_{i}") for i in windows]
+    totals = [
+        # A place at which none of the key's values has a digit holds null: it adds nothing.
+        rounded({int(p): F.coalesce(f"_{p}_{i}", F.lit(0)) for p in parts if p != "n"}).alias(
+            f"_total_{i}"
+        )
+        for i in windows
+    ]
+    return running.where(F.col(DS).isNotNull()).select(*asked_df.columns, *counts, *totals)
+
+
+def _steps(
+    tiles_df: DataFrame, parts: Mapping[str, Column], definition: Definition, days: Sequence[date]
+) -> DataFrame:
+    """Return each tile once for the day it begins to count, and once for each window it leaves.
+
+    Columns: _history, _key, _day, and _<part>_<i>: what window i of the history changes by on that
+    day; null where it does not.
+    """
+    first, last = min(days), max(days)
+    histories = definition.histories
+    names = F.lit([history.name for history in histories])
+    place = (F.array_position(names, F.col("history")) - 1).cast("int")
+
+    def after(windows: Sequence[int | None]) -> Column:
+        """Return the first day after a tile's window, given that of each history."""
+        return F.date_add(DS, F.get(F.lit(windows), F.col("_history")) + 1)
+
+    tiles = tiles_df.select(
+        DS,
+        place.alias("_history"),
+        F.col("key").alias("_key"),
+        F.greatest(F.date_add(DS, 1), "usable_from", F.lit(first)).alias("_enters"),
+        *[part.alias(f"_{name}") for name, part in parts.items()],
+    )
+    enters = F.col("_enters")
+    counting = tiles.where(
+        (enters < after([max(h.windows) for h in histories])) & (enters <= F.lit(last))
+    )
+    leaves = [after(windows) for windows in _windows(definition)]
+    steps = [enters]
+    if first < last:  # of a single day, nothing leaves a window before another
+        steps += [F.when((enters < day) & (day <= F.lit(last)), day) for day in leaves]
+    stepping = counting.select("*", F.posexplode(F.array(*steps)).alias("_step", "_day"))
+    changes = [
+        F.when((F.col("_step") == 0) & (enters < day), F.col(f"_{name}"))
+        .when(F.col("_step") == i + 1, -F.col(f"_{name}"))
+        .alias(f"_{name}_{i}")
+        for i, day in enumerate(leaves)
+        for name in parts
+    ]
+    return stepping.where(F.col("_day").isNotNull()).select("_history", "_key", "_day", *changes)
+
+
+def _windows(definition: Definition) -> list[list[int | None]]:
+    """Return the days of each history's window 0, then of each one's window 1 if it has one, ..."""
+    own = (history.windows for history in definition.histories)
+    return [list(windows) for windows in zip_longest(*own)]
+
+
+def _digits_by_place(
+    tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+) -> dict[str, Column]:
+    """Return what a tile adds to each place of a sum, by the place.
+
+    Raises:
+        PartitionNotReady: there are tiles of an older layout.
+    """
+    spark = tiles_df.sparkSession
+    if BAND not in tiles_df.columns:
+        raise _older_tiles(definition, days)
+    if all(resolved_value(spark, definition, history).is_whole for history in definition.histories):
+        # Whole numbers of 32 bits are their own first digit, in band 0.
+        return {"0": F.coalesce(DIGITS[0], F.raise_error(str(_older_tiles(definition, days))))}
+    bands = {row[0] for row in tiles_df.select(BAND).distinct().collect()} or {0}
+    if None in bands:
+        raise _older_tiles(definition, days)
+    return {
+        str(place): reduce(
+            lambda column, digit: column.when(F.col(BAND) == digit[0], F.col(DIGITS[digit[1]])),
+            rest,
+            F.when(F.col(BAND) == band, F.col(DIGITS[index])),
+        )
+        for place, ((band, index), *rest) in places(sorted(bands)).items()
+    }
+
+
+def _older_tiles(definition: Definition, days: Sequence[date]) -> PartitionNotReady:
+    step = (
+        "Tiles there are of an older layout. Run: nightscore prepare --pipeline "
+        f"{definition.name} --from {min(days)} --to {max(days)}"
+    )
+    return PartitionNotReady(TILES, days, step)
+
+
+def _aggregate(aggregate: str, place: int) -> Column:
+    count, total = F.col(f"_n_{place}").cast("double"), F.col(f"_total_{place}")
+    if aggregate == "count":
+        return count
+    # What was counted may have been taken off again.
+    return F.when(count != 0, total if aggregate == "sum" else total / count)
