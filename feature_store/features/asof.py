@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,6 @@ def join_lookups(
 ) -> DataFrame:
     """Return `rows_df` with a struct column for each lookup; its fields are null if nothing fits.
 
-    Rows are told apart by `ds` and the definition's keys, which must be unique.
-
     Args:
         rows_df: rows known before their cut-off.
         sides: by lookup, at least the days of its side table that the rows may read, as far as
@@ -42,57 +40,81 @@ def join_lookups(
     """
     joined = rows_df
     for lookup in definition.lookups:
-        # What fits follows from the rows alone: found in rows that other lookups were joined to,
-        # each lookup would double the work of those before it.
-        dated = (snapshots or {}).get(lookup.name, ())
-        fitting = _newest_fitting(rows_df, sides[lookup.name], lookup, definition, dated)
-        joined = joined.join(fitting, [DS, *definition.keys], "left")
+        side, dated = sides[lookup.name], (snapshots or {}).get(lookup.name, ())
+        joined = joined.transform(_join_newest, side, lookup, definition, dated)
     return joined
 
 
-def _newest_fitting(
+def _join_newest(
     rows_df: DataFrame,
     side_df: DataFrame,
     lookup: Lookup,
     definition: Definition,
     snapshots: Sequence[date],
 ) -> DataFrame:
-    """Return for each row that something fits: `ds`, its keys, and that, named after the lookup.
+    """Return the rows with what fits each of them, named after the lookup; null if nothing does.
 
     It is the side row of the same keys with the greatest (event_time, known_at, hash of its
     columns) among those with `known_at` before the cut-off of the row's `ds`, with `event_time` in
     (at - max_age, at], and on one of the days that `read_days` gives. So what else `side_df` holds
     makes no difference. Of a snapshot the greatest day comes first, and `event_time` does not
     count.
+
+    All that a row may take is one list, the newest first: so each row meets one at most, and need
+    not be found again among the pairs of a join.
+    """
+    bounds = _bounds(lookup, definition, snapshots)
+    lists = _newest_first(side_df, lookup)
+    on = [F.col(key) == F.col(f"_k_{key}") for key in lookup.keys]
+    if lookup.at is not None:
+        on.append(_bucket(F.col(lookup.at), lookup) == F.col("_bucket"))
+    # Before the join, and so once for each row and not for each of its list.
+    joined = rows_df.withColumns(bounds).join(lists, on, "left")
+    newest = F.get(F.filter("_side", lambda side: _fits(side, lookup, bounds)), F.lit(0))
+    return joined.withColumn(lookup.name, newest["_value"]).drop(*bounds, *lists.columns)
+
+
+def _bounds(lookup: Lookup, definition: Definition, snapshots: Sequence[date]) -> dict[str, Column]:
+    """Return what a row asks of the side rows of its keys, as hidden columns of it."""
+    bounds = {"_cutoff": cutoff_column(definition)}
+    if lookup.at is not None:
+        bounds["_first"], bounds["_last"] = read_days(lookup, definition)
+        bounds["_oldest"] = F.col(lookup.at) - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
+    elif snapshots:
+        bounds["_first"], bounds["_last"] = snapshot_bounds(lookup, definition, snapshots)
+    return bounds
+
+
+def _fits(side: Column, lookup: Lookup, bounds: Collection[str]) -> Column:
+    """Return whether a side row is one that the row beside it may take."""
+    fits = side["known_at"] < F.col("_cutoff")
+    if "_first" in bounds:
+        fits &= (side["ds"] >= F.col("_first")) & (side["ds"] <= F.col("_last"))
+    if lookup.at is not None:
+        fits &= (side["event_time"] <= F.col(lookup.at)) & (side["event_time"] > F.col("_oldest"))
+    return fits
+
+
+def _newest_first(side_df: DataFrame, lookup: Lookup) -> DataFrame:
+    """Return the side rows of each keys as a list `_side`, in the order in which they are taken.
+
+    With times, for each stretch `_bucket` of `max_age` by itself, so that a list is short and the
+    join stays one on equality. A row's match lies in its own stretch or the one before: each side
+    row is put in both.
     """
     names = [c.name for c in lookup.columns]
+    times = F.col("event_time"), F.col("known_at"), content_hash(names).alias("_hash")
+    order = (*times, F.col(DS)) if lookup.at is not None else (F.col(DS), *times)
     side = side_df.select(
         *[F.col(key).alias(f"_k_{key}") for key in lookup.keys],
-        F.col(DS).alias("_side_ds"),
-        F.col("event_time").alias("_event_time"),
-        F.col("known_at").alias("_known_at"),
-        content_hash(names).alias("_hash"),
-        F.struct(*names).alias("_value"),
+        F.struct(*order, F.struct(*names).alias("_value")).alias("_side"),
     )
-    on = [F.col(key) == F.col(f"_k_{key}") for key in lookup.keys]
-    on.append(F.col("_known_at") < cutoff_column(definition))
-    rows = rows_df
-    newest = ["_event_time", "_known_at", "_hash"]
+    by = [f"_k_{key}" for key in lookup.keys]
     if lookup.at is not None:
-        rows, side, near = _near_in_time(rows_df, side, lookup)
-        first, last = read_days(lookup, definition)
-        on += [*near, F.col("_side_ds") >= first, F.col("_side_ds") <= last]
-    else:
-        newest.insert(0, "_side_ds")
-        if snapshots:
-            first, last = snapshot_bounds(lookup, definition, snapshots)
-            on += [F.col("_side_ds") >= first, F.col("_side_ds") <= last]
-    identity = [DS, *definition.keys]
-    return (
-        rows.join(side, on, "inner")
-        .groupBy(*identity)
-        .agg(F.max_by("_value", F.struct(*newest)).alias(lookup.name))
-    )
+        bucket = _bucket(F.col("_side.event_time"), lookup)
+        side = side.withColumn("_bucket", F.explode(F.array(bucket, bucket + 1)))
+        by.append("_bucket")
+    return side.groupBy(*by).agg(F.sort_array(F.collect_list("_side"), asc=False).alias("_side"))
 
 
 def read_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
@@ -141,26 +163,6 @@ def _begun_before(definition: Definition, hours: int, *, or_at: bool = False) ->
     return F.to_date(moment if or_at else moment - F.expr(_MOMENT))
 
 
-def _near_in_time(
-    rows: DataFrame, side: DataFrame, lookup: Lookup
-) -> tuple[DataFrame, DataFrame, list[Column]]:
-    """Add time buckets of `max_age`, so that the join is on equality and stays a hash join.
-
-    A row's match lies in its own bucket or the one before; each side row is put in both.
-    """
-    assert lookup.at is not None  # noqa: S101 - checked at load
+def _bucket(time: Column, lookup: Lookup) -> Column:
     assert lookup.max_age_hours is not None  # noqa: S101 - checked at load
-    age = lookup.max_age_hours * 3600
-    bucket = (F.unix_timestamp("_event_time") / age).cast("bigint")
-    side = side.withColumn("_bucket", F.explode(F.array(bucket, bucket + 1)))
-    rows = rows.withColumn("_at_bucket", (F.unix_timestamp(lookup.at) / age).cast("bigint"))
-    oldest = F.col(lookup.at) - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
-    return (
-        rows,
-        side,
-        [
-            F.col("_at_bucket") == F.col("_bucket"),
-            F.col("_event_time") <= F.col(lookup.at),
-            F.col("_event_time") > oldest,
-        ],
-    )
+    return (F.unix_timestamp(time) / (lookup.max_age_hours * 3600)).cast("bigint")
