@@ -43,7 +43,7 @@ format: $(JOBS_ENV) ## Put the code in the shape that check wants
 	.venv/bin/ruff check --fix .
 
 .PHONY: bench
-bench: $(JOBS_ENV) ## Measure: SUITE=scoring|night|backfill|history JSON=path ARGS=...
+bench: $(JOBS_ENV) ## Measure: SUITE=scoring|night|backfill|history|zoo JSON=path ARGS=...
 	@mkdir -p "$(dir $(JSON))"
 	.venv/bin/python -m tests.benchmarks.$(SUITE) --json "$(JSON)" $(ARGS)
 

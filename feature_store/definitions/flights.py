@@ -60,6 +60,11 @@ _WEATHER = (
     "precip",
     "pressure",
     "visib",
+    "precip_6h",
+    "precip_12h",
+    "precip_ahead",
+    "visib_12h",
+    "wind_12h",
 )
 
 
@@ -115,7 +120,10 @@ DEFINITION = Definition(
         *(Numeric(name=name, column=f"weather.{name}") for name in _WEATHER),
     ),
     histories=(
-        _late_history("carrier_late", ("carrier",), aggregates=("mean",)),
+        # A bad day is often followed by another: yesterday's share stands beside the month's.
+        _late_history("carrier_late", ("carrier",), windows=(1, 7, 28), aggregates=("mean",)),
+        _late_history("origin_late", ("origin",), windows=(1, 3), aggregates=("mean",)),
+        _late_history("dest_late", ("dest",), windows=(1, 7), aggregates=("mean",)),
         _late_history("route_late", ("route",)),
         _late_history("tailnum_late", ("tailnum",)),
         _late_history("origin_hour_late", ("origin", "sched_dep_hour"), aggregates=("mean",)),

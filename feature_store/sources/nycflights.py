@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-FORMAT = "2"
+FORMAT = "3"
 """Raised when columns are derived differently; part of every fingerprint."""
 
 FIRST_DAY = date(2013, 1, 1)
@@ -69,10 +69,12 @@ class NycWeather:
 
     These are observations, standing in for the forecast of that hour that was issued the evening
     before: `known_at` is 18:00 UTC of the day before `ds`. A real deployment puts the forecast
-    here. The year's last day and some hours have no rows.
+    here. The year's last day and some hours have no rows. Beside each hour stands what the same
+    day's earlier hours bring (`precip_6h`, `precip_12h`, `visib_12h`, `wind_12h`: sums, least and
+    greatest over so many hours, this one among them) and its next ones (`precip_ahead`: four).
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     folder: str = ""
 

@@ -21,6 +21,8 @@ REPORT_MINUTES = 60
 """Added to the arrival: covers reporting, and the clock change of a flight under way."""
 STRONGEST_WIND = 200.0
 """Miles per hour; EWR's 1048 on 2013-02-12 is an instrument fault, and so a missing value."""
+AHEAD_HOURS = 4
+"""Hours of forecast that `precip_ahead` adds up, that of the departure among them."""
 UNLISTED_ZONE = "America/Puerto_Rico"
 """Zone of the four destinations that airports.csv lacks: SJU, BQN, PSE and STT."""
 
@@ -127,7 +129,33 @@ def _weather(raw: pd.DataFrame) -> pa.Table:
     out["wind_speed"] = out["wind_speed"].where(out["wind_speed"] <= STRONGEST_WIND)
     out["event_time"] = _utc(raw["time_hour"])
     out["known_at"] = _evening_before(day)
-    return _arrow(out, day, "weather.csv")
+    return _arrow(_with_the_day_so_far(out, day), day, "weather.csv")
+
+
+def _with_the_day_so_far(hours: pd.DataFrame, day: pd.Series[pd.Timestamp]) -> pd.DataFrame:
+    """Return the hours with what the weather of the same day was before them, and will be next.
+
+    Delays add up over a day: a storm at noon is late flights in the evening. Of one day only, so
+    that a day's lines alone decide its rows.
+    """
+    same_day = ["origin", "day"]
+    # In the order in which groups give their rows, which they give without the rows' own index.
+    ordered = hours.assign(day=day).sort_values([*same_day, "event_time"], kind="stable")
+    groups, backwards = ordered.groupby(same_day), ordered[::-1].groupby(same_day)
+
+    def past(column: str, window: str, how: str) -> pd.Series[Any]:
+        found = groups.rolling(window, on="event_time")[[column]].agg(how)[column]
+        return found.set_axis(ordered.index)
+
+    ahead = backwards["precip"].rolling(AHEAD_HOURS, min_periods=1).sum()
+    # Rolling sums add and take off again; the gauge reads hundredths of an inch.
+    return hours.assign(
+        precip_6h=past("precip", "6h", "sum").round(2),
+        precip_12h=past("precip", "12h", "sum").round(2),
+        visib_12h=past("visib", "12h", "min"),
+        wind_12h=past("wind_speed", "12h", "max"),
+        precip_ahead=ahead.droplevel([0, 1]).round(2),
+    )
 
 
 def _planes(raw: pd.DataFrame) -> pa.Table:
