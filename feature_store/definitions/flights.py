@@ -198,7 +198,24 @@ DEFINITION = Definition(
         Check(stage="scores", kind="unique", columns=("carrier", "flight", "origin")),
         Check(stage="scores", kind="mean_between", columns=("score",), minimum=0.01, maximum=0.9),
     ),
-    training=Training(model="finalmlp", validation_days=21),
+    # Small, slow to forget and blind to what is seldom seen: the year's last months are of other
+    # weather and other holidays than those it learns from.
+    training=Training(
+        model="finalnet",
+        config=(
+            ("embedding_dim", 4),
+            ("first_hidden", (32,)),
+            ("second_hidden", (32,)),
+            ("dropout", 0.3),
+        ),
+        embedding_l2=0.03,
+        batch_size=4096,
+        epochs=16,
+        average=0.99,
+        patience=4,
+        min_count=50,
+        validation_days=21,
+    ),
     gate=Gate(min_auc=0.6, segments=("carrier", "origin")),
     first_day=date(2013, 1, 1),
     last_day=date(2013, 12, 31),

@@ -124,12 +124,15 @@ TRAIN = ("train", "--pipeline", "flights", "--from", "2013-01-01", "--to", "2013
     ("arguments", "message"),
     [
         (
-            ("--set", "colour=1"),
+            ("--model", "finalmlp", "--set", "colour=1"),
             "finalmlp: colour='1': is no setting of finalmlp; there are: embed",
         ),
         (("--set", "embedding_dim=x"), "embedding_dim='x': must be a whole number"),
         (("--model", "dcnv2", "--set", "heads=5"), "heads='5': is no setting of dcnv2; there are"),
-        (("--set", "first_gate=buyer"), "first_gate='buyer': is no field; there are carrier"),
+        (
+            ("--model", "finalmlp", "--set", "first_gate=buyer"),
+            "first_gate='buyer': is no field; there are carrier",
+        ),
         (("--precision", "f16"), "'f16' is not one of 'f32', 'bf16'"),
     ],
 )
