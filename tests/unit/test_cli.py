@@ -59,8 +59,8 @@ def run(
     return call
 
 
-def tomorrow() -> str:
-    return (datetime.now(UTC).date() + timedelta(days=1)).isoformat()
+def a_later_day() -> str:
+    return (datetime.now(UTC).date() + timedelta(days=2)).isoformat()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -83,7 +83,7 @@ def test_help_says_what_the_exit_codes_mean(run) -> None:
         (["run", "--pipeline", "../x", "--ds", "2013-12-10"], "pipeline='../x' is unknown"),
         (["run", "--pipeline", "flights", "--ds", "10/12/2013"], "written YYYY-MM-DD"),
         (["run", "--pipeline", "flights", "--ds", "2013-02-30"], "written YYYY-MM-DD"),
-        (["run", "--pipeline", "flights", "--ds", tomorrow()], "is in the future"),
+        (["run", "--pipeline", "flights", "--ds", a_later_day()], "is in the future"),
         (["run", "--pipeline", "flights", "--ds", "2014-01-01"], "has days 2013-01-01 to"),
         (["run", "--pipeline", "flights"], "Missing option '--ds'"),
         (["run", "--pipeline", "flights", "--ds", "2013-12-10", "--until", "x"], "--until"),
