@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import IO
 
@@ -69,6 +70,15 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 yield stream
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise SourceCorrupt(f"source file {path}: cannot be read ({error}). {AGAIN}") from error
+
+
+@contextmanager
+def of_day(day: date) -> Iterator[None]:
+    """Name the day in what is wrong with a source, in the block."""
+    try:
+        yield
+    except SourceCorrupt as error:
+        raise SourceCorrupt(str(error), day) from error
 
 
 def _only_file(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:

@@ -17,7 +17,7 @@ from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.raw import refusal
 from feature_store.sources import csvfile, parquetfile
-from feature_store.sources.daycache import AGAIN
+from feature_store.sources.daycache import AGAIN, of_day
 from feature_store.sources.digests import content_digests
 from feature_store.sources.readers import MARKS, Format, Piece, raw_types, read, schema
 
@@ -213,13 +213,11 @@ class DailyFiles:
         return [name for name in names if _PLAIN.match(name) and name not in MARKS]
 
     def _has_rows(self, path: Path, day: date) -> bool:
-        try:
+        with of_day(day):
             if self.format == "parquet":
                 return parquetfile.rows(path) > 0
             names = csvfile.header(path, self.delimiter)
             return any(True for _ in csvfile.batches(path, self.delimiter, names[:1]))
-        except SourceCorrupt as error:
-            raise SourceCorrupt(str(error), day) from error
 
 
 def _counts(path: Path) -> bool:
@@ -269,10 +267,8 @@ def _required(column: Column) -> Column:
 
 
 def _digests(paths: Sequence[Path], day: date) -> dict[Path, str]:
-    try:
+    with of_day(day):
         return content_digests(paths)
-    except SourceCorrupt as error:
-        raise SourceCorrupt(str(error), day) from error
 
 
 def _frame(

@@ -10,8 +10,10 @@ from feature_store.errors import SourceCorrupt
 from feature_store.sources.daycache import AGAIN
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from numpy.typing import NDArray
 
 NULL = "null"
 """The raw type of a column that holds nothing but nulls, and so has none."""
@@ -134,13 +136,9 @@ def _instants(
     # A null has any number beneath it.
     counts = np.where(is_null, 0, np.asarray(values.cast(pa.int64()).fill_null(0)))
     seconds = counts // per_second
-    first, last = (int(np.datetime64(day, "s").astype(np.int64)) for day in (_FIRST, _LAST))
-    beyond = (seconds < first) | (seconds >= last + 86_400)
+    beyond = _outside(seconds // 86_400)
     for row in np.flatnonzero(beyond):
-        problems[row] = (
-            f"column {name} is outside the years 1 to 9999: {counts[row]} {values.type.unit} "
-            "since 1970"
-        )
+        problems[row] = _told(name, counts[row], values.type.unit)
     counts = np.where(beyond, 0, counts)
     if per_second > 10**6:
         micros = counts // (per_second // 10**6)
@@ -155,15 +153,23 @@ def _days(values: pa.Array, name: str, problems: list[str | None]) -> pa.Array:
     import pyarrow as pa
 
     counts = np.asarray(values.cast(pa.int32()).fill_null(0))
-    first, last = (int(np.datetime64(day, "D").astype(np.int64)) for day in (_FIRST, _LAST))
-    beyond = (counts < first) | (counts > last)
+    beyond = _outside(counts)
     for row in np.flatnonzero(beyond):
-        problems[row] = (
-            f"column {name} is outside the years 1 to 9999: {counts[row]} days since 1970"
-        )
-    return pa.array(counts, mask=values.is_null().to_numpy(zero_copy_only=False) | beyond).cast(
-        values.type
-    )
+        problems[row] = _told(name, counts[row], "days")
+    is_null = values.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(counts, mask=is_null | beyond).cast(values.type)
+
+
+def _outside(days: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Return which days, counted from 1970, lie outside the years 1 to 9999."""
+    import numpy as np
+
+    first, last = (int(np.datetime64(day, "D").astype(np.int64)) for day in (_FIRST, _LAST))
+    return (days < first) | (days > last)
+
+
+def _told(name: str, count: int, unit: str) -> str:
+    return f"column {name} is outside the years 1 to 9999: {count} {unit} since 1970"
 
 
 def _spark_type(field: pa.Field) -> str:

@@ -6,7 +6,7 @@ row is judged (`feature_store.events`), so that a day means the same alone and a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,7 @@ from feature_store.errors import SourceCorrupt
 from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal, spelling
 from feature_store.schema import DS, SOURCE_FILE
 from feature_store.sources import csvfile, parquetfile
-from feature_store.sources.daycache import AGAIN
+from feature_store.sources.daycache import AGAIN, of_day
 
 if TYPE_CHECKING:
     from datetime import date
@@ -68,22 +68,21 @@ def raw_types(
         SourceCorrupt: the file cannot be read, lacks a column that may not be null, has one twice
             or under a like name, or holds a type that can never become the declared one.
     """
-    try:
+    with of_day(day):
         if kind == "csv":
             present = [(name, "string") for name in csvfile.header(path, delimiter)]
         else:
             present = parquetfile.types(path)
-    except SourceCorrupt as error:
-        raise SourceCorrupt(str(error), day) from error
     declared = {column.name for column in columns}
     names = [name for name, _ in present]
+    others = [name for name in names if name not in declared]
     absent = next((name for name in needed if name not in names), None)
     if absent:
-        why = _missing(absent, names, declared)
+        why = _missing(names, spelling(absent, others))
         raise SourceCorrupt(f"source file {path}: column {absent} {why}. {AGAIN}", day)
     found: list[str | None] = []
     for column in columns:
-        problem = _problem(column, present, declared)
+        problem = _problem(column, present, others)
         if problem:
             raise SourceCorrupt(f"source file {path}: column {column.name} {problem}. {AGAIN}", day)
         found.append(dict(present).get(column.name))
@@ -91,23 +90,20 @@ def raw_types(
 
 
 def _problem(
-    column: Column, present: Sequence[tuple[str, str]], declared: Collection[str]
+    column: Column, present: Sequence[tuple[str, str]], others: Sequence[str]
 ) -> str | None:
-    """Return what is wrong with a column of a file, None if nothing is."""
+    """Return what is wrong with a column of a file, None if nothing is; `others` are undeclared."""
     names = [name for name, _ in present]
     if names.count(column.name) > 1:
         return "is there more than once: nobody can say which is meant"
     if column.name in names:
         raw_type = dict(present)[column.name]
         return None if raw_type == parquetfile.NULL else refusal(raw_type, column.dtype)
-    looks_like = spelling(column.name, (name for name in names if name not in declared))
-    if looks_like or not column.nullable:
-        return _missing(column.name, names, declared)
-    return None
+    hint = spelling(column.name, others)
+    return _missing(names, hint) if hint or not column.nullable else None
 
 
-def _missing(name: str, names: Sequence[str], declared: Collection[str]) -> str:
-    hint = spelling(name, (other for other in names if other not in declared))
+def _missing(names: Sequence[str], hint: str) -> str:
     return f"is missing; the file has {_listed(names)}.{hint}".rstrip(".")
 
 

@@ -159,17 +159,15 @@ def _settle(work: Work, result: Ingested) -> None:
     """End the days that a bad delivery stops, and say of the others that an earlier one is used."""
     for part, error in sorted(result.errors.items()):
         own = not work.asked.fetches_history and part in work.left and result.table == EVENTS
-        is_earlier = has_earlier(work.context, result.table, part) and not own
-        needing = [d for d in work.left if (result.table, part) in source_days(work.context, d)]
-        if is_earlier or not needing:
-            used = (
-                "bad redelivery, earlier version used" if is_earlier else "refused, needed by none"
-            )
+        used, needing = "bad redelivery, earlier version used", list[date]()
+        if own or not has_earlier(work.context, result.table, part):
+            used = "refused, needed by none"
+            needing = [d for d in work.left if (result.table, part) in source_days(work.context, d)]
+        if not needing:
             log.warning(
                 "step=ingest pipeline=%s %s %s: %s: %s",
                 work.context.definition.name, result.table, part, used, error,
             )  # fmt: skip
-            continue
         for day in needing:
             is_own = day == part and result.table == EVENTS
             blocked = "" if is_own else f"blocked by {result.table} {part}: {error}"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.linear import linear
+from models.layers.mlp import stacked
 
 
 class FactorizedLayer(nn.Module):
@@ -37,13 +38,9 @@ class FactorizedBlock(nn.Module):
         self, inputs: int, hidden: Sequence[int], *, dropout: float = 0.0, batch_norm: bool = True
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in zip([inputs, *hidden], hidden, strict=False):
-            layers.append(FactorizedLayer(before, after))
-            if batch_norm:
-                layers.append(nn.BatchNorm1d(after))
-            layers.append(nn.Dropout(dropout))
-        self.layers = nn.Sequential(*layers)
+        self.layers = stacked(
+            inputs, hidden, FactorizedLayer, dropout=dropout, batch_norm=batch_norm
+        )
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """Return (B, O)."""

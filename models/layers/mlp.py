@@ -5,11 +5,33 @@ Legend: B batch, I inputs, O outputs, T labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from models.layers.linear import linear
+
+
+def stacked(
+    inputs: int,
+    hidden: Sequence[int],
+    layer: Callable[[int, int], nn.Module],
+    *,
+    bend: Callable[[], nn.Module] | None = None,
+    dropout: float = 0.0,
+    batch_norm: bool = True,
+) -> nn.Sequential:
+    """Return a layer, batch norm, what bends its outputs and dropout, once per hidden size."""
+    layers: list[nn.Module] = []
+    for before, after in zip([inputs, *hidden], hidden, strict=False):
+        layers.append(layer(before, after))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(after))
+        if bend:
+            layers.append(bend())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
 
 
 class MLP(nn.Module):
@@ -19,13 +41,9 @@ class MLP(nn.Module):
         self, inputs: int, hidden: Sequence[int], *, dropout: float = 0.0, batch_norm: bool = True
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in zip([inputs, *hidden], hidden, strict=False):
-            layers.append(linear(before, after))
-            if batch_norm:
-                layers.append(nn.BatchNorm1d(after))
-            layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = stacked(
+            inputs, hidden, linear, bend=nn.ReLU, dropout=dropout, batch_norm=batch_norm
+        )
         self.outputs = hidden[-1] if hidden else inputs
 
     def forward(self, x_BI: Tensor) -> Tensor:

@@ -65,8 +65,11 @@ class AveragedWeights:
     """Running averages of all that a module learns, and of the statistics its layers keep."""
 
     def __init__(self, module: nn.Module, keep: float) -> None:
-        self._module, self._keep, self._steps = module, keep, 0
-        self._averages = {name: t.detach().clone() for name, t in _floats(module).items()}
+        # What training changes, in place; the vocabulary is no number to average.
+        state = module.state_dict().values()
+        self._weights = [tensor for tensor in state if tensor.is_floating_point()]
+        self._averages = [tensor.clone() for tensor in self._weights]
+        self._keep, self._steps = keep, 0
 
     @torch.no_grad()
     def update(self) -> None:
@@ -74,18 +77,13 @@ class AveragedWeights:
         self._steps += 1
         # The first steps weigh less, or where the model began would be remembered for long.
         keep = min(self._keep, self._steps / (self._steps + 10))
-        for name, tensor in _floats(self._module).items():
-            self._averages[name].lerp_(tensor, 1 - keep)
+        for average, weight in zip(self._averages, self._weights, strict=True):
+            average.lerp_(weight, 1 - keep)
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange weights and averages: once to look at the averages, and again to go on."""
-        for name, tensor in _floats(self._module).items():
-            now = tensor.clone()
-            tensor.copy_(self._averages[name])
-            self._averages[name] = now
-
-
-def _floats(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return what training changes; what is not a number to average (the vocabulary) stays out."""
-    return {name: t for name, t in module.state_dict().items() if t.is_floating_point()}
+        for average, weight in zip(self._averages, self._weights, strict=True):
+            now = weight.clone()
+            weight.copy_(average)
+            average.copy_(now)

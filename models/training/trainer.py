@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,7 @@ def train(
             spec_name, "model_config", model_config, f"must be a {spec.config_class.__name__}"
         )
     l2 = spec.embedding_l2 if config.embedding_l2 is None else config.embedding_l2
+    config = replace(config, batch_size=config.batch_size or batch_size_for(train_files.rows))
     with joined(config.device) as group, _seeded(config.seed, group):
         feed = _feed(train_files, signature, config, Shard(index=group.rank, count=group.size))
         whole = feed if group.size == 1 else _feed(train_files, signature, config, WHOLE)
@@ -122,10 +123,11 @@ def train(
 
 
 def _feed(files: TrainingFiles, signature: Signature, config: TrainConfig, shard: Shard) -> Feed:
+    assert config.batch_size is not None  # noqa: S101 - settled when training begins
     return Feed(
         files=files,
         signature=signature,
-        batch_size=max(1, (config.batch_size or batch_size_for(files.rows)) // shard.count),
+        batch_size=max(1, config.batch_size // shard.count),
         seed=config.seed,
         shard=shard,
         memory_bytes=config.memory_bytes,

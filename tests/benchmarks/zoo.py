@@ -23,7 +23,6 @@ import torch
 
 from jobs.version import model_code
 from models import metrics, registry
-from models.settings import config_of
 from models.training.data import TrainingFiles, read_all
 from models.training.trainer import train
 from tests.benchmarks.measure import print_table, write_json
@@ -40,7 +39,7 @@ def key_of(data: DataSet, model: str, seed: int, rows: str) -> str:
         "rows": rows,
         "model": model,
         "code": model_code(spec.module),
-        "config": asdict(config_of(model, dict(data.settings.get(model, {})))),
+        "config": asdict(data.config(model)),
         "embedding_l2": spec.embedding_l2,
         "train": asdict(replace(data.train, seed=seed)),
         "torch": torch.__version__,
@@ -51,9 +50,8 @@ def key_of(data: DataSet, model: str, seed: int, rows: str) -> str:
 def run(data: DataSet, model: str, seed: int, files: dict[str, TrainingFiles]) -> dict[str, Any]:
     """Train once and return the metrics on the test rows."""
     started, cpu = time.monotonic(), time.process_time()
-    config = config_of(model, dict(data.settings.get(model, {})))
     trained = train(
-        model, config, data.signature, files["train"], files["valid"],
+        model, data.config(model), data.signature, files["train"], files["valid"],
         replace(data.train, seed=seed),
         lambda report: print(
             f"  {model} seed {seed} epoch {report.epoch}: AUC {report.auc:.4f} "

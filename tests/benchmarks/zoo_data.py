@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.settings import config_of
 from models.signature import Signature
 from models.training.config import TrainConfig
 from models.training.data import TrainingFiles
@@ -49,6 +50,10 @@ class DataSet:
     def signature(self) -> Signature:
         """What models take of it."""
         return Signature(categorical=self.fields, numeric=(), labels=("label",))
+
+    def config(self, model: str) -> Any:
+        """Return the config of a model as it is trained on this set."""
+        return config_of(model, dict(self.settings.get(model, {})))
 
     def write(self, target: Path) -> dict[str, TrainingFiles]:
         """Write the splits below a folder and return their files."""
