@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, lookup_table
@@ -12,8 +14,14 @@ from jobs.night.side_days import SideDays, side_days
 if TYPE_CHECKING:
     from jobs.context import Context
 
-CHUNK_DAYS = 92
-"""Days per commit: what a kill can cost, against the fixed cost of a commit (about a second)."""
+FIRST_DAYS = 92
+"""Days in the first piece of work on many; how many are in the next follows from its time."""
+FIRST_ROWS = 500_000
+"""Or as many days as hold so many rows, where that is known beforehand."""
+PIECE_SECONDS = 120.0
+"""What a kill can cost, against the fixed cost of a piece (5 to 15 s on two cores)."""
+MAX_GROWTH = 4
+"""At most so many times the days of the piece before: its time may have been luck."""
 
 
 def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
@@ -42,10 +50,40 @@ def _of_source(
     return found
 
 
-def chunks(days: Sequence[date], size: int = CHUNK_DAYS) -> Iterator[Sequence[date]]:
+def chunks(days: Sequence[date], size: int) -> Iterator[Sequence[date]]:
     """Yield the days in pieces of at most `size`."""
     for start in range(0, len(days), size):
         yield days[start : start + size]
+
+
+def paced(
+    days: Sequence[date],
+    rows: Mapping[date, int] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Sequence[date]]:
+    """Yield the days in pieces that take whoever works on them about `PIECE_SECONDS` each.
+
+    The time from one piece to the asking for the next is what the first one took. Few large pieces
+    are cheaper than many small ones; small ones keep more of the work when it is killed.
+
+    Args:
+        days: the days to work on.
+        rows: how many rows each has, if that is known; by them the first piece is measured.
+        clock: seconds.
+    """
+    size, start = FIRST_DAYS if rows is None else _days_of(days, rows), 0
+    while start < len(days):
+        begun, piece = clock(), days[start : start + size]
+        yield piece
+        took = max(clock() - begun, 0.001)
+        size = max(1, min(MAX_GROWTH * size, int(len(piece) * PIECE_SECONDS / took)))
+        start += len(piece)
+
+
+def _days_of(days: Sequence[date], rows: Mapping[date, int]) -> int:
+    """Return how many of the first days hold `FIRST_ROWS` together, and at least one."""
+    sums = accumulate(rows.get(day, 0) for day in days)
+    return max(1, sum(total <= FIRST_ROWS for total in sums))
 
 
 def ranges_text(days: Sequence[date]) -> str:

@@ -28,7 +28,7 @@ from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest_events, ingest_lookups
 from jobs.night.publish import StagedRun, publish
-from jobs.night.reach import chunks, days_to_ingest, ranges_text, source_days
+from jobs.night.reach import days_to_ingest, paced, ranges_text, source_days
 from jobs.night.refused import has_earlier
 from jobs.night.score import load_model_early, score_days
 from jobs.night.work import DayEnd, Work
@@ -132,12 +132,12 @@ def _ingest(work: Work) -> str:
         require_history(context, work.left)
     own = set(work.left)
     found = []
-    for chunk in chunks(days_to_ingest(context, work.left)):
+    for chunk in paced(days_to_ingest(context, work.left)):
         started = time.monotonic()
         found.append(ingest_events(context, chunk, again=own, as_history=_history(work, chunk)))
         written = len(found[-1].written)
         work.on_progress(_line(EVENTS, chunk, written, time.monotonic() - started))
-    for chunk in chunks(work.left):
+    for chunk in paced(work.left, _event_rows(context)):
         found += ingest_lookups(context, chunk, again=work.left)
     work.is_new = any(result.written for result in found)
     for result in found:
@@ -148,6 +148,11 @@ def _ingest(work: Work) -> str:
     told = [f"{table} {'written' if table in written_to else 'found'}" for table in tables]
     bad = [f"{r.table} {d} refused" for r in found for d in sorted(r.errors)]
     return ", ".join([*told, *bad])
+
+
+def _event_rows(context: Context) -> dict[date, int]:
+    """Return how many events each day has, of those that were ingested."""
+    return {day: commit.rows for (_, day, _), commit in context.warehouse.commits(EVENTS).items()}
 
 
 def _history(work: Work, days: Sequence[date]) -> list[date]:
@@ -199,15 +204,15 @@ def _features(work: Work) -> str:
     context, asked = work.context, work.asked
     if asked.model is not None and not asked.fetches_history and (work.is_new or asked.force):
         load_model_early(context, asked.model)
+    of_events = _event_rows(context)
     if context.definition.histories:
-        commits = context.warehouse.commits(EVENTS)
-        there = [d for d in days_to_ingest(context, work.left) if (EVENTS, d, "") in commits]
-        for chunk in chunks(there):
+        there = [day for day in days_to_ingest(context, work.left) if day in of_events]
+        for chunk in paced(there, of_events):
             started = time.monotonic()
             tiles = build_day_tiles(context, chunk)
             work.on_progress(_line(TILES, chunk, len(tiles.written), time.monotonic() - started))
     rows, written = 0, 0
-    for chunk in chunks(work.left):
+    for chunk in paced(work.left, of_events):
         started = time.monotonic()
         built = build_day_features(context, chunk, force=asked.force)
         line = _line(FEATURES, chunk, len(built.written), time.monotonic() - started)
