@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, TILES, lookup_table
 from jobs.night import expected
-from jobs.night.refused import EARLIER_USED, has_earlier, is_refused
+from jobs.night.refused import EARLIER_USED, has_earlier, is_refused, refusals
 from jobs.night.side_days import NONE, SideDays, side_days
 
 if TYPE_CHECKING:
@@ -121,12 +121,23 @@ class Freshness:
             if has_earlier(self.context, table, day):
                 return _as_good_as_it_can_be(table, day)
             return State(status="blocked", blocked_by=(f"source of {table} {day}: {error}",))
+        if stored is None and is_refused(self.context, table, day, now):
+            return State(status="blocked", blocked_by=(self._refused(table, day),))
         if stored is None:
             return State(status="missing", reasons=(f"{table} {day} was never written",))
         is_bad = stored.inputs != now and is_refused(self.context, table, day, now)
         if is_bad and has_earlier(self.context, table, day):
             return _as_good_as_it_can_be(table, day)
         return _compare(stored, now)
+
+    def _refused(self, table: str, day: date) -> str:
+        """Return what is not to be had of a day whose only delivery cannot be used as it is."""
+        (refusal,) = refusals(self.context, [(table, day)])
+        name = self.context.definition.name
+        return (
+            f"source of {table} {day}, refused as it is now: {refusal.why} (read again by: "
+            f"nightscore prepare --pipeline {name} --from {day} --to {day})"
+        )
 
     def _derived(
         self,

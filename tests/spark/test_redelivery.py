@@ -227,10 +227,20 @@ def test_a_day_that_was_never_good_stops_what_is_made_of_it_and_nothing_else(
         events = context.warehouse.commits(EVENTS)
         assert sorted(day for _, day, _ in events) == [DAYS[0], DAYS[1], DAYS[3]]
         assert sorted(day for _, day, _ in context.warehouse.commits(FEATURES)) == DAYS[:2]
-        outcomes = backfill(context, plan(context, DAYS[:4]))
-    assert [outcomes[day].outcome for day in DAYS[:4]] == ["published"] * 2 + ["failed"] * 2
-    assert "the Parquet file is cut short" in outcomes[DAYS[2]].detail
-    assert outcomes[DAYS[3]].detail.startswith(f"blocked by events {DAYS[2]}: toy: the source's")
+        found = plan(context, DAYS[:4])
+        assert [day.status for day in found.days] == ["missing"] * 2 + ["blocked"] * 2
+        for day in found.days[2:]:
+            (why,) = day.blocked_by
+            said = f"source of events {DAYS[2]}, refused as it is now: toy: the source's rows"
+            assert why.startswith(said)
+            assert "the Parquet file is cut short" in why
+        outcomes = backfill(context, found)
+    assert {day: end.outcome for day, end in outcomes.items()} == {
+        DAYS[0]: "published",
+        DAYS[1]: "published",
+    }
+    # Another delivery is something else to try.
+    assert plan(context, DAYS[:4]).to_do == tuple(DAYS[2:4])
 
 
 def test_what_cannot_be_written_is_no_fault_of_the_source(
