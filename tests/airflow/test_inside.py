@@ -15,21 +15,23 @@ pytestmark = pytest.mark.airflow
 
 
 @pytest.mark.parametrize(
-    "name",
+    "names",
     [
-        "test_dags",
-        "test_nights",
-        "test_backfill_helper",
-        "test_reports",
-        pytest.param("test_standalone", marks=pytest.mark.slow),
+        # By itself: it sees what parsing the DAGs imports, and what that costs.
+        ("test_dags",),
+        # One process: to import Airflow and to make its database takes each ten seconds.
+        ("test_nights", "test_backfill_helper", "test_reports"),
+        pytest.param(("test_standalone",), marks=pytest.mark.slow),
     ],
+    ids=" ".join,
 )
-def test_in_airflows_own_environment(name: str) -> None:
+def test_in_airflows_own_environment(names: tuple[str, ...]) -> None:
     if not PYTHON.exists():
         pytest.skip("there is no .venv-airflow; make .venv-airflow")
     env = {key: value for key, value in os.environ.items() if "AIRFLOW" not in key}
+    files = [f"tests/airflow/inside/{name}.py" for name in names]
     done = subprocess.run(
-        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/airflow/inside/{name}.py"],
+        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         cwd=ROOT,
         env={**env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
