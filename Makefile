@@ -30,6 +30,10 @@ test: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run the tests but the slow ones (ARGS="-k na
 test-slow: $(JOBS_ENV) $(AIRFLOW_ENV) ## Run the slow tests: real servers, kill -9, a full disk
 	.venv/bin/python -m pytest -m slow $(ARGS)
 
+.PHONY: check-model
+check-model: $(JOBS_ENV) ## Try what every model must do on one of your own (MODEL=path.py:NAME)
+	NIGHTSCORE_TEST_MODEL="$(MODEL)" .venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/models/test_zoo.py $(ARGS)
+
 .PHONY: check
 check: $(JOBS_ENV) ## Check style, lint, types and the direction of imports
 	.venv/bin/ruff format --check .

@@ -65,6 +65,14 @@ def files_behind(entries: Iterable[str], scope: Scope) -> list[Path]:
     return sorted(walk.files)
 
 
+def imported_modules(file: Path) -> set[str]:
+    """Return the dotted names that the imports of a file may mean, whether modules or members."""
+    found: set[str] = set()
+    for module, member in _imported(file, file.stem):
+        found |= {module} if member is None else {module, f"{module}.{member}"}
+    return found
+
+
 def code_digest(files: Iterable[Path], root: Path) -> str:
     """Return 16 hex digits over the files' names below `root` and their code."""
     told = hashlib.sha256()

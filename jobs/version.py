@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, FEATURES, SCORES, TILES, TRAINING_SETS
-from jobs.imports import Scope, code_digest, files_behind
+from jobs.imports import Module, Scope, code_digest, files_behind, imported_modules
 
 if TYPE_CHECKING:
     from feature_store.definition import Source
@@ -112,9 +112,8 @@ def source_digest(source: type) -> str:
         found = files_behind([name], _SOURCES)
         shared = set(table_files(EVENTS))
         return code_digest([path for path in found if path not in shared], ROOT)
-    parts = name.split(".")
-    root = Path(file).resolve().parents[len(parts) - (not file.endswith("__init__.py"))]
-    return code_digest(files_behind([name], Scope(root=root, within=(parts[0],))), root)
+    root, files = _outside(name)
+    return code_digest(files, root)
 
 
 def table_files(table: str) -> list[Path]:
@@ -127,6 +126,23 @@ def model_code(module: str) -> str:
     """Return the digest of the code that makes a model: its module, and how models are trained.
 
     Args:
-        module: dotted name of the module that builds it.
+        module: dotted name of the module that builds it. One from outside the package has been
+            imported: a file counts by itself, a package's module with what it imports of its own.
     """
-    return code_digest(files_behind([module, *_TRAINING], _MODELS), ROOT)
+    if Module(ROOT, module).file is not None:
+        return code_digest(files_behind([module, *_TRAINING], _MODELS), ROOT)
+    root, files = _outside(module)
+    taken = {name for file in files for name in imported_modules(file) if _MODELS.holds(name)}
+    ours = [name for name in sorted(taken) if Module(ROOT, name).file is not None]
+    shared = files_behind([*_TRAINING, *ours], _MODELS)
+    return f"{code_digest(files, root)} {code_digest(shared, ROOT)}"
+
+
+def _outside(module: str) -> tuple[Path, list[Path]]:
+    """Return the files of an imported module from outside, below the folder it is imported from."""
+    file = Path(str(sys.modules[module].__file__)).resolve()
+    parts = module.split(".")
+    root = file.parents[len(parts) - (file.name != "__init__.py")]
+    if Module(root, module).file is None:
+        return file.parent, [file]  # named by its file, and so with no folder to find others in
+    return root, files_behind([module], Scope(root=root, within=(parts[0],)))

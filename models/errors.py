@@ -28,8 +28,18 @@ class UnknownModel(ModelError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"model {name!r} does not exist. Choose one of: {', '.join(sorted(known))}"
+            f"model {name!r} does not exist. Choose one of: {', '.join(sorted(known))}; or name "
+            "one of your own as path.py:NAME"
         )
+
+
+class ModelInvalid(ModelError):
+    """A model from outside the package cannot be used; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, why: str) -> None:
+        super().__init__(f"model {reference}: {why}. Mend it and run again")
 
 
 class InputInvalid(ModelError):

@@ -1,6 +1,8 @@
 """The zoo: every model that can be trained and scored at speed.
 
 To list it costs nothing: a model's module, and torch with it, is imported when it is asked for.
+Models of installed packages stand beside those of the zoo, and so does one that was named by its
+file, from then on in this process.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ import dataclasses
 import json
 from typing import Any
 
-from models.errors import ConfigInvalid, UnknownModel
+from models import external
+from models.errors import ConfigInvalid, ModelInvalid, UnknownModel
 from models.spec import ModelSpec
 
 MODELS: dict[str, ModelSpec] = {
@@ -141,6 +144,30 @@ MODELS: dict[str, ModelSpec] = {
         paper="Wang et al. 2021, DCN V2",
         embedding_l2=0.05,
     ),
+    "dcnv2_mix": ModelSpec(
+        name="dcnv2_mix",
+        module="models.zoo.dcnv2",
+        config="DCNv2MixConfig",
+        description="DCNv2 whose cross layers are mixtures of low-rank experts",
+        paper="Wang et al. 2021, DCN V2",
+        embedding_l2=0.05,
+    ),
+    "eulernet": ModelSpec(
+        name="eulernet",
+        module="models.zoo.eulernet",
+        config="EulerNetConfig",
+        description="Crosses of learned orders, as sums of phases in the complex plane",
+        paper="Tian et al. 2023, EulerNet",
+        embedding_l2=0.01,
+    ),
+    "armnet": ModelSpec(
+        name="armnet",
+        module="models.zoo.armnet",
+        config="ARMNetConfig",
+        description="Products of powers that sparse attention chooses by row",
+        paper="Cai et al. 2021, ARM-Net",
+        embedding_l2=0.01,
+    ),
     "finalmlp": ModelSpec(
         name="finalmlp",
         module="models.zoo.finalmlp",
@@ -160,15 +187,45 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
+_FROM_FILES: dict[str, ModelSpec] = {}
+"""Models that were named by their file, by their own name."""
+
+
+def names() -> list[str]:
+    """Return the names of all models that can be asked for without a file."""
+    return sorted({*MODELS, *external.installed()})
+
+
+def resolve(reference: str) -> str:
+    """Return the name of a model that is given by its name, or as `path.py:NAME`.
+
+    Raises:
+        UnknownModel: no model has this name; the message lists those there are.
+        ModelInvalid: a model from outside cannot be used, or has the name of another.
+    """
+    if not external.is_in_file(reference):
+        return get(reference).name
+    spec = external.from_file(reference)
+    if spec.name in names():
+        raise ModelInvalid(reference, f"name={spec.name!r}: there is a model of that name already")
+    _FROM_FILES[spec.name] = spec
+    return spec.name
+
+
 def get(name: str) -> ModelSpec:
     """Return the spec of a model.
 
     Raises:
         UnknownModel: no model has this name; the message lists those there are.
+        ModelInvalid: an installed package's model cannot be used.
     """
-    if name not in MODELS:
-        raise UnknownModel(name, MODELS)
-    return MODELS[name]
+    spec = MODELS.get(name) or _FROM_FILES.get(name)
+    if spec is None:
+        point = external.installed().get(name)
+        if point is None:
+            raise UnknownModel(name, names())
+        spec = external.of_package(point)
+    return spec
 
 
 def config_to_json(config: Any) -> str:

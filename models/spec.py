@@ -19,11 +19,14 @@ class ModelSpec:
 
     name: str
     module: str
-    """Dotted name of the module that holds the config's class and a function `build`."""
+    """Dotted name of the module that holds the config's class and a function `build`.
+
+    In a file of one's own that holds all three it is `__name__`.
+    """
     config: str
     """Name of the config's class: a frozen dataclass whose defaults work."""
     description: str
-    paper: str
+    paper: str = ""
     embedding_l2: float = 0.0
     """L2 weight on the embedding table when `TrainConfig.embedding_l2` is None."""
 

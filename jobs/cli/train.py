@@ -17,7 +17,7 @@ from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context, who
 from jobs.config import check_day, parse_ds
-from models.registry import MODELS
+from models import registry
 
 if TYPE_CHECKING:
     from jobs.training.evaluate import Evaluation
@@ -41,7 +41,9 @@ def train(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help=f"One of {', '.join(sorted(MODELS))}; the definition's by default."
+            "--model",
+            help=f"One of {', '.join(registry.names())}, or one of your own as path.py:NAME; the "
+            "definition's by default.",
         ),
     ] = "",
     settings: Annotated[
@@ -151,6 +153,8 @@ COMMANDS = (
             "    --eval-to 2013-12-31 --model dcnv2 --no-promote --json",
             "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
             "    --eval-to 2013-12-31 --set embedding_dim=16 --set first_hidden=400,400",
+            "nightscore train --pipeline flights --from 2013-01-01 --to 2013-09-30 \\",
+            "    --eval-to 2013-12-31 --model my_model.py:MY_MODEL",
         ),
     ),
 )

@@ -84,43 +84,36 @@ def recipe_of(
 
     Args:
         definition: the pipeline; its `training` holds for what is not asked for here.
-        model: a name in the zoo.
+        model: a model's name, or `path.py:NAME`.
         settings: `name=value` texts, over the definition's settings if the model is its own, over
             the model's defaults if it is another.
         precision: `f32` or `bf16`.
         compiled: False leaves out the compiled package.
 
     Raises:
-        UsageError: there is no such model, or the precision cannot be had here.
+        UnknownModel: there is no such model.
+        ModelInvalid: a model from outside the package cannot be used.
+        UsageError: the precision cannot be had here.
         ConfigInvalid: a setting is unknown, breaks its rule, or does not fit the features.
     """
+    from models import registry
     from models.settings import check_fits
 
-    name = check_model(model or definition.training.model)
-    signature, config = signature_of(definition), model_config(definition, name, settings)
+    wanted = definition.training.model
+    name = registry.resolve(model or wanted)
+    is_own = wanted in (name, model or wanted)
+    signature = signature_of(definition)
+    config = model_config(definition, name, settings, is_own=is_own)
     check_fits(name, config, signature)
     is_compiled = compiled and find_compiler().path is not None
     return Recipe(
         model=name,
         config=config,
-        train=train_config(definition, name),
+        train=train_config(definition, is_own=is_own),
         precision=_precision(precision or definition.training.precision, is_compiled),
         signature=signature,
         is_compiled=is_compiled,
     )
-
-
-def check_model(name: str) -> str:
-    """Return the name of a model in the zoo.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    from models.registry import MODELS
-
-    if name not in MODELS:
-        raise UsageError(f"model={name!r} is unknown; there are: {', '.join(sorted(MODELS))}")
-    return name
 
 
 def signature_of(definition: Definition) -> Signature:
@@ -132,7 +125,9 @@ def signature_of(definition: Definition) -> Signature:
     )
 
 
-def model_config(definition: Definition, model: str, settings: Sequence[str] = ()) -> Any:
+def model_config(
+    definition: Definition, model: str, settings: Sequence[str] = (), *, is_own: bool
+) -> Any:
     """Return the model's config: the definition's settings are for its own model only.
 
     Raises:
@@ -140,12 +135,11 @@ def model_config(definition: Definition, model: str, settings: Sequence[str] = (
     """
     from models.settings import config_of, read_settings
 
-    wanted = definition.training
-    own = dict(wanted.config) if model == wanted.model else {}
+    own = dict(definition.training.config) if is_own else {}
     return config_of(model, {**own, **read_settings(model, settings)})
 
 
-def train_config(definition: Definition, model: str) -> TrainConfig:
+def train_config(definition: Definition, *, is_own: bool) -> TrainConfig:
     """Return the definition's training settings for the trainer.
 
     The weight on embeddings was chosen for the definition's own model: another takes its own.
@@ -158,7 +152,7 @@ def train_config(definition: Definition, model: str) -> TrainConfig:
     wanted = definition.training
     told = {field.name for field in fields(wanted)} & {field.name for field in fields(TrainConfig)}
     config = TrainConfig(**{name: getattr(wanted, name) for name in told})
-    return config if model == wanted.model else replace(config, embedding_l2=None)
+    return config if is_own else replace(config, embedding_l2=None)
 
 
 def _precision(wanted: str, is_compiled: bool) -> Precision:

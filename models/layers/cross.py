@@ -1,6 +1,6 @@
 """Cross networks: explicit interactions, one order more with each layer.
 
-Legend: B batch, D flat inputs, F fields, E embedding width, M maps, O all maps.
+Legend: B batch, D flat inputs, F fields, E embedding width, M maps, O all maps, X experts, R rank.
 """
 
 from __future__ import annotations
@@ -25,6 +25,38 @@ class CrossNetwork(nn.Module):
         crossed = x_BD
         for layer in self.layers:
             crossed = x_BD * layer(crossed) + crossed
+        return crossed
+
+
+class CrossMixture(nn.Module):
+    """x_{l+1} = x_0 * (sum over experts of g_i(x_l) U_i h_i + b) + x_l (DCN V2, eq. 3 and 4).
+
+    h_i = tanh(C_i tanh(V_i^T x_l)) has R entries, far fewer than x; the gates g are a softmax over
+    the experts, so that they sum to one and a bias of each expert is one bias of the layer.
+    """
+
+    def __init__(self, inputs: int, layers: int, experts: int, rank: int) -> None:
+        super().__init__()
+        self.experts, self.rank = experts, rank
+        self.gates = nn.ModuleList(linear(inputs, experts) for _ in range(layers))
+        self.down = nn.ModuleList(linear(inputs, experts * rank, bias=False) for _ in range(layers))
+        self.up = nn.ModuleList(linear(experts * rank, inputs) for _ in range(layers))
+        self.inner = nn.ParameterList()
+        for _ in range(layers):
+            inner_XRR = torch.empty(experts, rank, rank)
+            for matrix in inner_XRR:
+                nn.init.xavier_normal_(matrix)
+            self.inner.append(nn.Parameter(inner_XRR))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        """Return (B, D)."""
+        crossed = x_BD
+        for gate, down, inner, up in zip(self.gates, self.down, self.inner, self.up, strict=True):
+            low_BXR = torch.tanh(down(crossed).reshape(-1, self.experts, self.rank))
+            turned_XBR = torch.bmm(low_BXR.transpose(0, 1), inner)
+            gates_BX1 = torch.softmax(gate(crossed), 1).unsqueeze(2)
+            weighted_BXR = gates_BX1 * torch.tanh(turned_XBR).transpose(0, 1)
+            crossed = x_BD * up(weighted_BXR.flatten(1)) + crossed
         return crossed
 
 

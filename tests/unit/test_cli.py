@@ -128,7 +128,12 @@ def test_a_night_without_a_champion_says_how_to_get_one(run) -> None:
     ("error", "code", "text"),
     [
         (CheckFailed("toy ds=1: price is off"), 1, "nightscore: toy ds=1: price is off\n"),
-        (UnknownModel("x", ["lr"]), 2, "nightscore: model 'x' does not exist. Choose one of: lr\n"),
+        (
+            UnknownModel("x", ["lr"]),
+            2,
+            "nightscore: model 'x' does not exist. Choose one of: lr; or name one of your own as "
+            "path.py:NAME\n",
+        ),
         (OSError(28, "No space left on device"), 1, "nightscore: the disk is full. "),
     ],
 )

@@ -12,8 +12,8 @@ from feature_store.errors import UsageError
 from jobs.cli import app as cli
 from jobs.training import recipe
 from jobs.training.recipe import model_config, recipe_of, train_config
+from models import registry
 from models.errors import ConfigInvalid
-from models.registry import MODELS
 from models.scoring.compiler import Compiler
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.finalmlp import FinalMLPConfig
@@ -34,15 +34,15 @@ def test_the_definitions_settings_reach_its_model_and_no_other(toy: Definition) 
 
 
 def test_what_is_asked_for_goes_over_the_definitions_settings(toy: Definition) -> None:
-    config = model_config(toy, "dcnv2", ["embedding_dim=16"])
+    config = model_config(toy, "dcnv2", ["embedding_dim=16"], is_own=True)
     assert config == DCNv2Config(embedding_dim=16, hidden=(8, 8))
-    assert model_config(toy, "fm", ["embedding_dim=3"]).embedding_dim == 3
+    assert model_config(toy, "fm", ["embedding_dim=3"], is_own=False).embedding_dim == 3
 
 
 def test_another_model_than_the_definitions_takes_its_own_regularisation(toy: Definition) -> None:
     weighted = replace(toy, training=replace(toy.training, embedding_l2=0.3))
-    assert train_config(weighted, "dcnv2").embedding_l2 == 0.3
-    assert train_config(weighted, "fm").embedding_l2 is None
+    assert train_config(weighted, is_own=True).embedding_l2 == 0.3
+    assert train_config(weighted, is_own=False).embedding_l2 is None
 
 
 @pytest.mark.parametrize("name", definitions.names())
@@ -150,7 +150,7 @@ def test_the_command_refuses_a_wrong_setting_before_spark_starts(
 
 def test_the_commands_help_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
-    assert ", ".join(sorted(MODELS)) in " ".join(capsys.readouterr().out.split())
+    assert ", ".join(registry.names()) in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_precision_that_is_none_is_refused(toy: Definition) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from models import registry
 from models.registry import MODELS
 from models.scoring import bundle as bundles
 from models.scoring.bundle import Bundle, BundleRef
@@ -31,12 +33,13 @@ SMALLER: dict[str, Any] = {
     "embedding_dim": 4, "cross_layers": 2, "hidden": (16, 8), "dropout": 0.1, "cross_maps": (6, 4),
     "block_dim": 8, "blocks": 2, "attention_layers": 2, "attention_dim": 8, "heads": 2,
     "first_hidden": (16,), "second_hidden": (8,), "gate_hidden": (8,), "first_gate": ("user",),
+    "rank": 4, "experts": 2, "orders": (6, 4), "neurons": 4, "cross_hidden": (8,),
 }  # fmt: skip
 
 
 def small(model: str) -> Any:
     """Return the config that a model is tested with: its own, with what has a size made small."""
-    config = MODELS[model].config_class()
+    config = registry.get(model).config_class()
     names = {field.name for field in dataclasses.fields(config)}
     # An empty `hidden` is a choice of the model: it has no deep part.
     made = {
@@ -163,12 +166,20 @@ COMPILED_EACH_TIME = frozenset({"dcnv2", "finalmlp"})
 """Models whose package the quick tests compile; that of every other is left to the slow ones."""
 
 
+def tested() -> list[str]:
+    """Return the models that the tests run over: the zoo's, or the one of `make check-model`."""
+    if "NIGHTSCORE_TEST_MODEL" in os.environ:
+        return [registry.resolve(os.environ["NIGHTSCORE_TEST_MODEL"])]
+    return sorted(MODELS)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "form" in metafunc.fixturenames:
-        forms = [pytest.param(model, "export") for model in sorted(MODELS)]
-        for model in sorted(MODELS):
-            slow = () if model in COMPILED_EACH_TIME else (pytest.mark.slow,)
+        forms = [pytest.param(model, "export") for model in tested()]
+        for model in tested():
+            is_quick = model in COMPILED_EACH_TIME or model not in MODELS
+            slow = () if is_quick else (pytest.mark.slow,)
             forms.append(pytest.param(model, "aoti", marks=[NEEDS_COMPILER, *slow]))
         metafunc.parametrize(("model", "form"), forms)
     elif "model" in metafunc.fixturenames:
-        metafunc.parametrize("model", sorted(MODELS))
+        metafunc.parametrize("model", tested())

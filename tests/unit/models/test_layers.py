@@ -9,12 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.attention import FieldAttention
-from models.layers.cross import CompressedInteraction, CrossNetwork, GatedCross, VectorCross
+from models.layers.cross import (
+    CompressedInteraction,
+    CrossMixture,
+    CrossNetwork,
+    GatedCross,
+    VectorCross,
+)
+from models.layers.entmax import entmax
 from models.layers.factorized import FactorizedBlock, FactorizedLayer, FieldGate
 from models.layers.interaction import BilinearPairs, Pairs, inner_products
 from models.layers.mask import MaskBlock
+from models.layers.polar import EulerInteraction
 from models.layers.squeeze import SqueezeExcitation
 from models.vocabulary import KeyCounts
+from models.zoo.armnet import ExponentialNeurons
 from models.zoo.finalnet import FinalNetConfig, build
 from models.zoo.fmfm import FmFMHead
 from models.zoo.fwfm import FwFMHead
@@ -198,3 +207,94 @@ def test_the_blocks_of_a_finalnet_learn_from_their_mean() -> None:
         for y, z in ((rows[2], mean), (target, first), (target, second))
     )
     torch.testing.assert_close(model.loss(*rows), expected)
+
+
+def test_a_mixture_of_low_rank_crosses_is_the_gated_sum_of_its_experts() -> None:
+    torch.manual_seed(2)
+    layer = randomised(CrossMixture(6, 2, experts=3, rank=2))
+    x0 = torch.randn(ROWS, 6)
+    x = x0
+    for gate, down, inner, up in zip(layer.gates, layer.down, layer.inner, layer.up, strict=True):
+        gates, mixed = torch.softmax(gate(x), 1), torch.zeros(ROWS, 6)
+        for i in range(3):
+            v, u = down.weight[2 * i : 2 * i + 2], up.weight[:, 2 * i : 2 * i + 2]
+            low = torch.tanh(torch.tanh(x @ v.T) @ inner[i])
+            mixed += gates[:, i : i + 1] * (low @ u.T + up.bias)
+        x = x0 * mixed + x
+    torch.testing.assert_close(layer(x0), x)
+
+
+def test_a_layer_of_eulernet_multiplies_powers_of_complex_numbers(fields: Tensor) -> None:
+    torch.manual_seed(3)
+    layer = randomised(EulerInteraction(FIELDS, 2, WIDTH, dropout=0.0)).eval()
+    imaginary = fields.flip(0)
+    z = torch.complex(fields, imaginary)
+    parts = []
+    for o in range(2):
+        product = torch.ones(ROWS, WIDTH, dtype=torch.complex64)
+        for j in range(FIELDS):
+            product = product * z[:, j] ** layer.powers[o, j]
+        parts.append(product * torch.exp(torch.complex(layer.log_scale[o], layer.turn[o])))
+    explicit = torch.stack(parts, 1)
+
+    def implicit(part: Tensor) -> Tensor:
+        return torch.relu(layer.implicit(part.flatten(1))).reshape(ROWS, 2, WIDTH)
+
+    real, turned = layer(fields, imaginary)
+    torch.testing.assert_close(real, layer.norm_real(explicit.real + implicit(fields)))
+    torch.testing.assert_close(
+        turned, layer.norm_imaginary(explicit.imag + implicit(imaginary)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_nothing_at_all_gives_eulernet_no_infinite_gradient() -> None:
+    layer = EulerInteraction(FIELDS, 2, WIDTH, dropout=0.0)
+    nothing = torch.zeros(ROWS, FIELDS, WIDTH, requires_grad=True)
+    real, imaginary = layer(nothing, nothing)
+    (real.sum() + imaginary.square().sum()).backward()
+    assert torch.isfinite(real).all()
+    assert nothing.grad is not None
+    assert torch.isfinite(nothing.grad).all()
+
+
+def entmax_by_halving(scores: Tensor, alpha: float) -> Tensor:
+    """The definition: tau found by halving the interval that it must lie in."""
+    scaled, power = (alpha - 1) * scores, 1 / (alpha - 1)
+    low, high = scaled.amax(-1, keepdim=True) - 1, scaled.amax(-1, keepdim=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        is_above = (scaled - middle).clamp_min(0).pow(power).sum(-1, keepdim=True) >= 1
+        low, high = torch.where(is_above, middle, low), torch.where(is_above, high, middle)
+    return (scaled - low).clamp_min(0).pow(power)
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.7, 2.0])
+@pytest.mark.parametrize("count", [1, 2, 30, 300])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 100.0])
+def test_entmax_is_its_definition(alpha: float, count: int, spread: float) -> None:
+    torch.manual_seed(4)
+    scores = spread * torch.randn(50, count, dtype=torch.float64)
+    found = entmax(scores.float(), alpha)
+    torch.testing.assert_close(found.sum(-1), torch.ones(50), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.double(), entmax_by_halving(scores, alpha), rtol=0, atol=1e-4)
+
+
+def test_entmax_gives_nothing_to_what_scores_low_and_its_gradient_is_right() -> None:
+    torch.manual_seed(5)
+    scores = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    assert (entmax(4 * scores, 1.5) == 0).any()
+    for alpha in (1.3, 1.5, 2.0):
+        assert torch.autograd.gradcheck(lambda s, a=alpha: entmax(s, a), scores)
+
+
+def test_exponential_neurons_are_products_of_powers(fields: Tensor) -> None:
+    torch.manual_seed(6)
+    layer = randomised(ExponentialNeurons(FIELDS, WIDTH, heads=2, neurons=3, alpha=1.5))
+    outputs = []
+    for head in range(2):
+        for neuron in range(3):
+            query = layer.query[head, neuron] @ layer.turn[head]
+            weights = entmax_by_halving((fields @ query), 1.5)
+            powers = weights * layer.value[3 * head + neuron]
+            outputs.append(torch.exp((powers.unsqueeze(2) * fields).sum(1)))
+    torch.testing.assert_close(layer(fields), torch.stack(outputs, 1), rtol=1e-3, atol=1e-4)
