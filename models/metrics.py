@@ -24,7 +24,7 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
     (R - m (m + 1) / 2) / (m k) with R the midranks' sum of the m positives (Mann-Whitney U; Hanley
     and McNeil 1982). NaN where only one class is there.
     """
-    labels, scores = _checked(y, p)
+    labels, scores = checked(y, p)
     positives = int(labels.sum())
     negatives = len(labels) - positives
     if not positives or not negatives:
@@ -35,7 +35,7 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
 
 def logloss(y: ArrayLike, p: ArrayLike) -> float:
     """Return -mean(y ln p + (1 - y) ln(1 - p)), with p kept within [1e-7, 1 - 1e-7]."""
-    labels, scores = _checked(y, p)
+    labels, scores = checked(y, p)
     clipped = np.clip(scores, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
     return float(-np.mean(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped)))
 
@@ -46,7 +46,7 @@ def ece(y: ArrayLike, p: ArrayLike, bins: int = 15) -> float:
     Naeini et al. 2015, with the equal-mass bins of Nixon et al. 2019. Equal scores are spread over
     their mean label first, so that the order of rows does not matter.
     """
-    labels, scores = _checked(y, p)
+    labels, scores = checked(y, p)
     distinct, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     mean_label = np.bincount(place, weights=labels, minlength=len(distinct)) / counts
     gaps = np.repeat(mean_label - distinct, counts)
@@ -84,7 +84,7 @@ def paired_auc_difference(
 
 def summary(y: ArrayLike, p: ArrayLike) -> dict[str, Any]:
     """Return rows, base rate, AUC with its interval, logloss and ECE, ready for JSON."""
-    labels, _ = _checked(y, p)
+    labels, _ = checked(y, p)
     value, low, high = auc_confidence(y, p)
     return {
         "rows": len(labels),
@@ -104,9 +104,25 @@ def midranks(scores: Floats) -> Floats:
     return (last - (counts - 1) / 2)[place]
 
 
+def checked(y: ArrayLike, p: ArrayLike) -> tuple[Floats, Floats]:
+    """Return labels and scores as float64, both (n,).
+
+    Raises:
+        InputInvalid: shapes differ, there is no row, a label is not 0 or 1, or a score not finite.
+    """
+    labels, scores = np.asarray(y, np.float64), np.asarray(p, np.float64)
+    if labels.ndim != 1 or labels.shape != scores.shape or not len(labels):
+        raise InputInvalid(f"metrics: y {labels.shape}, p {scores.shape}: must be equal, not empty")
+    if not np.isin(labels, (0.0, 1.0)).all():
+        raise InputInvalid("metrics: y must be 0 or 1 in every row; look at the label's definition")
+    if not np.isfinite(scores).all():
+        raise InputInvalid("metrics: p must be finite in every row; look at the model that made it")
+    return labels, scores
+
+
 def _delong(y: ArrayLike, *scores: ArrayLike) -> tuple[Floats, Floats]:
     """Return the AUC of each score and their covariance matrix, in O(n log n) (Sun and Xu 2014)."""
-    shares = [_pair_shares(*_checked(y, p)) for p in scores]
+    shares = [_pair_shares(*checked(y, p)) for p in scores]
     won_by_positive = np.stack([share[0] for share in shares])
     won_by_negative = np.stack([share[1] for share in shares])
     if won_by_positive.shape[1] < 2 or won_by_negative.shape[1] < 2:
@@ -128,14 +144,3 @@ def _pair_shares(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
 
 def _sigmoid(x: float) -> float:
     return 1 / (1 + float(np.exp(-x)))
-
-
-def _checked(y: ArrayLike, p: ArrayLike) -> tuple[Floats, Floats]:
-    labels, scores = np.asarray(y, np.float64), np.asarray(p, np.float64)
-    if labels.ndim != 1 or labels.shape != scores.shape or not len(labels):
-        raise InputInvalid(f"metrics: y {labels.shape}, p {scores.shape}: must be equal, not empty")
-    if not np.isin(labels, (0.0, 1.0)).all():
-        raise InputInvalid("metrics: y must be 0 or 1 in every row; look at the label's definition")
-    if not np.isfinite(scores).all():
-        raise InputInvalid("metrics: p must be finite in every row; look at the model that made it")
-    return labels, scores

@@ -210,7 +210,7 @@ class Training:
     batch_size: int | None = None
     """Rows per step; None: a power of two, of 256 to 4096, that gives 200 steps an epoch."""
     learning_rate: float = 1e-3
-    optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adamw", "adagrad", "lion"] = "adam"
     schedule: Literal["plateau", "cosine"] = "plateau"
     """How the learning rate falls: where an epoch gained nothing, or all the way to the last."""
     warmup_steps: int = 0
@@ -248,6 +248,10 @@ class Gate:
     """Categorical features whose larger values are compared one by one."""
     max_segment_auc_drop: float = 0.03
     min_segment_rows: int = 2000
+    rank_within: str = ""
+    """A categorical feature (the user, say) within whose rows the order is measured as well: AUC,
+    NDCG and recall among the first `rank_k`. It is told, and decides nothing."""
+    rank_k: int = 10
 
 
 def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:

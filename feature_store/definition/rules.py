@@ -58,6 +58,7 @@ _OF_GATE = {
     "max_auc_drop": (0, 1),
     "max_segment_auc_drop": (0, 1),
     "min_segment_rows": (1, 1_000_000_000),
+    "rank_k": (1, 1_000_000),
 }
 _OF_LOOKUP = {"spread_days": (0, 366), "due_hours": (-8_784, 8_784)}
 _WINDOW_DAYS = (1, 3_660)
@@ -363,11 +364,13 @@ def _one(check: Check) -> Broken:
 
 
 def _gate(definition: Fields) -> Broken:
-    names = definition.categorical_names()
-    for name in definition.gate.segments:
+    names, gate = definition.categorical_names(), definition.gate
+    asked = [("segments", name) for name in gate.segments]
+    asked += [("rank_within", gate.rank_within)] if gate.rank_within else []
+    for field, name in asked:
         if name not in names:
             rule = f"must be a categorical feature, one of {sorted(names)}{nearest(name, names)}"
-            yield "gate.segments", name, rule
+            yield f"gate.{field}", name, rule
 
 
 def _by_name(definition: Fields) -> tuple[dict[str, Known], dict[str, Column]]:

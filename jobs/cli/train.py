@@ -22,6 +22,7 @@ from models import registry
 if TYPE_CHECKING:
     from jobs.training.evaluate import Evaluation
     from jobs.training.train import TrainResult
+    from models.ranking import Ranking
 
 
 class Precision(StrEnum):
@@ -130,8 +131,17 @@ def _print_text(pipeline: str, result: TrainResult) -> None:
         f"AUC {found.auc}, logloss {found.logloss:.4f} (base rate alone "
         f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
     )
+    if found.ranking is not None:
+        print_line(_ranking_text(definitions.load(pipeline).gate.rank_within, found.ranking))
     for sentence in (*result.decision.reasons, *result.decision.notes):
         print_line(f"- {sentence}")
+
+
+def _ranking_text(entity: str, found: Ranking) -> str:
+    return (
+        f"Within {entity}: AUC {found.auc:.4f}, NDCG@{found.k} {found.ndcg:.4f}, recall@{found.k} "
+        f"{found.recall:.4f}, of {found.entities:,} with a positive row"
+    )
 
 
 def _fate(result: TrainResult) -> str:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from feature_store.errors import NightscoreError
 from models import metrics
+from models.ranking import Ranking, ranking
 
 if TYPE_CHECKING:
+    from feature_store.definition import Gate
     from jobs.training.held_out import HeldOutRows, Segment
     from models.scoring.bundle import Bundle
 
@@ -54,6 +56,8 @@ class Evaluation:
     baseline_logloss: float
     """Logloss of always predicting the base rate of the training rows."""
     ece: float
+    ranking: Ranking | None
+    """Of the order within each entity, where the definition names what the entities are."""
     segments: tuple[SegmentScore, ...]
     """By feature and falling rows; segments of fewer rows than asked for are left out."""
     labels: Floats = field(repr=False)
@@ -62,6 +66,12 @@ class Evaluation:
 
     def metrics(self) -> dict[str, float]:
         """Return the numbers worth a column in a list of models."""
+        found = self.ranking
+        within = {} if found is None else {
+            "auc_within": found.auc,
+            f"ndcg_at_{found.k}": found.ndcg,
+            f"recall_at_{found.k}": found.recall,
+        }  # fmt: skip
         return {
             "rows": float(self.rows),
             "base_rate": self.base_rate,
@@ -71,13 +81,14 @@ class Evaluation:
             "logloss": self.logloss,
             "baseline_logloss": self.baseline_logloss,
             "ece": self.ece,
+            **within,
         }
 
 
-def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, min_segment_rows: int) -> Evaluation:
+def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> Evaluation:
     """Return how good a loaded bundle is on these rows, scored by the code that scores at night.
 
-    Of a row only its label and score are held, and a number per segment feature.
+    Of a row only its label and score are held, and a number for its entity and each segment.
 
     Raises:
         InputInvalid: the rows are not what the bundle's signature takes.
@@ -88,10 +99,14 @@ def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, min_segment_rows: int
     predictor, told, done = Predictor(bundle), hashlib.sha256(), 0
     labels = np.empty(held_out.files.rows, np.float32)
     scores = np.empty(held_out.files.rows, np.float32)
+    place = bundle.signature.categorical.index(gate.rank_within) if gate.rank_within else None
+    entities = np.empty(0 if place is None else held_out.files.rows, np.int64)
     for rows in held_out.parts():
         part = slice(done, done + len(rows.labels))
         labels[part] = rows.labels[:, 0]
         scores[part] = predictor.predict(rows.keys, rows.values)
+        if place is not None:
+            entities[part] = rows.keys[:, place]
         told.update(labels[part].tobytes())
         done = part.stop
     if held_out.labels_digest not in ("", told.hexdigest()):
@@ -104,7 +119,9 @@ def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, min_segment_rows: int
         scores,
         base_rate=held_out.base_rate,
         segments=held_out.segments,
-        min_segment_rows=min_segment_rows,
+        min_segment_rows=gate.min_segment_rows,
+        entities=None if place is None else entities,
+        rank_k=gate.rank_k,
     )
 
 
@@ -115,6 +132,8 @@ def evaluate(
     base_rate: float,
     segments: Mapping[str, Segment] | None = None,
     min_segment_rows: int = 1,
+    entities: NDArray[np.int64] | None = None,
+    rank_k: int = 10,
 ) -> Evaluation:
     """Return how good `scores` (n,) are for `labels` (n,).
 
@@ -124,6 +143,8 @@ def evaluate(
         base_rate: the share of positives among the training rows, for the baseline.
         segments: by feature, the readable value of each row (n,).
         min_segment_rows: smaller segments are left out.
+        entities: the key (n,) of the entity within which the order of a row is measured.
+        rank_k: rows from the top that are looked at there.
     """
     value, low, high = metrics.auc_confidence(labels, scores)
     by_feature = segments or {}
@@ -134,6 +155,7 @@ def evaluate(
         logloss=metrics.logloss(labels, scores),
         baseline_logloss=metrics.logloss(labels, np.full(len(labels), base_rate)),
         ece=metrics.ece(labels, scores),
+        ranking=None if entities is None else ranking(labels, scores, entities, rank_k),
         segments=tuple(
             SegmentScore(
                 feature=feature,

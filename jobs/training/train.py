@@ -288,7 +288,7 @@ def _judge(job: _Job, model: TrainedModel | _Made) -> TrainResult:
     with _new_bundle(job.context) as place:
         bundle = model.bundle if isinstance(model, _Made) else _save(job, model, held_out, place)
         with watch.step("evaluate"):
-            evaluation = evaluate_bundle(bundle, held_out, definition.gate.min_segment_rows)
+            evaluation = evaluate_bundle(bundle, held_out, definition.gate)
             compared = _compare(job.context, frozen, held_out) if split == EVAL else None
         ref = made.ref if made else _register(job, place, _metrics(evaluation, split, frozen))
     decision = _decide(definition, evaluation, compared)
@@ -376,7 +376,7 @@ def _compare(context: Context, frozen: TrainingSet, held_out: HeldOutRows) -> _C
     ):
         sentence = f"{title} takes other features or another label: it was not compared."
         return _Comparison(champion=champion, evaluation=None, sentence=sentence)
-    evaluation = evaluate_bundle(loaded, held_out, definition.gate.min_segment_rows)
+    evaluation = evaluate_bundle(loaded, held_out, definition.gate)
     has_seen = _trained_until(loaded) >= frozen.manifest["days"][EVAL][0][0]
     note = f"{title} was trained on evaluation days, which favours it in the comparison."
     return _Comparison(champion=champion, evaluation=evaluation, notes=(note,) if has_seen else ())

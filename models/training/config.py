@@ -10,7 +10,7 @@ from models.errors import ConfigInvalid
 from models.rules import check_settings
 
 Monitor = Literal["auc", "logloss", "auc-logloss"]
-Optimizer = Literal["adam", "adamw", "adagrad"]
+Optimizer = Literal["adam", "adamw", "adagrad", "lion"]
 Schedule = Literal["plateau", "cosine"]
 Calibration = Literal["none", "platt"]
 

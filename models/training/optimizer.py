@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Adagrad, Adam, AdamW, Optimizer
 
 from models.training.config import TrainConfig
+from models.training.lion import Lion
 
 DECAY = 0.1
 """What an epoch without gain makes of the learning rate."""
@@ -18,6 +19,8 @@ DECAY = 0.1
 def make_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
     """Return the optimiser that `config.optimizer` names, over all that a module learns."""
     parameters = [p for p in module.parameters() if p.requires_grad]
+    if config.optimizer == "lion":
+        return Lion(parameters, lr=config.learning_rate)
     makers: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW, "adagrad": Adagrad}
     return makers[config.optimizer](parameters, lr=config.learning_rate, fused=True)
 

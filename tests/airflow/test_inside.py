@@ -17,10 +17,11 @@ pytestmark = pytest.mark.airflow
 @pytest.mark.parametrize(
     "names",
     [
-        # By itself: it sees what parsing the DAGs imports, and what that costs.
+        # By themselves: one sees what parsing imports, and one all runs that are in the database.
         ("test_dags",),
-        # One process: to import Airflow and to make its database takes each ten seconds.
-        ("test_nights", "test_backfill_helper", "test_reports"),
+        ("test_backfill_helper",),
+        # In one process: to import Airflow and to make its database takes each ten seconds.
+        ("test_nights", "test_reports"),
         pytest.param(("test_standalone",), marks=pytest.mark.slow),
     ],
     ids=" ".join,

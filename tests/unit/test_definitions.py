@@ -219,6 +219,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "gate.segments='carier': must be a categorical feature, one of ['item', 'user'",
     ),
     ({"gate": Gate(segments=("price",))}, "gate.segments='price'"),
+    (
+        {"gate": Gate(rank_within="usr")},
+        "gate.rank_within='usr': must be a categorical feature, one of ['item', 'user'",
+    ),
+    ({"gate": Gate(rank_within="user", rank_k=0)}, "gate.rank_k=0: must be in 1..1000000"),
     ({"gate": Gate(min_auc=60)}, "gate.min_auc=60: must be in 0..1"),
     ({"gate": Gate(max_ece=-0.1)}, "gate.max_ece=-0.1"),
     ({"gate": Gate(max_auc_drop=2)}, "gate.max_auc_drop=2"),

@@ -12,18 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_store.definition import Gate
 from feature_store.errors import NightscoreError
 from jobs.training.evaluate import evaluate, evaluate_bundle
 from jobs.training.held_out import HeldOutRows, Segment, held_out_rows
 from jobs.training.training_set import SplitFiles, TrainingSet
+from models.ranking import ranking
 from models.scoring import predict
 from models.signature import Signature
 
 ROWS, GROUP = 5000, 700
-SIGNATURE = Signature(categorical=("user",), numeric=("price",), labels=("click",))
+SIGNATURE = Signature(categorical=("user", "shop"), numeric=("price",), labels=("click",))
 RNG = np.random.default_rng(5)
 VALUES = RNG.normal(size=ROWS).astype(np.float32)
 LABELS = (RNG.random(ROWS) < 1 / (1 + np.exp(-VALUES))).astype(np.float32)
+SHOPS = RNG.integers(-5, 60, ROWS)
 CITIES = RNG.choice(np.array(["Ulm", None, "Bonn", "Graz"], object), ROWS, p=[0.1, 0.1, 0.3, 0.5])
 
 
@@ -32,7 +35,13 @@ def frozen(tmp_path: Path) -> TrainingSet:
     """A set whose evaluation rows lie in two files of several row groups each."""
     keys = np.arange(ROWS, dtype=np.int64)
     table = pa.table(
-        {"k_user": keys, "v_price": VALUES, "y_click": LABELS, "s_city": pa.array(CITIES)}
+        {
+            "k_user": keys,
+            "k_shop": SHOPS,
+            "v_price": VALUES,
+            "y_click": LABELS,
+            "s_city": pa.array(CITIES),
+        }
     )
     files = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
     for file, part in zip(files, (table.slice(0, 2600), table.slice(2600)), strict=True):
@@ -67,13 +76,17 @@ def held_out(frozen: TrainingSet) -> HeldOutRows:
 def test_rows_read_in_parts_give_the_figures_of_all_at_once(
     frozen: TrainingSet, seen: list[int]
 ) -> None:
-    bundle: Any = SimpleNamespace()
-    found = evaluate_bundle(bundle, held_out(frozen), 600)
+    bundle: Any = SimpleNamespace(signature=SIGNATURE)
+    gate = Gate(min_segment_rows=600, rank_within="shop", rank_k=3)
+    found = evaluate_bundle(bundle, held_out(frozen), gate)
     scores = (1 / (1 + np.exp(-VALUES))).astype(np.float32)
     whole = evaluate(
-        LABELS, scores, base_rate=0.25, segments={"city": Segment.of(CITIES)}, min_segment_rows=600
-    )
+        LABELS, scores, base_rate=0.25, segments={"city": Segment.of(CITIES)}, min_segment_rows=600,
+        entities=SHOPS, rank_k=3,
+    )  # fmt: skip
     assert found.metrics() == whole.metrics()
+    assert found.ranking == ranking(LABELS, scores, SHOPS, 3)
+    assert {"auc_within", "ndcg_at_3", "recall_at_3"} <= set(found.metrics())
     assert found.segments == whole.segments
     assert [segment.value for segment in found.segments] == ["Graz", "Bonn"]
     np.testing.assert_array_equal(found.scores, scores)
@@ -89,7 +102,7 @@ def test_segments_in_another_order_than_the_rows_are_refused(
     turned = replace(right, files=replace(right.files, files=right.files.files[:1], rows=2600))
     bundle: Any = SimpleNamespace()
     with pytest.raises(NightscoreError, match="were read in two orders"):
-        evaluate_bundle(bundle, turned, 600)
+        evaluate_bundle(bundle, turned, Gate(min_segment_rows=600))
 
 
 @pytest.mark.parametrize("count", [1, 64, GROUP + 1, ROWS, ROWS + 1])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from models.training.config import TrainConfig
+from models.training.lion import Lion
 from models.training.optimizer import (
     AveragedWeights,
     LearningRate,
@@ -51,7 +52,9 @@ def test_the_optimiser_takes_the_rate_of_each_step() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [0.25]
 
 
-@pytest.mark.parametrize(("name", "rate"), [("adam", 0.1), ("adamw", 0.1), ("adagrad", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "rate"), [("adam", 0.1), ("adamw", 0.1), ("adagrad", 0.5), ("lion", 0.02)]
+)
 def test_every_optimiser_finds_the_least_square(name: str, rate: float) -> None:
     torch.manual_seed(0)
     module, wanted = nn.Linear(3, 1), torch.tensor([[1.0, -2.0, 3.0]])
@@ -65,6 +68,31 @@ def test_every_optimiser_finds_the_least_square(name: str, rate: float) -> None:
         torch.autograd.backward((module(data) - data @ wanted.T).square().mean())
         optimizer.step()
     assert torch.allclose(module.weight, wanted, atol=0.1)
+
+
+def test_lion_moves_by_the_sign_of_the_momentum_and_the_new_gradient() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 1.0, 1.0]))
+    lion = Lion([weight], lr=0.1, betas=(0.9, 0.5))
+    momentum, expected = np.zeros(3), np.ones(3)
+    for grad in ([1.0, -2.0, 0.5], [-0.5, -1.0, 30.0], [-20.0, 4.0, -1.0]):
+        weight.grad = torch.tensor(grad)
+        lion.step()
+        expected -= 0.1 * np.sign(0.9 * momentum + 0.1 * np.array(grad))
+        momentum = 0.5 * momentum + 0.5 * np.array(grad)
+    np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-6)
+    assert expected[0] != expected[2]
+
+
+def test_lion_leaves_the_rows_that_a_batch_does_not_hold() -> None:
+    table = nn.Parameter(torch.ones(2, 2))
+    lion = Lion([table], lr=0.1)
+    table.grad = torch.ones(2, 2)
+    lion.step()
+    for _ in range(50):
+        table.grad = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+        lion.step()
+    assert table[1].tolist() == pytest.approx([0.9, 0.9])
+    assert table[0].tolist() == pytest.approx([-4.1, -4.1])
 
 
 def test_rows_that_a_batch_holds_are_drawn_to_zero_and_no_others() -> None:
