@@ -126,7 +126,7 @@ def train(
         first: first training day.
         last: last training day; the definition's validation days are the last of the range.
         eval_to: last evaluation day; the first is the day after `last`.
-        model: a name in the zoo; the definition's by default.
+        model: a model's name, or `path.py:NAME`; the definition's by default.
         settings: `name=value` texts, settings of the model.
         precision: `f32` or `bf16`; the definition's by default.
         force: train again although a version was made of the same.
@@ -136,7 +136,9 @@ def train(
         compiled: False leaves out the compiled package: quick to make, slow to score.
 
     Raises:
-        UsageError: the model, its precision or the days are not there to be had.
+        UnknownModel: there is no such model.
+        ModelInvalid: a model from outside the package cannot be used.
+        UsageError: the precision or the days are not there to be had.
         ConfigInvalid: a setting is unknown, breaks its rule, or does not fit the features.
         GateRefused: it was to be promoted and did not pass; the champion is as it was.
         NightscoreError: a step failed; the champion is as it was.

@@ -24,7 +24,7 @@ from jobs.training.labels import require_labels
 from jobs.training.recipe import signature_of
 from jobs.training.train import TrainResult, train
 from jobs.training.training_set import VALID, split_days
-from models.registry import MODELS
+from models.errors import ModelInvalid, UnknownModel
 from models.scoring import bundle
 from tests.toy import Row, Rows, toy_days, toy_definition
 
@@ -231,20 +231,21 @@ def test_a_champion_trained_on_evaluation_days_is_noted(again: Made) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "error", "message"),
     [
-        ({"model": "lrr"}, "model='lrr' is unknown; there are: " + ", ".join(sorted(MODELS))),
-        ({"eval_to": LAST}, "--eval-to must be after --to"),
-        ({"last": FIRST}, "1 training days, of which validation_days=1"),
-        ({"first": DAYS[5]}, "--from must not be after --to"),
+        ({"model": "lrr"}, UnknownModel, "model 'lrr' does not exist. Choose one of: armnet, "),
+        ({"model": "no.py:LRR"}, ModelInvalid, "model no.py:LRR: the file cannot be read: "),
+        ({"eval_to": LAST}, UsageError, "--eval-to must be after --to"),
+        ({"last": FIRST}, UsageError, "1 training days, of which validation_days=1"),
+        ({"first": DAYS[5]}, UsageError, "--from must not be after --to"),
     ],
 )
 def test_a_request_that_cannot_work_is_refused_before_any_work(
-    spark: SparkSession, home: Home, options: dict[str, Any], message: str
+    spark: SparkSession, home: Home, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     context = Context.open(lenient(), home, spark)
     request = {"first": FIRST, "last": LAST, "eval_to": EVAL_TO, **options}
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(error, match=message):
         train(context, on_progress=lambda _: None, **request)
     assert not Path(home.root).exists()
 
