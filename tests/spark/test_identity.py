@@ -148,6 +148,7 @@ def test_a_category_may_become_a_number_and_a_key_another_type(
     assert context.warehouse.read(FEATURES, toy_days(3)).count() == 12
 
 
+@pytest.mark.slow
 def test_a_rule_is_applied_to_the_night_and_left_to_a_backfill_for_its_history(
     open_published: OpenToy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -272,6 +272,7 @@ def test_a_model_of_other_features_is_refused(made: Made) -> None:
     assert TONIGHT not in current(context)
 
 
+@pytest.mark.slow
 def test_a_model_of_another_label_is_refused(made: Made) -> None:
     sound = made()
     other = replace(sound.definition.label, expression="NOT clicked")

@@ -166,6 +166,7 @@ def test_a_night_whose_staged_scores_are_taken_before_it_publishes_makes_them_an
     assert all(has_scores(context, p) for p in history(context, [DAY]))
 
 
+@pytest.mark.slow
 def test_a_removal_that_was_cut_short_is_finished_by_the_next(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_training_that_failed_after_it_registered_goes_on_from_there(
     assert versions(context) == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_challenger_that_the_gate_refused_is_judged_again_and_not_trained(
     open_toy: OpenToy,
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_example_of_the_docs_is_trained_and_its_bundle_needs_no_file(
     assert done.stdout.split() == ["5", "True", "False"]
 
 
+@pytest.mark.slow
 def test_the_example_does_all_that_a_model_must(example: str) -> None:
     """As `make check-model` does it, but for what takes a compiler."""
     command = [
