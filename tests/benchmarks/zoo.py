@@ -1,5 +1,7 @@
 """Trains the models of the zoo on a data set, and prints what they reach on its test rows.
 
+Baselines stand beside them: base_rate, popularity, and lightgbm where it is installed.
+
     python -m tests.benchmarks.zoo --data frappe [--models lr,fm] [--seeds 3] [--threads 1]
 
 What was measured is kept in tests/benchmarks/results/zoo.jsonl under a digest of code, settings and
@@ -21,12 +23,15 @@ from typing import Any
 
 import torch
 
+from jobs.imports import code_text
 from jobs.version import model_code
 from models import metrics, registry
 from models.training.data import TrainingFiles, read_all
 from models.training.trainer import train
+from tests.benchmarks import zoo_baselines
 from tests.benchmarks.measure import print_table, write_json
-from tests.benchmarks.zoo_data import DATA_SETS, DataSet
+from tests.benchmarks.zoo_baselines import BASELINES, missing
+from tests.benchmarks.zoo_data import DATA_SETS, SPLITS, DataSet
 
 RESULTS = Path(__file__).parent / "results" / "zoo.jsonl"
 _SCORED_ROWS = 16_384
@@ -34,6 +39,9 @@ _SCORED_ROWS = 16_384
 
 def key_of(data: DataSet, model: str, seed: int, rows: str) -> str:
     """Return 16 hex digits that are the same for runs that would give the same figures."""
+    if model in BASELINES:
+        code = code_text(Path(str(zoo_baselines.__file__)))
+        return hashlib.sha256(json.dumps([rows, model, code]).encode()).hexdigest()[:16]
     spec = registry.get(model)
     made_of = {
         "rows": rows,
@@ -83,6 +91,23 @@ def run(data: DataSet, model: str, seed: int, files: dict[str, TrainingFiles]) -
     }
 
 
+def run_baseline(data: DataSet, name: str, files: dict[str, TrainingFiles]) -> dict[str, Any]:
+    """Make a baseline and return its metrics on the test rows."""
+    started, cpu = time.monotonic(), time.process_time()
+    rows = {split: read_all(files[split], data.signature) for split in SPLITS}
+    tested = metrics.summary(rows["test"].labels[:, 0], BASELINES[name](rows, data.fields))
+    return {
+        "data": data.name,
+        "model": name,
+        "seed": 0,
+        "auc": tested["auc"],
+        "logloss": tested["logloss"],
+        "ece": tested["ece"],
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
 def kept() -> dict[str, dict[str, Any]]:
     """Return what was measured before, by its key; the newest of a key counts."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
@@ -119,8 +144,10 @@ def table(data: DataSet, found: Sequence[dict[str, Any]]) -> list[tuple[str, ...
                 f"{statistics.mean(result['logloss'] for result in of):.4f}",
                 f"{published[0]:.4f} / {published[1]:.4f}" if published else "-",
                 str(len(of)),
-                f"{of[0]['parameters']:,}",
-                f"{statistics.mean(r['cpu_seconds'] / r['epochs'] for r in of):.1f}",
+                f"{of[0]['parameters']:,}" if "parameters" in of[0] else "-",
+                f"{statistics.mean(r['cpu_seconds'] / r['epochs'] for r in of):.1f}"
+                if "epochs" in of[0]
+                else "-",
             ),
         ))  # fmt: skip
     return [head, *(line for _, line in sorted(lines, reverse=True))]
@@ -142,7 +169,8 @@ def main() -> int:
     if not data.folder.is_dir():
         print(f"{data.name}: no data at {data.folder}: nothing was measured")
         return 2
-    models = arguments.models.split(",") if arguments.models else list(registry.MODELS)
+    models = arguments.models.split(",") if arguments.models else [*BASELINES, *registry.MODELS]
+    left_out = [model for model in models if model in BASELINES and missing(model)]
     rows, before = digest_of(data.folder), kept()
     torch.set_num_threads(arguments.threads)
     found = []
@@ -152,12 +180,19 @@ def main() -> int:
             for model in models:
                 key = key_of(data, model, seed, rows)
                 if key not in before:
-                    if arguments.show:
+                    if arguments.show or model in left_out:
                         continue
                     files = files or data.write(Path(folder))
-                    before[key] = {"key": key, **run(data, model, seed, files)}
+                    if model in BASELINES:
+                        made = run_baseline(data, model, files)
+                    else:
+                        made = run(data, model, seed, files)
+                    before[key] = {"key": key, **made}
                     keep(before[key])
-                found.append(before[key])
+                if before[key] not in found:
+                    found.append(before[key])
+    for name in left_out:
+        print(f"{name} is not installed here: it is left out unless it was measured before")
     print_table(f"{data.name}, {len(found)} runs", table(data, found))
     write_json(arguments.json, {"benchmark": "zoo", "data": data.name, "runs": found})
     return 0
