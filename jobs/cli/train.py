@@ -97,7 +97,7 @@ def train(
     if as_json:
         print(json_text(_as_dict(pipeline, result)))
     else:
-        _print_text(pipeline, result)
+        _print_text(pipeline, result, definition.gate.rank_within)
 
 
 def _as_dict(pipeline: str, result: TrainResult) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 
-def _print_text(pipeline: str, result: TrainResult) -> None:
+def _print_text(pipeline: str, result: TrainResult, entity: str = "") -> None:
     found = result.evaluation
     print_line(f"{pipeline}: {result.model.title}: {_fate(result)}")
     print_line(
@@ -132,7 +132,7 @@ def _print_text(pipeline: str, result: TrainResult) -> None:
         f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
     )
     if found.ranking is not None:
-        print_line(_ranking_text(definitions.load(pipeline).gate.rank_within, found.ranking))
+        print_line(_ranking_text(entity, found.ranking))
     for sentence in (*result.decision.reasons, *result.decision.notes):
         print_line(f"- {sentence}")
 

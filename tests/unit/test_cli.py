@@ -25,6 +25,7 @@ from jobs.cli import train as cli_train
 from jobs.cli.progress import Progress
 from jobs.cli.session import who
 from models.errors import UnknownModel
+from models.ranking import Ranking
 
 HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expectations", "jinja2")
 
@@ -282,9 +283,10 @@ class Found:
     ece: float = 0.02
     rows: int = 1000
     segments: tuple[object, ...] = ()
+    ranking: Ranking | None = None
 
     def metrics(self) -> dict[str, float]:
-        return {"auc": 0.7, "gauc": float("nan")}
+        return {"auc": 0.7, "auc_within": float("nan")}
 
 
 @pytest.mark.parametrize(
@@ -307,10 +309,24 @@ def test_a_training_says_what_became_of_the_model(
         training_set=SimpleNamespace(id="s"), is_reused=False,
     )  # fmt: skip
     cli_train._print_text("toy", result)
-    assert f"toy: lr version 3: {fate}\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"toy: lr version 3: {fate}\n" in printed
+    assert "Within" not in printed
     told = json.loads(json.dumps(cli_train._as_dict("toy", result), allow_nan=False))
     assert (told["version"], told["promoted"]) == (3, promoted)
-    assert told["metrics"] == {"auc": 0.7, "gauc": None}
+    assert told["metrics"] == {"auc": 0.7, "auc_within": None}
+
+
+def test_a_training_tells_the_order_within_an_entity(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Ranking(k=5, entities=1200, auc=0.61, ndcg=0.5, recall=0.25)
+    result: Any = SimpleNamespace(
+        model=SimpleNamespace(title="lr version 3", aliases=()), evaluation=Found(ranking=found),
+        promoted=True, decision=SimpleNamespace(passed=True, reasons=(), notes=()),
+        is_reused=False,
+    )  # fmt: skip
+    cli_train._print_text("toy", result, "user[xl]")
+    told = "Within user[xl]: AUC 0.6100, NDCG@5 0.5000, recall@5 0.2500, of 1,200 with a positive"
+    assert told in capsys.readouterr().out
 
 
 def test_a_report_that_fails_hides_neither_the_result_nor_the_nights_own_error(
