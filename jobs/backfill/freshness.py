@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
@@ -132,12 +133,16 @@ class Freshness:
 
     def _refused(self, table: str, day: date) -> str:
         """Return what is not to be had of a day whose only delivery cannot be used as it is."""
-        (refusal,) = refusals(self.context, [(table, day)])
         name = self.context.definition.name
         return (
-            f"source of {table} {day}, refused as it is now: {refusal.why} (read again by: "
-            f"nightscore prepare --pipeline {name} --from {day} --to {day})"
+            f"source of {table} {day}, refused as it is now: {self._whys[table, day]} (read again "
+            f"by: nightscore prepare --pipeline {name} --from {day} --to {day})"
         )
+
+    @cached_property
+    def _whys(self) -> dict[tuple[str, date], str]:
+        """Why deliveries stand refused, read once for all days."""
+        return {(found.table, found.ds): found.why for found in refusals(self.context)}
 
     def _derived(
         self,

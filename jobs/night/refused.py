@@ -81,9 +81,11 @@ def accept(context: Context, table: str, inputs: Mapping[date, Inputs]) -> None:
     _replace(context, table, taken_back, [])
 
 
-def refusals(context: Context, wanted: Collection[tuple[str, date]]) -> list[Refusal]:
-    """Return what stands refused of these (table, day), in the order of days."""
-    standing = _standing(context).intersection(wanted)
+def refusals(context: Context, wanted: Collection[tuple[str, date]] | None = None) -> list[Refusal]:
+    """Return what stands refused, of these (table, day) or of all, in the order of days."""
+    standing = _standing(context)
+    if wanted is not None:
+        standing = standing.intersection(wanted)
     if not standing:
         return []
     rows = context.warehouse.read(REFUSED, {day for _, day in standing}).collect()

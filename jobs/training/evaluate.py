@@ -99,13 +99,13 @@ def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> Evalua
     predictor, told, done = Predictor(bundle), hashlib.sha256(), 0
     labels = np.empty(held_out.files.rows, np.float32)
     scores = np.empty(held_out.files.rows, np.float32)
-    place = bundle.signature.categorical.index(gate.rank_within) if gate.rank_within else None
-    entities = np.empty(0 if place is None else held_out.files.rows, np.int64)
+    entities = np.empty(held_out.files.rows, np.int64) if gate.rank_within else None
     for rows in held_out.parts():
         part = slice(done, done + len(rows.labels))
         labels[part] = rows.labels[:, 0]
         scores[part] = predictor.predict(rows.keys, rows.values)
-        if place is not None:
+        if entities is not None:
+            place = bundle.signature.categorical.index(gate.rank_within)
             entities[part] = rows.keys[:, place]
         told.update(labels[part].tobytes())
         done = part.stop
@@ -120,7 +120,7 @@ def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> Evalua
         base_rate=held_out.base_rate,
         segments=held_out.segments,
         min_segment_rows=gate.min_segment_rows,
-        entities=None if place is None else entities,
+        entities=entities,
         rank_k=gate.rank_k,
     )
 

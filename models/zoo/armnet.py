@@ -56,7 +56,7 @@ class ExponentialNeurons(nn.Module):
 
     def __init__(self, fields: int, width: int, heads: int, neurons: int, alpha: float) -> None:
         super().__init__()
-        self.alpha, self.heads = alpha, heads
+        self.alpha = alpha
         self.turn = nn.Parameter(torch.empty(heads, width, width))
         self.query = nn.Parameter(torch.empty(heads, neurons, width))
         self.value = nn.Parameter(torch.empty(heads * neurons, fields))

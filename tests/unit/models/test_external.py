@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jobs.cli import app as cli
@@ -73,8 +75,6 @@ def test_the_example_of_the_docs_is_trained_and_its_bundle_needs_no_file(
         "print(len(scores), scores.min() >= 0, 'neural_fm' in str(sys.modules))"
     )
     rows = sample(5)
-    import numpy as np
-
     np.savez(tmp_path / "rows.npz", k=rows.keys, v=rows.values)
     command = [sys.executable, "-c", score, str(ref.path), str(tmp_path / "rows.npz")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -159,8 +159,6 @@ def test_the_command_refuses_a_file_that_is_none_before_spark_starts(
 
 
 def test_a_definition_may_name_a_file_and_its_settings_are_that_models(tmp_path: Path) -> None:
-    import dataclasses
-
     reference, toy = own(tmp_path), toy_definition(())
     training = dataclasses.replace(
         toy.training, model=reference, config=(("embedding_dim", 3),), embedding_l2=0.25
