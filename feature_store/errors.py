@@ -19,11 +19,13 @@ class UsageError(NightscoreError):
 
 
 class DefinitionError(UsageError):
-    """A pipeline definition breaks a rule; the message names the field."""
+    """The definition of a pipeline or a stream breaks a rule; the message names the field."""
 
-    def __init__(self, pipeline: str, field: str, value: object, rule: str) -> None:
-        super().__init__(f"definition {pipeline}: {field}={value!r}: {rule}")
-        self.field = field
+    def __init__(
+        self, name: str, field: str, value: object, rule: str, *, what: str = "definition"
+    ) -> None:
+        super().__init__(f"{what} {name}: {field}={value!r}: {rule}")
+        self.field, self.rule = field, rule
 
 
 class SourceDayMissing(NightscoreError):

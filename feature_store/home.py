@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from urllib.parse import unquote
 
 from feature_store.errors import NightscoreError, UsageError
+from feature_store.schema import is_of_stream
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*|(?<=file:).*)\Z", re.DOTALL | re.IGNORECASE)
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -110,8 +111,9 @@ class Home:
         return Path(self.path(*parts))
 
     def table(self, pipeline: str, table: str) -> str:
-        """Return the location of a pipeline's table."""
-        return self.path("tables", pipeline, *table.split("/"))
+        """Return the location of a pipeline's table, or of that of a stream."""
+        owner = () if is_of_stream(table) else (pipeline,)
+        return self.path("tables", *owner, *table.split("/"))
 
 
 def _path_of_file_url(text: str) -> str:

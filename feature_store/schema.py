@@ -41,6 +41,36 @@ OF_TRAINING = (KEY_PREFIX, VALUE_PREFIX, LABEL_PREFIX, SEGMENT_PREFIX)
 """How the columns of a training set begin."""
 
 
+STREAMS = "streams"
+"""The folder of all streams' tables; so no pipeline may have this name."""
+
+
+def stream_table(stream: str, table: str) -> str:
+    """Return the name of a stream's table, which lies beside those of pipelines.
+
+    Args:
+        stream: the name of the stream.
+        table: events, quarantine, tiles or refused.
+    """
+    return f"{STREAMS}/{stream}/{table}"
+
+
+def is_of_stream(table: str) -> bool:
+    """Whether a table belongs to a stream, and not to a pipeline."""
+    return table.startswith(f"{STREAMS}/")
+
+
+def kind_of(table: str) -> str:
+    """Return what a table holds: its name without that of the stream it belongs to."""
+    return table.rpartition("/")[2]
+
+
+def beside(table: str, other: str) -> str:
+    """Return the name of another table of whomever a table belongs to."""
+    folder, slash, _ = table.rpartition("/")
+    return f"{folder}{slash}{other}"
+
+
 def lookup_table(name: str) -> str:
     """Return the table name of a lookup."""
     return f"lookup_{name}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feature_store.features.values import check_expressions
+from feature_store.schema import EVENTS, stream_table
 from feature_store.session import Session
 from feature_store.tables.warehouse import Warehouse
 
@@ -26,6 +27,11 @@ class Context:
     warehouse: Warehouse
     answers: dict[tuple[object, ...], object] = field(default_factory=dict, compare=False)
     """What was found out about the tables at some version, so that it is asked once."""
+
+    @property
+    def events(self) -> str:
+        """The table of events whose rows are scored."""
+        return stream_table(self.definition.stream.name, EVENTS)
 
     @property
     def spark(self) -> SparkSession:

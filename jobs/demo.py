@@ -185,9 +185,12 @@ def _run_again(context: Context, day: date, model: ModelRef, timing: Timing) -> 
 def _versions(context: Context) -> dict[str, int | None]:
     from feature_store import schema
 
-    names = (schema.EVENTS, schema.QUARANTINE, schema.TILES, schema.FEATURES, schema.SCORES,
-             schema.QUALITY, schema.LEDGER)  # fmt: skip
-    return {name: context.warehouse.version(name) for name in names}
+    of_stream = (schema.EVENTS, schema.QUARANTINE, schema.TILES)
+    stream = context.definition.stream.name
+    names = {name: schema.stream_table(stream, name) for name in of_stream}
+    own = (schema.FEATURES, schema.SCORES, schema.QUALITY, schema.LEDGER)
+    names |= dict(zip(own, own, strict=True))
+    return {name: context.warehouse.version(table) for name, table in names.items()}
 
 
 def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) -> None:

@@ -24,7 +24,7 @@ from jobs.imports import Module, Scope, code_digest, files_behind, imported_modu
 if TYPE_CHECKING:
     from feature_store.definition import Source
 
-REVISIONS = {EVENTS: 3, TILES: 2, FEATURES: 2, TRAINING_SETS: 2, SCORES: 1}
+REVISIONS = {EVENTS: 3, TILES: 3, FEATURES: 2, TRAINING_SETS: 2, SCORES: 1}
 """Raise a table's number when its rows may differ from those that the code before made."""
 
 MADE_BY = {
@@ -45,11 +45,15 @@ _ROWS = Scope(
         # Each of these counts where it is used, by its own digest or fingerprint.
         "feature_store.definitions",
         "feature_store.sources",
+        "feature_store.streams",
         "models.registry",
         "models.zoo",
         # These refuse, store, name or judge rows, and make none.
         "feature_store.definition.functions",
+        "feature_store.definition.naming",
         "feature_store.definition.rules",
+        "feature_store.definition.stream_rules",
+        "feature_store.definition.typed",
         "feature_store.errors",
         "feature_store.home",
         "feature_store.quality",

@@ -6,7 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from feature_store.definition import Categorical, Column, Definition, History, Known, Label, Numeric
+from feature_store.definition import (
+    Categorical,
+    Column,
+    Definition,
+    History,
+    Known,
+    Label,
+    Numeric,
+    Rows,
+    Stream,
+)
 from feature_store.sources.files import DailyFiles
 
 if TYPE_CHECKING:
@@ -29,9 +39,8 @@ NAMES = tuple(column.name for column in COLUMNS)
 
 def delivered(folder: Path, kind: Literal["csv", "parquet"] = "csv") -> Definition:
     """Return a definition over the files in `folder`."""
-    return Definition(
+    stream = Stream(
         name="delivered",
-        description="rows that somebody else delivers",
         source=DailyFiles(folder=str(folder), format=kind),
         keys=("user", "item"),
         event_time="happened_at",
@@ -40,6 +49,13 @@ def delivered(folder: Path, kind: Literal["csv", "parquet"] = "csv") -> Definiti
             Known(name="click", at="click_known_at", after_event=True),
         ),
         columns=COLUMNS,
+        first_day=FIRST_DAY,
+        max_bad_share=0.5,
+    )
+    return Definition(
+        name="delivered",
+        description="rows that somebody else delivers",
+        spine=Rows(stream),
         label=Label(name="clicked", expression="clicked", known="click"),
         features=(
             Categorical(name="user", column="user"),
@@ -50,7 +66,6 @@ def delivered(folder: Path, kind: Literal["csv", "parquet"] = "csv") -> Definiti
             History(name="ctr", keys=("user",), value="clicked", known="click", windows=(3,)),
         ),
         first_day=FIRST_DAY,
-        max_bad_share=0.5,
     )
 
 

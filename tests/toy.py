@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_store.definition import (
     Categorical,
@@ -21,14 +21,20 @@ from feature_store.definition import (
     Label,
     Lookup,
     Numeric,
+    Stream,
     Training,
 )
+from feature_store.definition import Rows as SpineRows
 from feature_store.errors import SourceDayMissing
+from feature_store.schema import stream_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FIRST_DAY = date(2026, 1, 1)
+EVENTS, QUARANTINE, TILES, REFUSED = (
+    stream_table("toy", table) for table in ("events", "quarantine", "tiles", "refused")
+)
 
 SCHEMA = (
     "ds date, user string, item string, price double, planned_at timestamp, "
@@ -131,9 +137,8 @@ def toy_definition(
             ),
         )
         extra = (Numeric(name="list_price", column="prices.list_price"),)
-    definition = Definition(
+    stream = Stream(
         name="toy",
-        description="impressions small enough to reason about",
         source=Rows(tuple(rows)),
         keys=("user", "item"),
         event_time="happened_at",
@@ -142,6 +147,13 @@ def toy_definition(
             Known(name="click", at="click_known_at", after_event=True),
         ),
         columns=COLUMNS,
+        first_day=FIRST_DAY,
+        max_bad_share=0.5,
+    )
+    definition = Definition(
+        name="toy",
+        description="impressions small enough to reason about",
+        spine=SpineRows(stream),
         label=Label(name="clicked", expression="clicked", known="click"),
         features=(
             Categorical(name="user", column="user"),
@@ -163,9 +175,22 @@ def toy_definition(
         ),
         training=Training(model="lr", epochs=2, batch_size=64, validation_days=1, min_count=1),
         first_day=FIRST_DAY,
-        max_bad_share=0.5,
     )
-    return replace(definition, **changes)  # type: ignore[arg-type]
+    return changed(definition, **changes)
+
+
+def changed(definition: Definition, **changes: Any) -> Definition:
+    """Return a definition with other values, each put where it belongs: some are of its stream."""
+    of_stream = {name: changes.pop(name) for name in _OF_STREAM.intersection(changes)}
+    for name in _OF_BOTH.intersection(changes):
+        of_stream[name] = changes[name]
+    # At once: what is changed together may be wrong apart.
+    spine = SpineRows(replace(definition.stream, **of_stream)) if of_stream else definition.spine
+    return replace(definition, **{"spine": spine, **changes})
+
+
+_OF_BOTH = {"name", "first_day", "last_day"}
+_OF_STREAM = {field.name for field in fields(Stream)} - _OF_BOTH
 
 
 def toy_days(count: int) -> list[date]:
@@ -208,5 +233,5 @@ def split_bad_rows(
     """Return the good rows and the bad ones of a first delivery, as ingest makes them."""
     from feature_store.events.quarantine import bad_rows, good_rows, judge_rows
 
-    judged = judge_rows(raw, definition)
-    return good_rows(judged, definition), bad_rows(judged, definition)
+    judged = judge_rows(raw, definition.stream)
+    return good_rows(judged, definition.stream), bad_rows(judged, definition.stream)

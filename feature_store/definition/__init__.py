@@ -5,6 +5,7 @@ a definition at no cost.
 """
 
 from feature_store.definition.definition import Definition
+from feature_store.definition.history import History, Tiling
 from feature_store.definition.parts import (
     Aggregate,
     Categorical,
@@ -14,7 +15,6 @@ from feature_store.definition.parts import (
     Cross,
     Dtype,
     Gate,
-    History,
     Known,
     Label,
     Lookup,
@@ -29,6 +29,8 @@ from feature_store.definition.parts import (
     plain,
     taken,
 )
+from feature_store.definition.spine import Rows
+from feature_store.definition.stream import Stream
 
 __all__ = [
     "Aggregate",
@@ -46,10 +48,13 @@ __all__ = [
     "Lookup",
     "Numeric",
     "Part",
+    "Rows",
     "Setting",
     "Snapshots",
     "Source",
     "Stage",
+    "Stream",
+    "Tiling",
     "Training",
     "Transform",
     "plain",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 from feature_store.definition.fields import Fields
+from feature_store.definition.naming import NAME_RULE, Broken, is_name, reserved
 from feature_store.definition.parts import Categorical, Cross, Numeric
 from feature_store.schema import (
     DS,
@@ -16,49 +14,35 @@ from feature_store.schema import (
     OF_TRAINING,
     RESERVED,
     SEGMENT_PREFIX,
+    STREAMS,
 )
-
-Broken = Iterator[tuple[str, object, str]]
-"""Each broken rule: the field, its value, and the rule."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
-_NAME_RULE = "must be lower case letters, digits and _, a letter first, 80 at most"
 
 
 def broken_names(definition: Fields) -> Broken:
     """Yield every name that is malformed, given twice, or needed by a table."""
-    if not _NAME.match(definition.name):
-        yield "name", definition.name, _NAME_RULE
-    for field in ("knowns", "columns", "histories", "lookups"):
+    if not is_name(definition.name):
+        yield "name", definition.name, NAME_RULE
+    if definition.name == STREAMS:
+        yield "name", definition.name, "is the folder of the streams' tables. Call it otherwise"
+    for field in ("histories", "lookups"):
         names = [part.name for part in getattr(definition, field)]
         if len({name.lower() for name in names}) != len(names):
             yield field, names, "names must be unique, whatever their case"
-    yield from _of_columns(definition)
     yield from _of_keys(definition)
     yield from _of_features(definition)
     yield from _of_histories(definition)
     yield from _of_lookups(definition)
-    if not _NAME.match(definition.label.name):
-        yield "label.name", definition.label.name, _NAME_RULE
-
-
-def _of_columns(definition: Fields) -> Broken:
-    for column in definition.columns:
-        if not _NAME.match(column.name):
-            yield "columns", column.name, _NAME_RULE
-        if column.name in OF_EVENTS:
-            yield "columns", column.name, _reserved(OF_EVENTS)
+    if not is_name(definition.label.name):
+        yield "label.name", definition.label.name, NAME_RULE
 
 
 def _of_keys(definition: Fields) -> Broken:
     # A key has the name that the source gives it, so only what really clashes is refused.
     segments = [f"{SEGMENT_PREFIX}{name}" for name in definition.gate.segments]
-    reserved = (*RESERVED, f"{LABEL_PREFIX}{definition.label.name}", *segments)
-    if len(set(definition.keys)) != len(definition.keys):
-        yield "keys", definition.keys, "must name each column once"
+    taken = (*RESERVED, f"{LABEL_PREFIX}{definition.label.name}", *segments)
     for key in definition.keys:
-        if key in reserved:
-            yield "keys", key, f"{_reserved(reserved)}. Give it another name in the source"
+        if key in taken:
+            yield "keys", key, f"{reserved(taken)}. Give it another name in the source"
 
 
 def _of_features(definition: Fields) -> Broken:
@@ -66,10 +50,10 @@ def _of_features(definition: Fields) -> Broken:
     for name in names:
         if names.count(name) > 1:
             yield "features", name, "is defined twice"
-        if not _NAME.match(name) or name == DS:
-            yield "features", name, f"{_NAME_RULE}, and not {DS}"
+        if not is_name(name) or name == DS:
+            yield "features", name, f"{NAME_RULE}, and not {DS}"
         if name in RESERVED:
-            yield "features", name, f"{_reserved(RESERVED)}. Call it otherwise"
+            yield "features", name, f"{reserved(RESERVED)}. Call it otherwise"
         if name.startswith(OF_TRAINING):
             rule = f"begins as columns of training sets do ({', '.join(OF_TRAINING)})"
             yield "features", name, f"{rule}. Call it otherwise"
@@ -87,12 +71,12 @@ def _is_that_key(feature: Categorical | Numeric | Cross) -> bool:
 
 
 def _of_histories(definition: Fields) -> Broken:
-    columns = {column.name for column in definition.columns}
+    columns = {column.name for column in definition.stream.columns}
     for history in definition.histories:
-        if not _NAME.match(history.name):
-            yield "histories", history.name, _NAME_RULE
+        if not is_name(history.name):
+            yield "histories", history.name, NAME_RULE
         if history.name in RESERVED:
-            yield "histories", history.name, f"{_reserved(RESERVED)}. Call it otherwise"
+            yield "histories", history.name, f"{reserved(RESERVED)}. Call it otherwise"
         for name, _, _ in history.columns():
             if name in columns:
                 rule = f"makes a feature {name!r}, which is a column too. Call it otherwise"
@@ -100,22 +84,22 @@ def _of_histories(definition: Fields) -> Broken:
 
 
 def _of_lookups(definition: Fields) -> Broken:
-    columns = {column.name for column in definition.columns}
+    columns = {column.name for column in definition.stream.columns}
     made = {name for history in definition.histories for name, _, _ in history.columns()}
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"
-        if not _NAME.match(lookup.name):
-            yield "lookups", lookup.name, _NAME_RULE
+        if not is_name(lookup.name):
+            yield "lookups", lookup.name, NAME_RULE
         if lookup.name in columns | made:
             yield field, lookup.name, "is a column or a history's feature too. Call it otherwise"
         if lookup.name in RESERVED:
-            yield "lookups", lookup.name, f"{_reserved(RESERVED)}. Call it otherwise"
+            yield "lookups", lookup.name, f"{reserved(RESERVED)}. Call it otherwise"
         names = [column.name for column in lookup.columns]
         if not names:
             yield f"{field}.columns", (), "must name at least one"
         for name in names:
-            if not _NAME.match(name):
-                yield f"{field}.columns", name, _NAME_RULE
+            if not is_name(name):
+                yield f"{field}.columns", name, NAME_RULE
             if names.count(name) > 1:
                 yield f"{field}.columns", name, "is defined twice"
             if name in lookup.keys:
@@ -123,8 +107,4 @@ def _of_lookups(definition: Fields) -> Broken:
         of_lookups = (*OF_EVENTS, EVENT_TIME, KNOWN_AT)
         for name in (*names, *lookup.keys):
             if name in of_lookups:
-                yield field, name, _reserved(of_lookups)
-
-
-def _reserved(names: tuple[str, ...]) -> str:
-    return f"is a column that tables need for themselves, as are {', '.join(names)}"
+                yield field, name, reserved(of_lookups)

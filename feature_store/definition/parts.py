@@ -7,7 +7,7 @@ a definition at no cost.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -21,7 +21,7 @@ Transform = Literal["identity", "log1p"]
 Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
-Part = Literal["events", "tiles", "features", "encoding", "scores"]
+Part = Literal["features", "encoding", "scores"]
 Setting = int | float | bool | tuple[int, ...] | tuple[str, ...]
 
 
@@ -122,30 +122,6 @@ class Cross:
 
     name: str
     of: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class History:
-    """Aggregates of `value` over the days before `ds`, per `keys`, from daily tiles.
-
-    Yields, per window of w days, `<name>_<aggregate>_<w>d`; a mean or sum without any known row is
-    null, a count is 0. `value` is a SQL expression (boolean or number) over source columns, `known`
-    the group whose time says when it counts. A row for which it cannot be evaluated, or is not
-    finite, has no value. Sums are exact, whatever the order of the rows.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    value: str
-    known: str
-    windows: tuple[int, ...]
-    aggregates: tuple[Aggregate, ...] = ("mean", "count")
-
-    def columns(self) -> Iterator[tuple[str, Aggregate, int]]:
-        """Yield (feature name, aggregate, window in days)."""
-        for window in self.windows:
-            for aggregate in self.aggregates:
-                yield f"{self.name}_{aggregate}_{window}d", aggregate, window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,6 +238,7 @@ def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:
 def plain(value: Any) -> Any:
     """Return `value` as JSON-ready data, a dataclass with its class name.
 
+    A field whose metadata says `by_name` is told by its name: what it is has a digest of its own.
     A field whose metadata says `is_data` is left out: what it holds belongs to the source's
     fingerprints, day by day, and not to the definition. So is one whose metadata says
     `omit_default` while it has its default: a definition that does not use it is the one it was
@@ -269,7 +246,7 @@ def plain(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
-            f.name: plain(getattr(value, f.name))
+            f.name: _told(getattr(value, f.name), by_name=f.metadata.get("by_name", False))
             for f in dataclasses.fields(value)
             if not f.metadata.get("is_data")
             and not (f.metadata.get("omit_default") and getattr(value, f.name) == f.default)
@@ -280,3 +257,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return value
+
+
+def _told(value: Any, *, by_name: bool) -> Any:
+    return value.name if by_name and value is not None else plain(value)

@@ -6,38 +6,24 @@ not doubt what they read.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
 from itertools import chain
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from feature_store.definition.expressions import Unfit, nearest
 from feature_store.definition.fields import Fields
-from feature_store.definition.names import Broken, broken_names
-from feature_store.definition.parts import (
-    Check,
-    Column,
-    Dtype,
-    Known,
-    Numeric,
-    Source,
-    plain,
-    taken,
-)
+from feature_store.definition.history import History
+from feature_store.definition.names import broken_names
+from feature_store.definition.naming import Broken
+from feature_store.definition.parts import Check, Column, Dtype, Known, Numeric, plain, taken
+from feature_store.definition.stream import Stream
+from feature_store.definition.typed import wrong_types
 from feature_store.errors import DefinitionError
-
-_CALLED = {float: "a number", int: "a whole number", date: "a date", str: "text", NoneType: "None"}
 
 # The least and the largest value, both allowed. Wide: they are there for slips, not for taste.
 _OF_DEFINITION = {
     "cutoff_hours": (-168, 168),
     "deadline_hours": (1, 720),
-    "max_bad_share": (0, 1),
-    "max_known_days": (0, 36_600),
 }
 _OF_TRAINING = {
     "epochs": (1, 10_000),
@@ -65,7 +51,6 @@ _WINDOW_DAYS = (1, 3_660)
 _LABELS: tuple[Dtype, ...] = ("boolean",)
 _VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
 _NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
-_MOST_EVENT_DAYS = 3_660
 
 
 def check(definition: Fields) -> None:
@@ -80,7 +65,7 @@ def check(definition: Fields) -> None:
         _days(definition),
         _ranges(definition),
         _sources(definition),
-        _columns(definition),
+        _streams(definition),
         broken_names(definition),
         _expressions(definition),
         _features(definition),
@@ -94,72 +79,10 @@ def check(definition: Fields) -> None:
         raise DefinitionError(str(definition.name), *first)
 
 
-def wrong_types(where: str, value: object, hint: Any) -> Broken:
-    """Yield what is not what its field declares; `where` is the path to it, empty for the whole."""
-    origin = get_origin(hint)
-    if origin is Literal:
-        if value not in get_args(hint):
-            yield where, value, f"must be one of {', '.join(map(repr, get_args(hint)))}"
-    elif origin in (Union, UnionType):
-        yield from _wrong_in_union(where, value, get_args(hint))
-    elif origin is tuple:
-        yield from _wrong_in_tuple(where, value, get_args(hint))
-    elif not _is_a(value, hint):
-        yield where, value, f"must be {_called(hint)}"
-    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = get_type_hints(hint)
-        for field in dataclasses.fields(hint):
-            path = f"{where}.{field.name}" if where else field.name
-            yield from wrong_types(path, getattr(value, field.name), hints[field.name])
-
-
-def _wrong_in_union(where: str, value: object, options: tuple[Any, ...]) -> Broken:
-    if dataclasses.is_dataclass(value) and type(value) in options:
-        yield from wrong_types(where, value, type(value))
-    elif all(any(wrong_types(where, value, option)) for option in options):
-        yield where, value, f"must be {' or '.join(map(_called, options))}"
-
-
-def _wrong_in_tuple(where: str, value: object, hints: tuple[Any, ...]) -> Broken:
-    if not isinstance(value, tuple):
-        yield where, value, "must be a tuple; one of a single item is written (item,)"
-        return
-    each = hints[:1] * len(value) if hints[-1] is Ellipsis else hints
-    if len(value) != len(each):
-        yield where, value, f"must have {len(each)} items"
-        return
-    for index, (item, hint) in enumerate(zip(value, each, strict=True)):
-        name = getattr(item, "name", None)
-        yield from wrong_types(f"{where}.{name}" if name else f"{where}[{index}]", item, hint)
-
-
-def _is_a(value: object, hint: Any) -> bool:
-    """Whether a value is of a class, without Python's kinship of bool, int, date and datetime."""
-    if hint is Source:
-        methods = (getattr(value, name, None) for name in ("fingerprint", "read"))
-        return dataclasses.is_dataclass(value) and all(map(callable, methods))
-    if hint in (int, float) and isinstance(value, bool):
-        return False
-    if hint is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    if hint is date and isinstance(value, datetime):
-        return False
-    return isinstance(value, hint)
-
-
-def _called(hint: Any) -> str:
-    if hint is Source:
-        return "a frozen dataclass with fingerprint(day) and read(spark, days)"
-    return _CALLED.get(hint) or f"a {getattr(hint, '__name__', hint)}"  # of tuple[int, ...], tuple
-
-
 def _days(definition: Fields) -> Broken:
     if definition.last_day is not None and definition.last_day < definition.first_day:
-        yield (
-            "last_day",
-            definition.last_day,
-            f"must not be before first_day={definition.first_day}",
-        )
+        rule = f"must not be before first_day={definition.first_day}"
+        yield "last_day", definition.last_day, rule
 
 
 def _ranges(definition: Fields) -> Broken:
@@ -174,46 +97,22 @@ def _ranges(definition: Fields) -> Broken:
             value = getattr(part, name)
             if value is not None and not low <= value <= high:
                 yield f"{where}{name}", value, f"must be in {low}..{high}"
-    first, last = definition.event_days
-    if not -_MOST_EVENT_DAYS <= first <= last <= _MOST_EVENT_DAYS:
-        rule = f"must be two days in {-_MOST_EVENT_DAYS}..{_MOST_EVENT_DAYS}, the earlier first"
-        yield "event_days", definition.event_days, rule
 
 
 def _sources(definition: Fields) -> Broken:
     """Yield a source whose fields have no digest: what rows are made of must be told apart."""
-    sources = {f"lookups.{lookup.name}.source": lookup.source for lookup in definition.lookups}
-    for where, source in {"source": definition.source, **sources}.items():
+    for lookup in definition.lookups:
         try:
-            json.dumps(plain(source))
+            json.dumps(plain(lookup.source))
         except TypeError as error:
-            yield where, source, f"fields must be text, numbers, dates or tuples of these: {error}"
-
-
-def _columns(definition: Fields) -> Broken:
-    groups, columns = _by_name(definition)
-    for column in definition.columns:
-        if column.known not in groups:
-            rule = f"must be one of {sorted(groups)}{nearest(column.known, groups)}"
-            yield f"columns.{column.name}.known", column.known, rule
-    for group in definition.knowns:
-        if group.at not in columns or columns[group.at].dtype != "timestamp":
-            rule = f"must be a declared timestamp column{nearest(group.at, columns)}"
-            yield f"knowns.{group.name}.at", group.at, rule
-    for name in (*definition.keys, definition.event_time):
-        if name not in columns:
-            rule = f"must be a declared column, one of {sorted(columns)}{nearest(name, columns)}"
-            yield "keys/event_time", name, rule
-    if _dtype(columns, definition.event_time) not in ("timestamp", "date", ""):
-        yield "event_time", definition.event_time, "must be a declared timestamp or date column"
-    if not definition.keys:
-        yield "keys", (), "must name at least one column"
+            rule = f"fields must be text, numbers, dates or tuples of these: {error}"
+            yield f"lookups.{lookup.name}.source", lookup.source, rule
 
 
 def _features(definition: Fields) -> Broken:
-    groups, columns = _by_name(definition)
+    groups, columns = _by_name(definition.stream)
     lookups = {f"{lk.name}.{c.name}": c for lk in definition.lookups for c in lk.columns}
-    of_label = definition.taken_by(definition.label.expression)
+    of_label = definition.stream.taken_by(definition.label.expression)
     if not definition.categorical_names():
         yield "features", (), "must hold a Categorical or a Cross: every model needs one"
     for feature in definition.features:
@@ -245,33 +144,43 @@ def _features(definition: Fields) -> Broken:
                 )
 
 
-def _expressions(definition: Fields) -> Broken:
-    groups, columns = _by_name(definition)
-    label = definition.label
-    yield from _expression(definition, f"label.{label.name}", label.expression, _LABELS)
+def _streams(definition: Fields) -> Broken:
+    """Yield a history of a stream that has the name of another one."""
     for history in definition.histories:
-        field = f"histories.{history.name}"
-        yield from _expression(definition, field, history.value, _VALUES)
-    for field, expression, known in [
-        (f"label.{label.name}", label.expression, label.known),
-        *((f"histories.{h.name}", h.value, h.known) for h in definition.histories),
-    ]:
-        if known not in groups:
-            rule = f"must be one of {sorted(groups)}{nearest(known, groups)}"
-            yield f"{field}.known", known, rule
-        for name in sorted(definition.taken_by(expression)):
-            group = groups[columns[name].known]
-            if group.after_event and group.name != known:
-                yield field, name, f"is known by {group.name!r}, later than the stated {known!r}"
+        stream = definition.stream_of(history)
+        same = next(known for known in definition.streams if known.name == stream.name)
+        if same != stream:
+            rule = "is the name of two streams that differ: give one of them another"
+            yield f"histories.{history.name}.stream", stream.name, rule
 
 
-def _expression(
-    definition: Fields, field: str, expression: str, types: Collection[Dtype]
-) -> Broken:
+def _expressions(definition: Fields) -> Broken:
+    label, field = definition.label, f"label.{definition.label.name}"
+    yield from _expression(definition.stream, field, label.expression, _LABELS)
+    yield from _known_by_then(definition.stream, field, label.expression, label.known)
+    for history in definition.histories:
+        stream, field = definition.stream_of(history), f"histories.{history.name}"
+        yield from _expression(stream, field, history.value, _VALUES)
+        yield from _known_by_then(stream, field, history.value, history.known)
+
+
+def _known_by_then(stream: Stream, field: str, expression: str, known: str) -> Broken:
+    """Yield a column of an expression that is known later than the expression is said to be."""
+    groups, columns = _by_name(stream)
+    if known not in groups:
+        rule = f"must be one of {sorted(groups)}{nearest(known, groups)}"
+        yield f"{field}.known", known, rule
+    for name in sorted(stream.taken_by(expression)):
+        group = groups[columns[name].known]
+        if group.after_event and group.name != known:
+            yield field, name, f"is known by {group.name!r}, later than the stated {known!r}"
+
+
+def _expression(stream: Stream, field: str, expression: str, types: Collection[Dtype]) -> Broken:
     """Yield what may not be in an expression, and the type of one that is a column and no more."""
-    _, columns = _by_name(definition)
+    _, columns = _by_name(stream)
     try:
-        names = definition.taken_by(expression)
+        names = stream.taken_by(expression)
     except Unfit as unfit:
         yield field, expression, str(unfit)
         return
@@ -293,11 +202,38 @@ def _histories(definition: Fields) -> Broken:
             yield f"{field}.aggregates", (), "must name at least one"
         if not history.keys:
             yield f"{field}.keys", (), "must name at least one column"
-        yield from _known_beforehand(definition, f"{field}.keys", history.keys)
+        yield from _history_keys(definition, history, field)
+
+
+def _history_keys(definition: Fields, history: History, field: str) -> Broken:
+    """Yield what keeps a history's keys from being found by what is scored."""
+    if history.on and len(history.on) != len(history.keys):
+        yield f"{field}.on", history.on, f"must name a column for each of keys={history.keys}"
+    of_stream = {column.name: column for column in definition.stream_of(history).columns}
+    for name in history.keys:
+        if name not in of_stream:
+            rule = f"is not a column of the stream {definition.stream_of(history).name}"
+            yield f"{field}.keys", name, f"{rule}{nearest(name, of_stream)}"
+    which = "on" if history.on else "keys"
+    yield from _known_beforehand(definition, f"{field}.{which}", history.asked_by)
+    _, own = _by_name(definition.stream)
+    for key, name in zip(history.keys, history.asked_by, strict=True):
+        if _key_kind(own[name].dtype) != _key_kind(of_stream[key].dtype):
+            rule = (
+                f"is of type {own[name].dtype} where rows are scored, and {key} of the stream "
+                f"{definition.stream_of(history).name} of type {of_stream[key].dtype}: no key "
+                "would be found. Declare both alike"
+            )
+            yield f"{field}.{which}", name, rule
+
+
+def _key_kind(dtype: Dtype) -> str:
+    """Return what two columns have in common whose equal values have the same text."""
+    return "whole number" if dtype in ("int", "bigint") else dtype
 
 
 def _lookups(definition: Fields) -> Broken:
-    _, columns = _by_name(definition)
+    _, columns = _by_name(definition.stream)
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"
         if lookup.snapshot == (lookup.at is not None):
@@ -317,7 +253,7 @@ def _lookups(definition: Fields) -> Broken:
 
 
 def _known_beforehand(definition: Fields, field: str, names: tuple[str, ...]) -> Broken:
-    groups, columns = _by_name(definition)
+    groups, columns = _by_name(definition.stream)
     for name in names:
         hint = nearest(name, columns) if name not in columns else ""
         if name not in columns or groups[columns[name].known].after_event:
@@ -373,9 +309,9 @@ def _gate(definition: Fields) -> Broken:
             yield f"gate.{field}", name, rule
 
 
-def _by_name(definition: Fields) -> tuple[dict[str, Known], dict[str, Column]]:
-    groups = {group.name: group for group in definition.knowns}
-    return groups, {column.name: column for column in definition.columns}
+def _by_name(stream: Stream) -> tuple[dict[str, Known], dict[str, Column]]:
+    groups = {group.name: group for group in stream.knowns}
+    return groups, {column.name: column for column in stream.columns}
 
 
 def _dtype(columns: dict[str, Column], name: str) -> str:

@@ -1,79 +1,25 @@
-"""Will a planned impression be clicked? Generated, with a known best-possible AUC.
-
-`NIGHTSCORE_CLICKS_ROWS` sets the rows per day (20,000; up to 10^8). It is part of the source, so
-another value is another data set: every day of it is stale.
-"""
+"""Will a planned impression be clicked? Generated, with a known best-possible AUC."""
 
 from __future__ import annotations
-
-import os
 
 from feature_store.definition import (
     Categorical,
     Check,
-    Column,
     Definition,
     Gate,
     History,
-    Known,
     Label,
     Numeric,
+    Rows,
     Training,
 )
-from feature_store.errors import DefinitionError
-from feature_store.sources.clicks import FIRST_DAY, MAX_ROWS_PER_DAY, Clicks
-from feature_store.sources.clicks_rows import CATEGORICAL, DEVICES, NUMERIC
-
-ROWS_VARIABLE = "NIGHTSCORE_CLICKS_ROWS"
-
-
-def rows_per_day(text: str | None) -> int:
-    """Return the rows per day that the environment asks for, 20,000 by default.
-
-    Raises:
-        DefinitionError: the text is not a whole number in 1..10^8.
-    """
-    if text is None:
-        return 20_000
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_ROWS_PER_DAY):
-        rule = f"must be a whole number in 1..{MAX_ROWS_PER_DAY}, digits alone"
-        raise DefinitionError("clicks", ROWS_VARIABLE, text, rule)
-    return int(text)
-
-
-_ROWS = rows_per_day(os.environ.get(ROWS_VARIABLE))
-_INTEGERS = ("hour", "weekday", "user_age")
+from feature_store.sources.clicks_rows import CATEGORICAL, DEVICES
+from feature_store.streams.clicks import CLICKS, ROWS_PER_DAY
 
 DEFINITION = Definition(
     name="clicks",
     description="Generated impressions: will the user click? The best possible AUC is known.",
-    source=Clicks(rows_per_day=_ROWS),
-    keys=("impression",),
-    event_time="shown_at",
-    knowns=(
-        Known(name="plan", at="planned_at"),
-        Known(name="click", at="click_known_at", after_event=True),
-    ),
-    columns=(
-        Column(name="impression", dtype="bigint", known="plan", nullable=False, minimum=0),
-        *(
-            Column(
-                name=name,
-                dtype="int" if name in _INTEGERS else "string",
-                known="plan",
-                nullable=name not in ("user", "item", "slot"),
-            )
-            for name in CATEGORICAL
-        ),
-        *(
-            Column(name=name, dtype="int" if name in _INTEGERS else "double", known="plan")
-            for name in NUMERIC
-        ),
-        Column(name="planned_at", dtype="timestamp", known="plan", nullable=False),
-        Column(name="shown_at", dtype="timestamp", known="plan", nullable=False),
-        Column(name="clicked", dtype="boolean", known="click"),
-        Column(name="click_known_at", dtype="timestamp", known="click", nullable=False),
-    ),
+    spine=Rows(CLICKS),
     label=Label(name="clicked", expression="clicked", known="click"),
     features=(
         *(Categorical(name=name, column=name) for name in CATEGORICAL),
@@ -109,8 +55,8 @@ DEFINITION = Definition(
         Check(
             stage="features",
             kind="row_count",
-            minimum=max(1, int(_ROWS * 0.95)),
-            maximum=_ROWS,
+            minimum=max(1, int(ROWS_PER_DAY * 0.95)),
+            maximum=ROWS_PER_DAY,
         ),
         Check(stage="features", kind="unique", columns=("impression",)),
         Check(stage="features", kind="not_null", columns=("user",)),
@@ -122,7 +68,12 @@ DEFINITION = Definition(
         Check(
             stage="features", kind="between", columns=("taste_ctr_mean_7d",), minimum=0, maximum=1
         ),
-        Check(stage="scores", kind="row_count", minimum=max(1, int(_ROWS * 0.95)), maximum=_ROWS),
+        Check(
+            stage="scores",
+            kind="row_count",
+            minimum=max(1, int(ROWS_PER_DAY * 0.95)),
+            maximum=ROWS_PER_DAY,
+        ),
         Check(stage="scores", kind="not_null", columns=("score",)),
         Check(stage="scores", kind="between", columns=("score",), minimum=0, maximum=1),
         Check(stage="scores", kind="unique", columns=("impression",)),
@@ -130,5 +81,5 @@ DEFINITION = Definition(
     ),
     training=Training(model="dcnv2"),
     gate=Gate(min_auc=0.6, segments=("device", "item_category")),
-    first_day=FIRST_DAY,
+    first_day=CLICKS.first_day,
 )

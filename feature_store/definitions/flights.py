@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from feature_store.definition import (
     Aggregate,
     Categorical,
@@ -13,42 +11,18 @@ from feature_store.definition import (
     Definition,
     Gate,
     History,
-    Known,
     Label,
     Lookup,
     Numeric,
+    Rows,
     Training,
 )
-from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+from feature_store.sources.nycflights import NycPlanes, NycWeather
+from feature_store.streams.flights import FLIGHTS
 
 _LATE = "arr_delay > 15"
 # A day-long delay says no more than a two-hour one, and would own the mean.
 _ARRIVAL = "least(greatest(arr_delay, -30), 120)"
-
-_SCHEDULE = (
-    Column(name="carrier", dtype="string", known="schedule", nullable=False),
-    Column(name="origin", dtype="string", known="schedule", nullable=False),
-    Column(name="dest", dtype="string", known="schedule", nullable=False),
-    Column(name="route", dtype="string", known="schedule", nullable=False),
-    Column(name="tailnum", dtype="string", known="schedule"),
-    Column(name="flight", dtype="int", known="schedule", nullable=False, minimum=1),
-    Column(name="distance", dtype="int", known="schedule", minimum=1, maximum=12_000),
-    Column(name="weekday", dtype="int", known="schedule", minimum=1, maximum=7),
-    Column(name="sched_dep_hour", dtype="int", known="schedule", minimum=0, maximum=23),
-    Column(name="sched_dep_minute_of_day", dtype="int", known="schedule", minimum=0, maximum=1440),
-    Column(name="sched_arr_minute_of_day", dtype="int", known="schedule", minimum=0, maximum=1440),
-    Column(name="sched_minutes", dtype="int", known="schedule", minimum=1, maximum=1440),
-    Column(name="hour_departures", dtype="int", known="schedule", minimum=1),
-    Column(name="sched_dep_at", dtype="timestamp", known="schedule", nullable=False),
-    Column(name="schedule_known_at", dtype="timestamp", known="schedule", nullable=False),
-)
-
-_OUTCOME = (
-    Column(name="dep_delay", dtype="int", known="departure", minimum=-120, maximum=2_880),
-    Column(name="departed_at", dtype="timestamp", known="departure", nullable=False),
-    Column(name="arr_delay", dtype="int", known="arrival", minimum=-240, maximum=2_880),
-    Column(name="arrival_known_at", dtype="timestamp", known="arrival", nullable=False),
-)
 
 _WEATHER = (
     "temp",
@@ -83,17 +57,7 @@ def _late_history(
 DEFINITION = Definition(
     name="flights",
     description="Flights out of New York City, 2013: late by more than 15 minutes on arrival?",
-    source=NycFlights(),
-    keys=("carrier", "flight", "origin"),
-    event_time="sched_dep_at",
-    # The schedule is of a local day, four or five hours behind UTC.
-    event_days=(0, 1),
-    knowns=(
-        Known(name="schedule", at="schedule_known_at"),
-        Known(name="departure", at="departed_at", after_event=True),
-        Known(name="arrival", at="arrival_known_at", after_event=True),
-    ),
-    columns=(*_SCHEDULE, *_OUTCOME),
+    spine=Rows(FLIGHTS),
     # Cancelled and diverted flights have no arr_delay, and so no label.
     label=Label(name="late", expression=_LATE, known="arrival"),
     # No month: with nine months to learn from it only misleads (AUC .6368 without, .6213 with).
@@ -217,6 +181,6 @@ DEFINITION = Definition(
         validation_days=21,
     ),
     gate=Gate(min_auc=0.6, segments=("carrier", "origin")),
-    first_day=date(2013, 1, 1),
-    last_day=date(2013, 12, 31),
+    first_day=FLIGHTS.first_day,
+    last_day=FLIGHTS.last_day,
 )

@@ -11,10 +11,8 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    from feature_store.definition import Definition
 
-
-def cutoff_column(definition: Definition) -> Column:
+def cutoff_column(cutoff_hours: int) -> Column:
     """Return the cut-off instant of a row's `ds` (session time zone UTC)."""
-    hours = F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
+    hours = F.expr(f"INTERVAL {cutoff_hours} HOURS")
     return F.col(DS).cast("timestamp") + hours

@@ -34,7 +34,7 @@ from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
 from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
 
 if TYPE_CHECKING:
-    from feature_store.definition import Definition, Lookup
+    from feature_store.definition import Lookup, Stream
 
 REASON = "reason"
 ROW = "row"
@@ -51,7 +51,7 @@ RawRows = DataFrame | Sequence[DataFrame]
 _Values = Mapping[str, SparkColumn]
 
 
-def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
+def judge_rows(raw: RawRows, stream: Stream) -> DataFrame:
     """Return the typed rows with what decides whether they are good: the costly part, done once.
 
     Each frame is typed by its own types, so that no file decides how another is read.
@@ -60,13 +60,13 @@ def judge_rows(raw: RawRows, definition: Definition) -> DataFrame:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
     frames = [raw] if isinstance(raw, DataFrame) else raw
-    typed = [_typed_rows(frame, definition) for frame in frames]
-    rows = normalized(reduce(DataFrame.unionByName, typed), definition.columns)
-    return rows.transform(_ranked, definition)
+    typed = [_typed_rows(frame, stream) for frame in frames]
+    rows = normalized(reduce(DataFrame.unionByName, typed), stream.columns)
+    return rows.transform(_ranked, stream)
 
 
 def good_rows(
-    judged_df: DataFrame, definition: Definition, carried_df: DataFrame | None = None
+    judged_df: DataFrame, stream: Stream, carried_df: DataFrame | None = None
 ) -> DataFrame:
     """Return the good rows of `judge_rows`: ds, the declared columns and `_earlier`.
 
@@ -76,41 +76,41 @@ def good_rows(
 
     Args:
         judged_df: the rows of a delivery.
-        definition: the pipeline.
+        stream: the stream.
         carried_df: versions that an earlier delivery told of the same rows, to be kept.
     """
-    names = [column.name for column in definition.columns]
+    names = [column.name for column in stream.columns]
     good = judged_df.where("_reason IS NULL AND NOT _repeats")
     single, several = good.where("_versions = 1"), good.where("_versions > 1").select(DS, *names)
     if carried_df is not None:
-        again = carried_df.select(DS, *definition.keys).distinct()
-        touched = single.join(again, [DS, *definition.keys], "left_semi").select(DS, *names)
-        single = single.join(again, [DS, *definition.keys], "left_anti")
+        again = carried_df.select(DS, *stream.keys).distinct()
+        touched = single.join(again, [DS, *stream.keys], "left_semi").select(DS, *names)
+        single = single.join(again, [DS, *stream.keys], "left_anti")
         several = several.unionByName(touched).unionByName(carried_df)
-    plain = single.select(DS, *names, never_corrected(definition).alias(EARLIER))
-    return plain.unionByName(merged(several, definition))
+    plain = single.select(DS, *names, never_corrected(stream).alias(EARLIER))
+    return plain.unionByName(merged(several, stream))
 
 
-def single_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
+def single_rows(judged_df: DataFrame, stream: Stream) -> DataFrame:
     """Return the good rows of `judge_rows` where it is known that no row is told of twice."""
-    names = [column.name for column in definition.columns]
+    names = [column.name for column in stream.columns]
     rows = judged_df.where("_reason IS NULL AND _rank = 1")
-    return rows.select(DS, *names, never_corrected(definition).alias(EARLIER))
+    return rows.select(DS, *names, never_corrected(stream).alias(EARLIER))
 
 
-def bad_rows(judged_df: DataFrame, definition: Definition) -> DataFrame:
+def bad_rows(judged_df: DataFrame, stream: Stream) -> DataFrame:
     """Return the bad rows of `judge_rows`: ds, reason, row, source_file.
 
     A version that tells something else than what holds now is `duplicate_key` if that was known at
     the very same time, else `superseded`. `row` is JSON of the raw row, or of the typed row for
     these.
     """
-    names = [column.name for column in definition.columns]
+    names = [column.name for column in stream.columns]
     broken = judged_df.where(F.col("_reason").isNotNull()).select(
         DS, F.col("_reason").alias(REASON), F.col("_raw").alias(ROW), SOURCE_FILE
     )
     versions = judged_df.where("_reason IS NULL AND _versions > 1")
-    holds, contradicts = standing(Window.partitionBy(DS, *definition.keys), definition)
+    holds, contradicts = standing(Window.partitionBy(DS, *stream.keys), stream)
     outdated = (
         versions.withColumns({"_holds": holds, "_contradicts": contradicts})
         .where("NOT _holds AND NOT _repeats")
@@ -152,16 +152,16 @@ def check_ceiling(
     )
 
 
-def event_columns(definition: Definition) -> list[Column]:
-    """Return the columns of a definition's events; keys and event time may not be null."""
-    required = {*definition.keys, definition.event_time}
-    return [replace(c, nullable=c.nullable and c.name not in required) for c in definition.columns]
+def event_columns(stream: Stream) -> list[Column]:
+    """Return the columns of a stream's events; keys and event time may not be null."""
+    required = {*stream.keys, stream.event_time}
+    return [replace(c, nullable=c.nullable and c.name not in required) for c in stream.columns]
 
 
-def lookup_columns(lookup: Lookup, definition: Definition) -> list[Column]:
+def lookup_columns(lookup: Lookup, stream: Stream) -> list[Column]:
     """Return the columns of a lookup's rows; keys and times may not be null."""
     # A key is found by the form that the pipeline's own column has.
-    own = [definition.column(key) for key in lookup.keys]
+    own = [stream.column(key) for key in lookup.keys]
     keys = [
         Column(name=c.name, dtype=c.dtype, known="", nullable=False, normalize=c.normalize)
         for c in own
@@ -178,30 +178,30 @@ def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
     if missing:
         raise SourceCorrupt(
             f"{what}: the source has no column {', '.join(missing)}; it has "
-            f"{', '.join(raw_df.columns)}. Mend the source, or the definition's columns."
+            f"{', '.join(raw_df.columns)}. Mend the source, or the stream's columns."
         )
 
 
-def _typed_rows(raw_df: DataFrame, definition: Definition) -> DataFrame:
+def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
     """Return ds and the columns, typed, with what is wrong with a row and where it comes from."""
-    _require_all(raw_df, [DS, *(c.name for c in definition.columns)], definition.name)
+    _require_all(raw_df, [DS, *(c.name for c in stream.columns)], stream.name)
 
     def broken_times(values: _Values) -> list[SparkColumn]:
-        first, last = definition.event_days
-        event = values[definition.event_time].try_cast("date")
+        first, last = stream.event_days
+        event = values[stream.event_time].try_cast("date")
         is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
-        known = [group.at for group in definition.knowns]
+        known = [group.at for group in stream.knowns]
         return [
-            F.when(~is_of_day, f"event_day({definition.event_time})"),
-            *(_unlikely(values[name], name, definition) for name in known),
+            F.when(~is_of_day, f"event_day({stream.event_time})"),
+            *(_unlikely(values[name], name, stream) for name in known),
         ]
 
-    return _typed(raw_df, event_columns(definition), definition.name, broken_times)
+    return _typed(raw_df, event_columns(stream), stream.name, broken_times)
 
 
-def _unlikely(known_at: SparkColumn, name: str, definition: Definition) -> SparkColumn:
+def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> SparkColumn:
     """Return the reason where a known-at time is before 1971, or too far after the row's day."""
-    end = F.date_add(F.col(DS).cast("date"), definition.max_known_days + 1).cast("timestamp")
+    end = F.date_add(F.col(DS).cast("date"), stream.max_known_days + 1).cast("timestamp")
     too_early = known_at < F.lit(FIRST_KNOWN).cast("timestamp")
     return F.when(too_early | (known_at >= end), f"known_at({name})")
 
@@ -223,7 +223,7 @@ def _typed(
         if why:
             raise SourceCorrupt(
                 f"{what}: column {column.name} of the source {why}. Mend the source, or the "
-                "definition's columns."
+                "stream's columns."
             )
         values[column.name] = F.col(column.name)
         if raw_type != column.dtype:
@@ -278,14 +278,14 @@ def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[Spa
     return rules
 
 
-def _ranked(typed_df: DataFrame, definition: Definition) -> DataFrame:
+def _ranked(typed_df: DataFrame, stream: Stream) -> DataFrame:
     """Rank rows of the same (ds, keys), the one known latest first; equal rows side by side."""
-    names = [column.name for column in definition.columns]
+    names = [column.name for column in stream.columns]
     # Two hashes with different salts: 128 bits tell contents apart.
     content = [content_hash(names, salt) for salt in (1, 2)]
-    times = [F.col(group.at) for group in definition.knowns]
+    times = [F.col(group.at) for group in stream.knowns]
     known = F.greatest(*times) if len(times) > 1 else times[0]
-    together = Window.partitionBy(DS, *definition.keys, F.col("_reason").isNull())
+    together = Window.partitionBy(DS, *stream.keys, F.col("_reason").isNull())
     group = together.orderBy(known.desc_nulls_last(), *[part.desc() for part in content])
     identity = F.struct(*content)
     ranked = typed_df.withColumns(
@@ -297,19 +297,19 @@ def _ranked(typed_df: DataFrame, definition: Definition) -> DataFrame:
     return ranked.withColumn("_versions", F.count_if(~F.col("_repeats")).over(together))
 
 
-def typed_lookup(raw: RawRows, lookup: Lookup, definition: Definition) -> DataFrame:
+def typed_lookup(raw: RawRows, lookup: Lookup, stream: Stream) -> DataFrame:
     """Return the rows of a lookup: ds, keys, event_time, known_at and columns, as declared.
 
     Raises:
         SourceCorrupt: a column is missing or can never be cast; or, counted now, rows whose key or
             time is null, or that break a rule of a column. None of the rows is to be used then.
     """
-    what = f"{definition.name}, lookup {lookup.name}"
-    columns = lookup_columns(lookup, definition)
+    what = f"{stream.name}, lookup {lookup.name}"
+    columns = lookup_columns(lookup, stream)
     names = [DS, *(c.name for c in columns)]
 
     def broken_times(values: _Values) -> list[SparkColumn]:
-        return [_unlikely(values[KNOWN_AT], KNOWN_AT, definition)]
+        return [_unlikely(values[KNOWN_AT], KNOWN_AT, stream)]
 
     typed = []
     for frame in [raw] if isinstance(raw, DataFrame) else raw:

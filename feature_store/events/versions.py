@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.window import WindowSpec
 
-    from feature_store.definition import Definition
+    from feature_store.definition import Stream
 
 EARLIER = "_earlier"
 UNTIL = "_until"
 SINCE = "_since"
 
 
-def merged(versions_df: DataFrame, definition: Definition) -> DataFrame:
+def merged(versions_df: DataFrame, stream: Stream) -> DataFrame:
     """Return one row per ds and keys: ds, the columns and `_earlier`, from all that was told of it.
 
     What is known at a time is, for each group of values by itself, the version known latest of
     those known before. Of versions known at the same time it is the one beside which more was known
     then, or the greater by content: nothing that became known later decides it.
     """
-    groups = by_time(definition)
-    identity = [DS, *definition.keys]
+    groups = by_time(stream)
+    identity = [DS, *stream.keys]
     # A null moment is after all others: what is known now.
     moments = versions_df.select(
         *identity, F.explode(F.array(*[F.col(at) for at in groups], F.lit(None))).alias(UNTIL)
@@ -47,16 +47,16 @@ def merged(versions_df: DataFrame, definition: Definition) -> DataFrame:
         .groupBy(*identity, UNTIL)
         .agg(*[_latest(at, names, groups).alias(f"_{at}") for at, names in groups.items()])
     )
-    return states.transform(_corrected, definition, groups)
+    return states.transform(_corrected, stream, groups)
 
 
-def standing(versions: WindowSpec, definition: Definition) -> tuple[Column, Column]:
+def standing(versions: WindowSpec, stream: Stream) -> tuple[Column, Column]:
     """Return whether all that a version tells holds now, and whether it contradicts what does.
 
     It contradicts a version that tells something else of the same time, and was itself known at the
     same time: nobody can say which of the two is right. Any other is older, or came too late.
     """
-    groups = by_time(definition)
+    groups = by_time(stream)
     known = _known(groups)
     holds, contradicts = [], []
     for at, names in groups.items():
@@ -73,9 +73,7 @@ def standing(versions: WindowSpec, definition: Definition) -> tuple[Column, Colu
     )
 
 
-def carried_over(
-    stored_df: DataFrame, delivered_df: DataFrame, definition: Definition
-) -> DataFrame:
+def carried_over(stored_df: DataFrame, delivered_df: DataFrame, stream: Stream) -> DataFrame:
     """Return what was told before of rows delivered again: ds and the columns of versions.
 
     A delivery replaces what it tells. What was known earlier than the first version that it tells
@@ -85,10 +83,10 @@ def carried_over(
     Args:
         stored_df: ds and the columns of earlier versions, typed, as `every_version` gives them.
         delivered_df: the good rows of the delivery.
-        definition: the pipeline.
+        stream: the stream.
     """
-    groups = by_time(definition)
-    identity = [DS, *definition.keys]
+    groups = by_time(stream)
+    identity = [DS, *stream.keys]
     first = delivered_df.groupBy(*identity).agg(*[F.min(at).alias(f"_{at}") for at in groups])
     joined = stored_df.join(first, identity)
     is_kept = {
@@ -98,39 +96,39 @@ def carried_over(
     kept = {
         name: F.when(is_kept[at], F.col(name)) for at, names in groups.items() for name in names
     }
-    kept |= {key: F.col(key) for key in definition.keys}
-    columns = [kept[c.name].alias(c.name) for c in definition.columns]
+    kept |= {key: F.col(key) for key in stream.keys}
+    columns = [kept[c.name].alias(c.name) for c in stream.columns]
     is_any_kept = reduce(lambda left, right: left | right, is_kept.values())
     return joined.where(is_any_kept).select(DS, *columns).distinct()
 
 
-def every_version(events_df: DataFrame, definition: Definition) -> DataFrame:
+def every_version(events_df: DataFrame, stream: Stream) -> DataFrame:
     """Return what events hold, a row for each time of a row: ds, columns, `_since` and `_until`.
 
     A version counts from `_since` (null: from the first) until `_until` (null: it is the last). A
     column that the events lack is null.
     """
-    now = events_df.select(DS, *_columns(events_df, definition), *_life(events_df))
-    before = earlier_versions(events_df, definition)
+    now = events_df.select(DS, *_columns(events_df, stream), *_life(events_df))
+    before = earlier_versions(events_df, stream)
     return now if before is None else now.unionByName(before)
 
 
-def latest_version(events_df: DataFrame, definition: Definition) -> DataFrame:
+def latest_version(events_df: DataFrame, stream: Stream) -> DataFrame:
     """Return the last version of each row, with the columns of `every_version`."""
-    return events_df.select(DS, *_columns(events_df, definition), *_life(events_df))
+    return events_df.select(DS, *_columns(events_df, stream), *_life(events_df))
 
 
-def earlier_versions(events_df: DataFrame, definition: Definition) -> DataFrame | None:
+def earlier_versions(events_df: DataFrame, stream: Stream) -> DataFrame | None:
     """Return the versions but the last, as `every_version` does; None if events hold none."""
     if EARLIER not in events_df.columns:
         return None
     exploded = events_df.where(F.col(EARLIER).isNotNull()).select(
-        DS, *definition.keys, F.posexplode(EARLIER).alias("_place", "_version"), EARLIER
+        DS, *stream.keys, F.posexplode(EARLIER).alias("_place", "_version"), EARLIER
     )
     # Places begin at 0, and `get` gives null for the one before the first.
     since = F.get(EARLIER, F.col("_place") - 1)[UNTIL].alias(SINCE)
-    rows = exploded.select(DS, *definition.keys, "_version.*", since)
-    return rows.select(DS, *_columns(rows, definition), SINCE, UNTIL)
+    rows = exploded.select(DS, *stream.keys, "_version.*", since)
+    return rows.select(DS, *_columns(rows, stream), SINCE, UNTIL)
 
 
 def as_of(events_df: DataFrame, time: Column) -> DataFrame:
@@ -148,20 +146,20 @@ def as_of(events_df: DataFrame, time: Column) -> DataFrame:
     return events_df.withColumn("_then", then).withColumns(values).drop("_then", EARLIER)
 
 
-def by_time(definition: Definition) -> dict[str, list[str]]:
+def by_time(stream: Stream) -> dict[str, list[str]]:
     """Return the columns that become known at each known-at column, itself among them."""
-    keys = set(definition.keys)
-    times = {group.at for group in definition.knowns}
+    keys = set(stream.keys)
+    times = {group.at for group in stream.knowns}
     told: dict[str, list[str]] = {at: [at] for at in sorted(times)}
-    for column in definition.columns:
+    for column in stream.columns:
         if column.name not in times | keys:
-            told[definition.known(column.known).at].append(column.name)
+            told[stream.known(column.known).at].append(column.name)
     return told
 
 
-def never_corrected(definition: Definition) -> Column:
+def never_corrected(stream: Stream) -> Column:
     """Return `_earlier` of a row of which nothing was told twice."""
-    return F.lit(None).cast(_earlier_type(definition))
+    return F.lit(None).cast(_earlier_type(stream))
 
 
 def _latest(at: str, names: Sequence[str], groups: dict[str, list[str]]) -> Column:
@@ -192,20 +190,18 @@ def _known(groups: dict[str, list[str]]) -> Column:
     return F.greatest(*times) if len(times) > 1 else times[0]
 
 
-def _corrected(
-    states_df: DataFrame, definition: Definition, groups: dict[str, list[str]]
-) -> DataFrame:
+def _corrected(states_df: DataFrame, stream: Stream, groups: dict[str, list[str]]) -> DataFrame:
     """Return the last of each row's states, with those before in which something else was known."""
-    identity = [DS, *definition.keys]
+    identity = [DS, *stream.keys]
     in_time = Window.partitionBy(*identity).orderBy(F.col(UNTIL).asc_nulls_last())
     changes = [
         F.col(f"_{at}").isNotNull() & ~F.col(f"_{at}").eqNullSafe(F.lead(f"_{at}").over(in_time))
         for at in groups
     ]
     is_last = F.col(UNTIL).isNull()
-    keys = set(definition.keys)
+    keys = set(stream.keys)
     place = {name: f"_{at}" for at, names in groups.items() for name in names}
-    columns = [c.name for c in definition.columns if c.name not in keys]
+    columns = [c.name for c in stream.columns if c.name not in keys]
     values = [F.col(place[name])[name].alias(name) for name in columns]
     is_kept = is_last | reduce(lambda left, right: left | right, changes)
     earlier = F.array_sort(F.collect_list(F.when(~is_last, F.struct(UNTIL, *values))))
@@ -219,25 +215,25 @@ def _corrected(
         )
         .select(
             DS,
-            *[F.col(c.name if c.name in keys else f"_now.{c.name}") for c in definition.columns],
-            F.col(EARLIER).cast(_earlier_type(definition)).alias(EARLIER),
+            *[F.col(c.name if c.name in keys else f"_now.{c.name}") for c in stream.columns],
+            F.col(EARLIER).cast(_earlier_type(stream)).alias(EARLIER),
         )
     )
 
 
-def _earlier_type(definition: Definition) -> str:
-    keys = set(definition.keys)
-    fields = [f"`{c.name}`: {c.dtype}" for c in definition.columns if c.name not in keys]
+def _earlier_type(stream: Stream) -> str:
+    keys = set(stream.keys)
+    fields = [f"`{c.name}`: {c.dtype}" for c in stream.columns if c.name not in keys]
     return f"array<struct<{UNTIL}: timestamp, {', '.join(fields)}>>"
 
 
-def _columns(rows_df: DataFrame, definition: Definition) -> list[Column]:
+def _columns(rows_df: DataFrame, stream: Stream) -> list[Column]:
     """Return the declared columns; what rows of another time lack is null."""
     return [
         (F.col(c.name).try_cast(c.dtype) if c.name in rows_df.columns else _null(c.dtype)).alias(
             c.name
         )
-        for c in definition.columns
+        for c in stream.columns
     ]
 
 

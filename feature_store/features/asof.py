@@ -76,7 +76,7 @@ def _join_newest(
 
 def _bounds(lookup: Lookup, definition: Definition, snapshots: Sequence[date]) -> dict[str, Column]:
     """Return what a row asks of the side rows of its keys, as hidden columns of it."""
-    bounds = {"_cutoff": cutoff_column(definition)}
+    bounds = {"_cutoff": cutoff_column(definition.cutoff_hours)}
     if lookup.at is not None:
         bounds["_first"], bounds["_last"] = read_days(lookup, definition)
         bounds["_oldest"] = F.col(lookup.at) - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
@@ -159,7 +159,7 @@ def _last_readable(lookup: Lookup, definition: Definition) -> Column:
 
 def _begun_before(definition: Definition, hours: int, *, or_at: bool = False) -> Column:
     """Return the last day that begins, `hours` added, before the cut-off of `ds` (or at it)."""
-    moment = cutoff_column(definition) - F.expr(f"INTERVAL {hours} HOURS")
+    moment = cutoff_column(definition.cutoff_hours) - F.expr(f"INTERVAL {hours} HOURS")
     return F.to_date(moment if or_at else moment - F.expr(_MOMENT))
 
 

@@ -18,7 +18,7 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Definition, Numeric
+    from feature_store.definition import Definition, Numeric, Stream
 
 
 def build_features(
@@ -33,7 +33,8 @@ def build_features(
 
     Args:
         events_df: events of `days`.
-        tiles_df: tiles of the window before each of `days`; None where there are none yet.
+        tiles_df: tiles, of every stream, of the window before each of `days`; None where there
+            are none yet.
         lookups: rows of each lookup by name, with event_time and known_at.
         definition: the pipeline.
         days: the days to compute.
@@ -42,7 +43,7 @@ def build_features(
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
     """
-    known = known_in_time(events_df, definition)
+    known = known_in_time(events_df, definition.stream, definition.cutoff_hours)
     rows = join_lookups(known, lookups, definition, snapshots)
     if tiles_df is None:
         rows = rows.withColumns(empty_histories(definition))
@@ -56,20 +57,20 @@ def build_features(
     return rows.select(DS, *keys, *computed, *histories)
 
 
-def known_in_time(events_df: DataFrame, definition: Definition) -> DataFrame:
+def known_in_time(events_df: DataFrame, stream: Stream, cutoff_hours: int) -> DataFrame:
     """Return the rows known before their cut-off; in them a value that was not is null.
 
     Every column, whatever takes it later: joined on, or used as a time, a value known too late
     tells as much as it does as a feature.
     """
-    cutoff = cutoff_column(definition)
+    cutoff = cutoff_column(cutoff_hours)
     events_df = as_of(events_df, cutoff)
-    in_time = {group.name: F.col(group.at) < cutoff for group in definition.knowns}
-    of_keys = {definition.column(key).known for key in definition.keys}
+    in_time = {group.name: F.col(group.at) < cutoff for group in stream.knowns}
+    of_keys = {stream.column(key).known for key in stream.keys}
     rows = events_df
     for group in sorted(of_keys):
         rows = rows.where(in_time[group])
-    late = [c for c in definition.columns if c.known not in of_keys and c.name in rows.columns]
+    late = [c for c in stream.columns if c.known not in of_keys and c.name in rows.columns]
     return rows.withColumns({c.name: F.when(in_time[c.known], F.col(c.name)) for c in late})
 
 

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from feature_store.errors import PartitionNotReady
 from feature_store.features.sums import BAND, DIGITS, places, rounded
-from feature_store.features.tiles import history_key, resolved_value
+from feature_store.features.tiles import key_text, resolved_value
 from feature_store.schema import DS, TILES
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def asked(rows_df: DataFrame, definition: Definition) -> DataFrame:
 
     `_history` is the history's place in the definition.
     """
-    keys = F.array(*[history_key(history) for history in definition.histories])
+    keys = F.array(*[key_text(history.asked_by) for history in definition.histories])
     each = rows_df.select(DS, *definition.keys, F.posexplode(keys).alias("_history", "_key"))
     return each.where(F.col("_key").isNotNull())
 
@@ -131,8 +131,6 @@ def _steps(
     """
     first, last = min(days), max(days)
     histories = definition.histories
-    names = F.lit([history.name for history in histories])
-    place = (F.array_position(names, F.col("history")) - 1).cast("int")
 
     def after(windows: Sequence[int | None]) -> Column:
         """Return the first day after a tile's window, given that of each history."""
@@ -140,7 +138,7 @@ def _steps(
 
     tiles = tiles_df.select(
         DS,
-        place.alias("_history"),
+        _places(definition).alias("_history"),
         F.col("key").alias("_key"),
         F.greatest(F.date_add(DS, 1), "usable_from", F.lit(first)).alias("_enters"),
         *[part.alias(f"_{name}") for name, part in parts.items()],
@@ -164,6 +162,16 @@ def _steps(
     return stepping.where(F.col("_day").isNotNull()).select("_history", "_key", "_day", *changes)
 
 
+def _places(definition: Definition) -> Column:
+    """Return the places of the histories that take a tile: in a row each if there are several."""
+    digests = [definition.tiling(history).digest for history in definition.histories]
+    first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
+    if len(set(digests)) == len(digests):
+        return F.when(first >= 0, first)
+    alike = [[place for place, own in enumerate(digests) if own == one] for one in digests]
+    return F.explode(F.get(F.lit(alike), first))
+
+
 def _windows(definition: Definition) -> list[list[int | None]]:
     """Return the days of each history's window 0, then of each one's window 1 if it has one, ..."""
     own = (history.windows for history in definition.histories)
@@ -181,7 +189,7 @@ def _digits_by_place(
     spark = tiles_df.sparkSession
     if BAND not in tiles_df.columns:
         raise _older_tiles(definition, days)
-    if all(resolved_value(spark, definition, history).is_whole for history in definition.histories):
+    if all(resolved_value(spark, definition.tiling(h)).is_whole for h in definition.histories):
         # Whole numbers of 32 bits are their own first digit, in band 0.
         return {"0": F.coalesce(DIGITS[0], F.raise_error(str(_older_tiles(definition, days))))}
     bands = {row[0] for row in tiles_df.select(BAND).distinct().collect()} or {0}

@@ -21,44 +21,41 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from feature_store.definition import Definition, History
+    from feature_store.definition import Tiling
     from feature_store.features.values import Resolved
 
 _SEPARATOR = "\u001f"
 
 
-def history_key(history: History) -> Column:
+def key_text(keys: Sequence[str]) -> Column:
     """Return the text key of a row for a history; null where one of its columns is null."""
-    parts = [F.col(key).cast("string") for key in history.keys]
+    parts = [F.col(key).cast("string") for key in keys]
     return reduce(lambda left, right: F.concat(left, F.lit(_SEPARATOR), right), parts)
 
 
-def build_tiles(
-    events_df: DataFrame, definition: Definition, histories: Sequence[History] | None = None
-) -> DataFrame:
-    """Return the tiles of the days in `events_df`, of all histories together.
+def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
+    """Return the tiles of the days in `events_df`, of several histories together.
 
     Args:
-        events_df: the events.
-        definition: the pipeline.
-        histories: those of its histories to make tiles of; all by default.
+        events_df: the events of one stream.
+        tilings: what to make of them; one or more, of that stream and of one cut-off.
 
-    Columns: ds (the event day), history, key, usable_from (the first day whose cut-off is after
-    the values and their keys were known), band (of the values' size), n (count) and the digits of
-    their sum; see `feature_store.features.sums`. A value that was corrected counts until its
-    correction is known: from then on a tile takes it off again.
+    Columns: ds (the event day), history (the digest of its tiling), key, usable_from (the first day
+    whose cut-off is after the values and their keys were known), band (of the values' size), n
+    (count) and the digits of their sum; see `feature_store.features.sums`. A value that was
+    corrected counts until its correction is known: from then on a tile takes it off again.
     """
-    made = definition.histories if histories is None else histories
-    changes = latest_version(events_df, definition).transform(_values, definition, made)
+    stream, cutoff_hours = tilings[0].stream, tilings[0].cutoff_hours
+    changes = latest_version(events_df, stream).transform(_values, tilings)
     changes = changes.withColumn("sign", F.lit(1))
-    earlier = earlier_versions(events_df, definition)
+    earlier = earlier_versions(events_df, stream)
     if earlier is not None:
         # A version of which something became known only after its correction was never seen.
-        seen = earlier.transform(_values, definition, made).where(F.col("known_at") < F.col(UNTIL))
+        seen = earlier.transform(_values, tilings).where(F.col("known_at") < F.col(UNTIL))
         begins = seen.withColumn("sign", F.lit(1))
         ends = seen.withColumns({"known_at": F.col(UNTIL), "sign": F.lit(-1)})
         changes = changes.unionByName(begins).unionByName(ends)
-    shifted = F.col("known_at") - F.expr(f"INTERVAL {definition.cutoff_hours} HOURS")
+    shifted = F.col("known_at") - F.expr(f"INTERVAL {cutoff_hours} HOURS")
     rows = (
         changes.withColumn("usable_from", F.date_add(shifted.cast("date"), 1))
         .withColumn(BAND, band_of(F.col("value")))
@@ -77,23 +74,21 @@ def build_tiles(
     return sums.where(" OR ".join(f"{name} <> 0" for name in ("n", *DIGITS)))
 
 
-def _values(
-    versions_df: DataFrame, definition: Definition, histories: Sequence[History]
-) -> DataFrame:
+def _values(versions_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
     """Return what every history takes of a version: of which key, known when, and until when."""
     spark = versions_df.sparkSession
     candidates = [
         F.struct(
-            F.lit(history.name).alias("history"),
-            history_key(history).alias("key"),
-            number(spark, history.value).alias("value"),
+            F.lit(tiling.digest).alias("history"),
+            key_text(tiling.keys).alias("key"),
+            number(spark, tiling.value).alias("value"),
             last_known(
-                definition,
-                history.known,
-                {*history.keys, *resolved_value(spark, definition, history).columns},
+                tiling.stream,
+                tiling.known,
+                {*tiling.keys, *resolved_value(spark, tiling).columns},
             ).alias("known_at"),
         )
-        for history in histories
+        for tiling in tilings
     ]
     # Not before the correction that made this version; `greatest` passes over a null.
     known_at = F.greatest("known_at", SINCE)
@@ -105,6 +100,6 @@ def _values(
     )
 
 
-def resolved_value(spark: SparkSession, definition: Definition, history: History) -> Resolved:
+def resolved_value(spark: SparkSession, tiling: Tiling) -> Resolved:
     """Return what Spark makes of the value of a history."""
-    return resolved(spark, definition, f"histories.{history.name}", history.value)
+    return resolved(spark, tiling.stream, "a history", tiling.value)

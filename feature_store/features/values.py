@@ -23,7 +23,7 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column, SparkSession
 
-    from feature_store.definition import Definition
+    from feature_store.definition import Definition, Stream
 
 _INFINITY = float("inf")
 _WHOLE = ("boolean", "tinyint", "smallint", "int")
@@ -60,42 +60,53 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
     Raises:
         DefinitionError: an expression does not resolve, is not of its type, or takes other columns.
     """
-    label = definition.label
-    found = resolved(spark, definition, f"label.{label.name}", label.expression)
+    label, field = definition.label, f"label.{definition.label.name}"
+    found = _of_definition(spark, definition, definition.stream, field, label.expression)
     if found.dtype != "boolean":
         rule = f"is of type {found.dtype}, and must be boolean: write a comparison"
-        raise DefinitionError(definition.name, f"label.{label.name}", label.expression, rule)
+        raise DefinitionError(definition.name, field, label.expression, rule)
     for history in definition.histories:
         field = f"histories.{history.name}"
-        found = resolved(spark, definition, field, history.value)
+        stream = definition.stream_of(history)
+        found = _of_definition(spark, definition, stream, field, history.value)
         if not found.is_number:
             rule = f"is of type {found.dtype}, and must be boolean or a number"
             raise DefinitionError(definition.name, field, history.value, rule)
 
 
-def resolved(spark: SparkSession, definition: Definition, field: str, expression: str) -> Resolved:
-    """Return what Spark makes of an expression over the declared columns.
+def _of_definition(
+    spark: SparkSession, definition: Definition, stream: Stream, field: str, expression: str
+) -> Resolved:
+    try:
+        return resolved(spark, stream, field, expression)
+    except DefinitionError as error:
+        raise DefinitionError(definition.name, field, expression, error.rule) from error
+
+
+def resolved(spark: SparkSession, stream: Stream, field: str, expression: str) -> Resolved:
+    """Return what Spark makes of an expression over the declared columns of a stream.
 
     Raises:
         DefinitionError: it does not resolve, is no function of its row, or takes other columns than
             the definition's own check found.
     """
-    columns = ", ".join(f"`{c.name}` {c.dtype}" for c in definition.columns)
+    columns = ", ".join(f"`{c.name}` {c.dtype}" for c in stream.columns)
     try:
         found = _resolved(spark, columns, expression)
     except AnalysisException as error:
         said = " ".join(str(error).split(";")[0].split("\n")[0].split())
         rule = f"Spark cannot read it: {said}. Mend the expression"
-        raise DefinitionError(definition.name, field, expression, rule) from error
+        raise DefinitionError(stream.name, field, expression, rule, what="stream") from error
     except _Unsound as unsound:
-        raise DefinitionError(definition.name, field, expression, str(unsound)) from unsound
-    declared = definition.taken_by(expression)
+        rule = str(unsound)
+        raise DefinitionError(stream.name, field, expression, rule, what="stream") from unsound
+    declared = stream.taken_by(expression)
     if found.columns != declared:
         rule = (
             f"Spark reads it as made of {sorted(found.columns)}, and not of {sorted(declared)}: "
             "write the columns' names in `…`"
         )
-        raise DefinitionError(definition.name, field, expression, rule)
+        raise DefinitionError(stream.name, field, expression, rule, what="stream")
     return found
 
 
@@ -120,10 +131,10 @@ def number(spark: SparkSession, expression: str) -> Column:
     return F.when(F.abs(value) < _INFINITY, value)  # to Spark, NaN is more than infinity
 
 
-def last_known(definition: Definition, known: str, taken: Collection[str]) -> Column:
+def last_known(stream: Stream, known: str, taken: Collection[str]) -> Column:
     """Return when the group `known` and all of `taken` columns became known; null: not yet."""
-    groups = {known, *(definition.column(name).known for name in taken)}
-    times = [F.col(definition.known(group).at) for group in sorted(groups)]
+    groups = {known, *(stream.column(name).known for name in taken)}
+    times = [F.col(stream.known(group).at) for group in sorted(groups)]
     # `greatest` passes over a null, which means never known.
     is_known = reduce(lambda left, right: left & right, [time.isNotNull() for time in times])
     return F.when(is_known, F.greatest(*times)) if len(times) > 1 else times[0]

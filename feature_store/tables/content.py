@@ -8,7 +8,7 @@ apart for each day from which they may be used. A reader pins the sum of the par
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PART = "_part"
 ALL = "all"
+_AND = "/"
 
 Sums = tuple[int, int, int]
 """Of the rows' hashes: the sum of their low halves, of their high halves, and how many."""
@@ -43,19 +44,17 @@ WHOLE = Content(rule="whole", split=lambda rows: rows.withColumn(PART, F.lit(ALL
 """Every reader reads all of a day."""
 
 
-def by_day(rule: str, usable_from: str) -> Content:
+def by_day(rule: str, usable_from: str, of: str = "") -> Content:
     """Return the split by the day from which a row may be used.
 
     Args:
         rule: a name that changes when `usable_from` means something else.
         usable_from: an expression for a date; null for a row that is never used.
+        of: a text column by whose values the rows are split before.
     """
-    return Content(
-        rule=rule,
-        split=lambda rows: rows.withColumn(
-            PART, F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
-        ),
-    )
+    day = F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
+    part = F.concat(F.col(of), F.lit(_AND), day) if of else day
+    return Content(rule=rule, split=lambda rows: rows.withColumn(PART, part))
 
 
 def part_sums(rows: DataFrame, content: Content) -> dict[date, dict[str, Sums]]:
@@ -98,14 +97,25 @@ def digest(parts: Parts, names: Iterable[str]) -> str:
     return hashlib.sha256(repr(total).encode()).hexdigest()[:16]
 
 
-def digest_of(parts: Parts, until: date | None = None, part: str = ALL) -> str:
+def digest_of(
+    parts: Parts,
+    until: date | None = None,
+    part: str = ALL,
+    of: Collection[str] | None = None,
+) -> str:
     """Return the digest of what a reader reads: one part, or those usable on a day.
 
     Args:
         parts: the sums by part.
         until: the last day from which a part may be usable; for tables that are split by day.
         part: the part, for tables that are not.
+        of: what to read of a table that is split by what its rows are of and then by day.
     """
     if until is None:
         return digest(parts, [part])
-    return digest(parts, [name for name in parts if name and name <= until.isoformat()])
+    usable = []
+    for name in parts:
+        owner, _, day = name.rpartition(_AND)
+        if day and day <= until.isoformat() and (of is None or owner in of):
+            usable.append(name)
+    return digest(parts, usable)

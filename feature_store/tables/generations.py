@@ -28,8 +28,13 @@ _WIDER = {("int", "bigint"), ("int", "double"), ("float", "double")}
 
 
 def location(home: Home, pipeline: str, table: str, generation: int) -> str:
-    """Return the folder of a generation; the first has the table's plain name."""
-    return home.table(pipeline, table if generation == 1 else f"{table}.g{generation}")
+    """Return the folder of a generation."""
+    return home.table(pipeline, folder(table, generation))
+
+
+def folder(table: str, generation: int) -> str:
+    """Return the name of the folder of a generation; the first has the table's plain name."""
+    return table if generation == 1 else f"{table}.g{generation}"
 
 
 def find(storage: Storage, home: Home, pipeline: str, table: str) -> list[int]:

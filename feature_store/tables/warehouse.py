@@ -1,4 +1,7 @@
-"""The tables of one pipeline: read at a version, replace days atomically. The only Delta writer."""
+"""The tables of a pipeline and its streams: read at a version, days replaced atomically.
+
+The only Delta writer.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,7 +19,7 @@ from delta.tables import DeltaTable
 from pyspark.errors import PySparkException
 
 from feature_store.errors import DayChanged, PartitionNotReady, UsageError, WriteConflict
-from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES
+from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES, is_of_stream
 from feature_store.session import Session
 from feature_store.tables import generations
 from feature_store.tables.commits import DayCommit, commit_metadata
@@ -48,7 +51,7 @@ _LINEAGE_FILES = 32
 
 @dataclass
 class Warehouse:
-    """The Delta tables of one pipeline under one home, and what is known of every day of them."""
+    """The Delta tables of a pipeline and of its streams, and what is known of their days."""
 
     session: Session
     home: Home
@@ -118,7 +121,7 @@ class Warehouse:
         older = sorted({day for g in lying if g != max(lying) for day in lying[g]})
         return generations.together(
             frames,
-            f"{self.pipeline}.{table}",
+            self._title(table),
             older,
             as_text=table == SCORES,
             next_step=self._next_step(older),
@@ -136,6 +139,7 @@ class Warehouse:
         *,
         until: date | None = None,
         part: str = ALL,
+        of: Collection[str] | None = None,
     ) -> Pins:
         """Return what a reader of `days` pins: what they hold, and where.
 
@@ -145,6 +149,7 @@ class Warehouse:
             content: how the table's rows are split into parts.
             until: of a table split by day, the last day from which what is read may be usable.
             part: of any other, the part that is read.
+            of: what is read of a table that is split by what its rows are of as well.
 
         Raises:
             PartitionNotReady: some of the days were never written.
@@ -163,7 +168,7 @@ class Warehouse:
         return tuple(
             Pin(
                 ds=commit.ds,
-                digest=digest_of(commit.content, until, part),
+                digest=digest_of(commit.content, until, part, of),
                 version=commit.version,
                 table_id=commit.table_id,
             )
@@ -253,7 +258,7 @@ class Warehouse:
         *partition_by: str,
     ) -> dict[tuple[date, str], DayCommit]:
         days, token = sorted({day for day, _ in inputs}), uuid.uuid4().hex
-        what = f"{self.pipeline}.{table} ds={days[0]}..{days[-1]}"
+        what = f"{self._title(table)} ds={days[0]}..{days[-1]}"
         generation = self._generation_for(table, frame.schema)
         place = self.days.place(table, generation)
         if table == SCORES:
@@ -299,7 +304,7 @@ class Warehouse:
 
     def append(self, table: str, frame: DataFrame, partition_by: Sequence[str] = ()) -> None:
         """Append rows to a table in one commit; the table, or a column it lacks, is made."""
-        with guarded_write(f"{self.pipeline}.{table}"):
+        with guarded_write(self._title(table)):
             writer = frame.write.format("delta").mode("append").partitionBy(*partition_by)
             writer.option("mergeSchema", "true").save(self.location(table))
 
@@ -313,7 +318,7 @@ class Warehouse:
         """
         if self.version(table) is None:
             self._create(table, frame, partition_by)
-        with guarded_write(f"{self.pipeline}.{table}"):
+        with guarded_write(self._title(table)):
             target = DeltaTable.forPath(self.spark, self.location(table)).alias("t")
             target.merge(frame.alias("s"), condition).whenNotMatchedInsertAll().execute()
 
@@ -329,7 +334,7 @@ class Warehouse:
         """
         if self.version(table) is None:
             self._create(table, frame, partition_by)
-        with guarded_write(f"{self.pipeline}.{table}"):
+        with guarded_write(self._title(table)):
             (
                 DeltaTable.forPath(self.spark, self.location(table))
                 .alias("t")
@@ -342,7 +347,7 @@ class Warehouse:
     def compact(self, table: str, days: Iterable[date] | None = None) -> None:
         """Rewrite small files into large ones; no row and no pin changes."""
         for place in self.locations(table):
-            with guarded_write(f"{self.pipeline}.{table}"):
+            with guarded_write(self._title(table)):
                 builder = DeltaTable.forPath(self.spark, place).optimize()
                 if days is not None:
                     builder = builder.where(days_predicate(days))
@@ -357,7 +362,7 @@ class Warehouse:
         """
         hours = float(retention_hours)
         for place in self.locations(table):
-            with guarded_write(f"{self.pipeline}.{table}"):
+            with guarded_write(self._title(table)):
                 if is_search or not self._is_vacuumed_by_log(place, hours):
                     DeltaTable.forPath(self.spark, place).vacuum(hours)
 
@@ -377,7 +382,7 @@ class Warehouse:
         Raises:
             WriteConflict: it exists already.
         """
-        with guarded_write(f"{self.pipeline}.{table}"):
+        with guarded_write(self._title(table)):
             (
                 frame.write.format("delta")
                 .mode("errorifexists")
@@ -392,7 +397,7 @@ class Warehouse:
         """Make an empty table, or find that another driver made it."""
         folder = place or self.location(table)
         for attempt in range(_TRIES):
-            with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{table}"):
+            with suppress(WriteConflict), guarded_write(self._title(table)):
                 (
                     DeltaTable.createIfNotExists(self.spark)
                     .location(folder)
@@ -405,7 +410,7 @@ class Warehouse:
             # Another driver is just making it: its folder is there, its first commit is not.
             time.sleep(0.1 * 2**attempt)
         raise WriteConflict(
-            f"{self.pipeline}.{table}: other drivers kept making it, and it is not there. Run again"
+            f"{self._title(table)}: other drivers kept making it, and it is not there. Run again"
         )
 
     def _create_scores(self, frame: DataFrame, place: str) -> None:
@@ -415,7 +420,7 @@ class Warehouse:
         self._create(SCORES, frame, [DS, RUN_ID], place)
         quoted = place.replace("`", "``")
         # Only another driver that makes the same table can be in the way.
-        with suppress(WriteConflict), guarded_write(f"{self.pipeline}.{SCORES}"):
+        with suppress(WriteConflict), guarded_write(self._title(SCORES)):
             self.spark.sql(
                 f"ALTER TABLE delta.`{quoted}` ADD CONSTRAINT score_range "
                 f"CHECK ({SCORE} >= 0 AND {SCORE} <= 1)"
@@ -435,7 +440,7 @@ class Warehouse:
             return max(self.days.generations(table), default=1)
         newest = max(versions)
         place = self.days.place(table, newest)
-        with guarded_read(f"{self.pipeline}.{table}"):
+        with guarded_read(self._title(table)):
             stored = self.spark.read.format("delta").load(place).schema
         changed = generations.retyped(stored, schema)
         if changed:
@@ -461,13 +466,13 @@ class Warehouse:
         if not files:
             return frame.where("false")
         reader = self.spark.read.schema(frame.schema).option("basePath", place)
-        with guarded_read(f"{self.pipeline}.{table}"):
+        with guarded_read(self._title(table)):
             rows = reader.parquet(*(f"{place}/{file}" for file in files))
         return rows.select(*(f"`{name}`" for name in frame.columns))
 
     def _frame(self, table: str, generation: int, version: int) -> DataFrame:
         reader = self.spark.read.format("delta").option("versionAsOf", version)
-        with guarded_read(f"{self.pipeline}.{table}"):
+        with guarded_read(self._title(table)):
             return reader.load(self.days.place(table, generation))
 
     def _add_up(
@@ -476,7 +481,7 @@ class Warehouse:
         """Read days of one generation and remember what they hold."""
         version = self.days.known_versions(table)[generation]
         rows = self._some_days(table, generation, version, list(commits))
-        with guarded_read(f"{self.pipeline}.{table} ds={min(commits)}..{max(commits)}"):
+        with guarded_read(f"{self._title(table)} ds={min(commits)}..{max(commits)}"):
             sums = part_sums(rows, content)
         for day, commit in commits.items():
             parts = sums.get(day, {})
@@ -490,10 +495,14 @@ class Warehouse:
 
     def _changed_text(self, commit: DayCommit) -> str:
         return (
-            f"{self.pipeline}.{commit.table} ds={commit.ds}: somebody else changed it: "
+            f"{self._title(commit.table)} ds={commit.ds}: somebody else changed it: "
             f"{commit.foreign}. What was made of it can be made anew. "
             f"{self._next_step([commit.ds])}"
         )
+
+    def _title(self, table: str) -> str:
+        """Return what a table is called where something is said of it."""
+        return table if is_of_stream(table) else f"{self.pipeline}.{table}"
 
     def _next_step(self, days: Sequence[date]) -> str:
         first, last = (days[0], days[-1]) if days else ("YYYY-MM-DD", "YYYY-MM-DD")

@@ -7,11 +7,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from feature_store.errors import UsageError
-from feature_store.schema import EVENTS, FEATURES, QUALITY, SCORES, TILES
+from feature_store.schema import EVENTS, FEATURES, QUALITY, SCORES, TILES, stream_table
 from jobs.backfill.whole_runs import beside_writes, past_error, past_runs_of
 from jobs.night.runs import past_runs
 
@@ -46,9 +46,12 @@ class Estimate:
 
 def estimate(context: Context, to_do: Sequence[date], freshness: Freshness) -> Estimate:
     """Return the estimate for days: the median past writes of each table, and all beside them."""
-    past = {
-        table: _measured(context, table) for table in (EVENTS, TILES, FEATURES, SCORES, QUALITY)
-    }
+    of_streams = [
+        stream_table(stream.name, table)
+        for stream in context.definition.streams
+        for table in (EVENTS, TILES)
+    ]
+    past = {table: _measured(context, table) for table in (*of_streams, FEATURES, SCORES, QUALITY)}
     work = Counter(table for day in to_do for table in _tables(freshness, day))
     usable = all(past[table] for table in work)
     price = price_per_core_hour()
@@ -91,10 +94,14 @@ def price_per_core_hour() -> float | None:
 
 def _tables(freshness: Freshness, day: date) -> Iterable[str]:
     """Yield the tables that a day's work writes."""
-    if freshness.events(day).status != "fresh":
-        yield EVENTS
-    if freshness.tiles(day).status != "fresh" and freshness.context.definition.histories:
-        yield TILES
+    definition = freshness.context.definition
+    for stream in definition.streams:
+        # What tonight adds to a stream of its own is the day itself, and to another the one before.
+        own = day if stream.name == definition.stream.name else day - timedelta(days=1)
+        if freshness.events(stream, own).status != "fresh":
+            yield stream_table(stream.name, EVENTS)
+        if definition.tilings(stream) and freshness.tiles(stream, own).status != "fresh":
+            yield stream_table(stream.name, TILES)
     if freshness.features(day).status != "fresh":
         yield FEATURES
     yield SCORES

@@ -12,7 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.schema import EVENTS, FEATURES, QUARANTINE, TILES, lookup_table
+from feature_store.schema import (
+    EVENTS,
+    FEATURES,
+    QUARANTINE,
+    TILES,
+    lookup_table,
+    stream_table,
+)
 from jobs.night import expected
 from jobs.night.refused import EARLIER_USED, has_earlier, is_refused, refusals
 from jobs.night.side_days import NONE, SideDays, side_days
@@ -20,7 +27,7 @@ from jobs.night.side_days import NONE, SideDays, side_days
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from feature_store.definition import Lookup
+    from feature_store.definition import Lookup, Stream
     from feature_store.tables.commits import DayCommit
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
@@ -52,33 +59,48 @@ class Freshness:
         expected.know_what_is_read(self.context, days)
         expected.know(self.context, FEATURES, days)
 
-    def events(self, day: date) -> State:
-        """Return the state of a day of events."""
-        return self._once(EVENTS, day, lambda: self._events(day))
-
-    def tiles(self, day: date) -> State:
-        """Return the state of a day of tiles."""
+    def events(self, stream: Stream, day: date) -> State:
+        """Return the state of a day of a stream's events."""
+        table = stream_table(stream.name, EVENTS)
 
         def find() -> State:
-            return self._derived(
-                TILES, day, [(EVENTS, day, self.events(day))], expected.tiles_inputs
+            return self._from_source(
+                table, day, lambda: expected.events_inputs(self.context, stream, day)
             )
 
-        return self._once(TILES, day, find)
+        return self._once(table, day, find)
+
+    def tiles(self, stream: Stream, day: date) -> State:
+        """Return the state of a day of a stream's tiles."""
+        events, tiles = (stream_table(stream.name, table) for table in (EVENTS, TILES))
+
+        def find() -> State:
+            upstream = [(events, day, self.events(stream, day))]
+            return self._derived(
+                tiles, day, upstream, lambda: expected.tiles_inputs(self.context, stream, day)
+            )
+
+        return self._once(tiles, day, find)
 
     def features(self, day: date) -> State:
         """Return the state of a day of features."""
         return self._once(FEATURES, day, lambda: self._features(day))
 
     def _features(self, day: date) -> State:
-        definition = self.context.definition
-        upstream = [(EVENTS, day, self.events(day))]
-        upstream += [(TILES, d, self.tiles(d)) for d in definition.window_days(day)]
+        context, definition = self.context, self.context.definition
+        upstream = [(context.events, day, self.events(definition.stream, day))]
+        for stream in definition.streams:
+            table = stream_table(stream.name, TILES)
+            window = definition.window_days(day, stream)
+            upstream += [(table, d, self.tiles(stream, d)) for d in window]
         for lookup in definition.lookups:
             upstream += self._side(lookup, day)
-        if expected.lacks_quarantine(self.context, day):
-            upstream.append((QUARANTINE, day, State(status="missing", reasons=("it is gone",))))
-        return self._derived(FEATURES, day, upstream, expected.features_inputs)
+        if expected.lacks_quarantine(context, definition.stream, day):
+            gone = State(status="missing", reasons=("it is gone",))
+            upstream.append((stream_table(definition.stream.name, QUARANTINE), day, gone))
+        return self._derived(
+            FEATURES, day, upstream, lambda: expected.features_inputs(context, day)
+        )
 
     def _side(self, lookup: Lookup, day: date) -> list[tuple[str, date, State]]:
         """Return the days of a side table that a day reads, but for those it does without.
@@ -92,12 +114,9 @@ class Freshness:
     def _side_days(self, lookup: Lookup, day: date) -> SideDays:
         if lookup.name not in self._sides:
             # All that there are: those not known from their features in one look.
-            events = [ds for _, ds, _ in self.context.warehouse.commits(EVENTS)]
+            events = [ds for _, ds, _ in self.context.warehouse.commits(self.context.events)]
             self._sides[lookup.name] = side_days(self.context, lookup, events)
         return self._sides[lookup.name].get(day, NONE)
-
-    def _events(self, day: date) -> State:
-        return self._from_source(EVENTS, day, lambda: expected.events_inputs(self.context, day))
 
     def _lookup(self, lookup: Lookup, day: date) -> State:
         table = lookup_table(lookup.name)
@@ -149,7 +168,7 @@ class Freshness:
         table: str,
         day: date,
         upstream: list[tuple[str, date, State]],
-        inputs: Callable[[Context, date], Inputs],
+        inputs: Callable[[], Inputs],
     ) -> State:
         blocked = tuple(by for _, _, state in upstream for by in state.blocked_by)
         stored = self.context.warehouse.commit(table, day)
@@ -166,7 +185,7 @@ class Freshness:
             return _compare(stored, stored.inputs)
         if changed:
             return State(status="stale", reasons=tuple(_shortened(changed)))
-        found = _compare(stored, inputs(self.context, day))
+        found = _compare(stored, inputs())
         told = [reason for _, _, state in upstream for reason in state.reasons]
         return found if found.reasons else State(status="fresh", reasons=tuple(_shortened(told)))
 

@@ -20,6 +20,7 @@ from jobs.night.expected import run_id, scores_inputs
 from jobs.night.known_late import unknown_days, why_unknown
 from jobs.night.ledger import Publication, history, is_same_work
 from jobs.night.publish import has_scores
+from jobs.night.reach import days_to_ingest
 
 if TYPE_CHECKING:
     from jobs.backfill.freshness import Status
@@ -105,8 +106,8 @@ def make_plan(context: Context, request: PlanRequest) -> Plan:
     past: dict[date, list[Publication]] = {day: [] for day in request.days}
     for publication in history(context, request.days):
         past[publication.ds].append(publication)
-    windows = {d for day in request.days for d in context.definition.window_days(day)}
-    prefetch(context.definition.source, {*request.days, *windows})
+    for stream in context.definition.streams:
+        prefetch(stream.source, days_to_ingest(context, stream, request.days))
     with context.warehouse.held():
         freshness = Freshness(context)
         freshness.look(request.days)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feature_store.tables import generations
 from jobs.maintenance.removal import put_away, sweep
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def old_tables(context: Context, tables: Iterable[str], hours: float) -> list[Path]:
-    """Return the folders of which nothing counts any more, and nothing did in the last `hours`.
+def old_tables(context: Context, tables: Iterable[str], hours: float) -> list[str]:
+    """Return the folders, by name, of which nothing counts now nor did in the last `hours`.
 
     None in an object store: there no folder can be moved away in one step.
     """
@@ -28,7 +29,7 @@ def old_tables(context: Context, tables: Iterable[str], hours: float) -> list[Pa
         return []
     days, before = context.warehouse.days, datetime.now(UTC) - timedelta(hours=hours)
     return [
-        Path(days.place(table, generation))
+        generations.folder(table, generation)
         for table in tables
         for generation in days.replaced(table, before)
     ]
@@ -36,14 +37,16 @@ def old_tables(context: Context, tables: Iterable[str], hours: float) -> list[Pa
 
 def remove_old_tables(
     context: Context, tables: Iterable[str], hours: float, on_progress: Callable[[str], None]
-) -> list[Path]:
+) -> list[str]:
     """Remove those folders, and what an earlier call that was killed left of some."""
     if not context.home.is_local:
         return []
     removed = old_tables(context, tables, hours)
-    for place in removed:
-        put_away(place)
-        log.info("removed table=%s", place)
-        on_progress(f"removed table {place.name}: all its days were written anew")
-    sweep(Path(context.home.path("tables", context.definition.name)))
+    home, pipeline = context.home, context.definition.name
+    for name in removed:
+        put_away(Path(home.table(pipeline, name)))
+        log.info("removed table=%s", name)
+        on_progress(f"removed table {name}: all its days were written anew")
+    for folder in {Path(home.table(pipeline, table)).parent for table in tables}:
+        sweep(folder)
     return removed

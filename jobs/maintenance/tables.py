@@ -27,6 +27,7 @@ from feature_store.schema import (
     SCORES,
     TILES,
     lookup_table,
+    stream_table,
 )
 from jobs.backfill.claims import Claims
 from jobs.maintenance.compaction import compact
@@ -74,7 +75,7 @@ class Maintained:
 def maintain(
     context: Context, retention: Retention, on_progress: Callable[[str], None], *, dry_run: bool
 ) -> Maintained:
-    """Clean up the tables of a pipeline; with `dry_run` only say what would be done."""
+    """Clean up the tables of a pipeline and its streams; with `dry_run` say what would be done."""
     tables = [table for table in _tables(context) if context.warehouse.version(table) is not None]
     if dry_run:
         surplus = surplus_runs(context, retention)
@@ -91,7 +92,7 @@ def maintain(
     return Maintained(
         runs_removed=tuple(f"{commit.ds} {commit.run_id}" for commit in surplus),
         tables=tuple(tables),
-        tables_removed=tuple(place.name for place in replaced),
+        tables_removed=tuple(replaced),
     )
 
 
@@ -192,5 +193,10 @@ def _tidied(context: Context, table: str, retention: Retention) -> str:
 
 def _tables(context: Context) -> list[str]:
     lookups = [lookup_table(lookup.name) for lookup in context.definition.lookups]
-    kept_by_day = [EVENTS, QUARANTINE, *lookups, TILES, FEATURES, SCORES, QUALITY]
-    return [*kept_by_day, REFUSED, LEDGER, LINEAGE, PLANS, CLAIMS]
+    of_streams = [
+        stream_table(stream.name, table)
+        for stream in context.definition.streams
+        for table in (EVENTS, QUARANTINE, TILES, REFUSED)
+    ]
+    own = [FEATURES, SCORES, QUALITY, REFUSED, LEDGER, LINEAGE, PLANS, CLAIMS]
+    return [*of_streams, *lookups, *own]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import reduce
 from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
 
 from feature_store.events.quarantine import lookup_columns
 from feature_store.features.features import build_features
-from feature_store.schema import DS, EVENTS, FEATURES, TILES, lookup_table
+from feature_store.schema import DS, FEATURES, TILES, lookup_table, stream_table
 from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
 from jobs.night.side_days import merged, side_days
@@ -41,16 +44,27 @@ def build_day_features(
 def features_frame(context: Context, days: Sequence[date]) -> DataFrame:
     """Return the features of `days`, computed from the tables as they are now."""
     definition, warehouse = context.definition, context.warehouse
-    window = sorted({d for day in days for d in definition.window_days(day)})
-    tiles = warehouse.read(TILES, window) if window else None
+    tiles = _tiles(context, days)
     lookups = {lookup.name: _side_rows(context, lookup, days) for lookup in definition.lookups}
     snapshots = {
         lookup.name: sorted(merged(side_days(context, lookup, days)).read)
         for lookup in definition.lookups
         if lookup.snapshot
     }
-    events = warehouse.read(EVENTS, days)
+    events = warehouse.read(context.events, days)
     return build_features(events, tiles, lookups, definition, days, snapshots)
+
+
+def _tiles(context: Context, days: Sequence[date]) -> DataFrame | None:
+    """Return the tiles of every stream that the windows of `days` read; None if there are none."""
+    definition, frames = context.definition, []
+    for stream in definition.streams:
+        window = sorted({d for day in days for d in definition.window_days(day, stream)})
+        if window:
+            own = [tiling.digest for tiling in definition.tilings(stream)]
+            stored = context.warehouse.read(stream_table(stream.name, TILES), window)
+            frames.append(stored.where(F.col("history").isin(own)))
+    return reduce(lambda left, right: left.unionByName(right), frames) if frames else None
 
 
 def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFrame:
@@ -62,6 +76,7 @@ def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFr
     if there:
         return context.warehouse.read(table, there)
     columns = (
-        f"`{column.name}` {column.dtype}" for column in lookup_columns(lookup, context.definition)
+        f"`{column.name}` {column.dtype}"
+        for column in lookup_columns(lookup, context.definition.stream)
     )
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")

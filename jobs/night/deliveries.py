@@ -15,7 +15,6 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from feature_store.errors import NightscoreError, SourceCorrupt, SourceDayMissing, WriteFailed
-from feature_store.schema import EVENTS
 from feature_store.tables.delta_log import explain
 from jobs.night.outdated import outdated_days
 from jobs.night.refused import accept, has_earlier, is_refused, refuse
@@ -40,6 +39,8 @@ class Feed:
     """One table that is read from a source."""
 
     table: str
+    digest: str
+    """Of what its rows are by their stream; empty for a side table, of which nothing is told."""
     inputs: Callable[[date], Inputs]
     """What a day would be made of now."""
     needed: Callable[[Mapping[date, Inputs], Sequence[date]], Sequence[date]]
@@ -126,19 +127,19 @@ def _looked_at(
                 errors[day] = error
         except SourceCorrupt as error:
             errors[day] = _of_day(error, day)
-    if feed.table == EVENTS and gone:
-        _tell_of_outgrown(context, gone)
+    if feed.digest and gone:
+        _tell_of_outgrown(context, feed, gone)
     return inputs, gone, errors
 
 
-def _tell_of_outgrown(context: Context, gone: Sequence[date]) -> None:
-    digest, commits = context.definition.digest("events"), context.warehouse.commits(EVENTS)
-    outgrown = [day for day in gone if commits[EVENTS, day, ""].inputs.definition != digest]
+def _tell_of_outgrown(context: Context, feed: Feed, gone: Sequence[date]) -> None:
+    commits = context.warehouse.commits(feed.table)
+    outgrown = [d for d in gone if commits[feed.table, d, ""].inputs.definition != feed.digest]
     if outgrown:
         log.warning(
-            "pipeline=%s %d days from %s on are archived at the source and stay as an older "
+            "table=%s %d days from %s on are archived at the source and stay as an older "
             "definition made them: what it gained since is null there",
-            context.definition.name, len(outgrown), outgrown[0],
+            feed.table, len(outgrown), outgrown[0],
         )  # fmt: skip
 
 

@@ -10,13 +10,21 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store.definition import plain
 from feature_store.errors import PartitionNotReady, SourceCorrupt, SourceDayMissing
-from feature_store.schema import EVENTS, FEATURES, QUARANTINE, SCORES, TILES, lookup_table
+from feature_store.schema import (
+    EVENTS,
+    FEATURES,
+    QUARANTINE,
+    SCORES,
+    TILES,
+    lookup_table,
+    stream_table,
+)
 from feature_store.tables.content import ALL, digest_of
 from feature_store.tables.inputs import Inputs, Pin, Pins
 from jobs.night.reading import KNOWN, content_of
@@ -24,89 +32,90 @@ from jobs.night.side_days import ABSENT, due_hint, merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
-    from feature_store.definition import Definition, Lookup
+    from feature_store.definition import Lookup, Stream
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
 
 HISTORY = "history "
-"""Begins the names of the parts of a day of tiles: each history is computed by itself."""
+"""Begins the names of the parts of a day of tiles: each of them is computed by itself."""
 _TYPE = "type of "
 _KNOWLEDGE = "when columns are known"
-_CUTOFF = "cutoff_hours"
 
 
-def events_inputs(context: Context, day: date) -> Inputs:
-    """Return the inputs of a day of `events` (and of its quarantine).
+def events_inputs(context: Context, stream: Stream, day: date) -> Inputs:
+    """Return the inputs of a day of a stream's `events` (and of its quarantine).
 
     The earlier versions that a day carried over when it was delivered again (see
     `with_earlier_versions`) are part of it for as long as that delivery is the newest.
     """
-    now = _delivered_inputs(context, day)
-    stored = context.warehouse.commit(EVENTS, day)
+    now = _delivered_inputs(stream, day)
+    stored = context.warehouse.commit(stream_table(stream.name, EVENTS), day)
     if stored is not None and dataclasses.replace(stored.inputs, pins={}) == now:
         return stored.inputs
     # What it would carry over is decided when it is read.
     return now if stored is None else dataclasses.replace(now, pins=stored.inputs.pins)
 
 
-def with_earlier_versions(context: Context, inputs: Mapping[date, Inputs]) -> dict[date, Inputs]:
+def with_earlier_versions(
+    context: Context, stream: Stream, inputs: Mapping[date, Inputs]
+) -> dict[date, Inputs]:
     """Return the inputs of days of events, with a pin to what earlier deliveries told of the day.
 
     A delivery replaces what it tells; what it does not tell (of which rows something else was known
     before) is carried over from the events that it replaces, and those are pinned.
     """
-    know(context, EVENTS, inputs, ALL)
-    commits = context.warehouse.commits(EVENTS)
+    events = stream_table(stream.name, EVENTS)
+    know(context, events, inputs, ALL)
+    commits = context.warehouse.commits(events)
 
     def is_there(day: date) -> bool:
         # What somebody else changed is no delivery of ours.
-        commit = commits.get((EVENTS, day, ""))
+        commit = commits.get((events, day, ""))
         return commit is not None and commit.rows > 0 and not commit.foreign
 
-    earlier = {day: {EVENTS: pins(context, EVENTS, [day])} for day in inputs if is_there(day)}
+    earlier = {day: {events: pins(context, events, [day])} for day in inputs if is_there(day)}
     return {day: dataclasses.replace(i, pins=earlier.get(day, {})) for day, i in inputs.items()}
 
 
-def _delivered_inputs(context: Context, day: date) -> Inputs:
+def _delivered_inputs(stream: Stream, day: date) -> Inputs:
     """Return what a day of events would be made of if nothing had been delivered before."""
-    definition = context.definition
-    is_absent = day in definition.absent_days
+    is_absent = day in stream.absent_days
     return Inputs(
-        definition=definition.digest("events"),
-        code=revision(EVENTS, definition.source),
-        parts=events_parts(definition),
-        source="absent" if is_absent else definition.source.fingerprint(day),
+        definition=stream.digest,
+        code=revision(EVENTS, stream.source),
+        parts=events_parts(stream),
+        source="absent" if is_absent else stream.source.fingerprint(day),
     )
 
 
-def lacks_quarantine(context: Context, day: date) -> bool:
+def lacks_quarantine(context: Context, stream: Stream, day: date) -> bool:
     """Whether the quarantine of a day is gone that its source still tells, beside good events.
 
     Events and quarantine are written of the same reading: with the events made anew comes the
     quarantine, and no features are made of it. So it is a fault of its own day only.
     """
-    stored = context.warehouse.commit(EVENTS, day)
-    if stored is None or context.warehouse.commit(QUARANTINE, day) is not None:
+    events, quarantine = (stream_table(stream.name, table) for table in (EVENTS, QUARANTINE))
+    stored = context.warehouse.commit(events, day)
+    if stored is None or context.warehouse.commit(quarantine, day) is not None:
         return False
     try:
-        return stored.inputs == events_inputs(context, day)
+        return stored.inputs == events_inputs(context, stream, day)
     except (SourceCorrupt, SourceDayMissing):  # what a reading of then left out nobody can tell
         return False
 
 
-def events_parts(definition: Definition) -> dict[str, str]:
-    """Return what events are by the definition, apart from the rules of their columns."""
-    knowledge = json.dumps(definition.knowledge, sort_keys=True)
+def events_parts(stream: Stream) -> dict[str, str]:
+    """Return what events are by their stream, apart from the rules of their columns."""
+    knowledge = json.dumps(stream.knowledge, sort_keys=True)
     return {
-        **{f"{_TYPE}{name}": dtype for name, dtype in definition.types.items()},
+        **{f"{_TYPE}{name}": dtype for name, dtype in stream.types.items()},
         _KNOWLEDGE: hashlib.sha256(knowledge.encode()).hexdigest()[:16],
-        _CUTOFF: str(definition.cutoff_hours),
     }
 
 
 def needed_by_windows(
-    context: Context, inputs: Mapping[date, Inputs], outdated: Sequence[date]
+    context: Context, stream: Stream, inputs: Mapping[date, Inputs], outdated: Sequence[date]
 ) -> list[date]:
     """Return the outdated days of events that a night must read again before it uses them.
 
@@ -114,26 +123,26 @@ def needed_by_windows(
     the day is another thing now. What only an older rule of a column or older code made is used as
     it is, which is told: to read a month again would miss the deadline, and is for a backfill.
     """
-    needed = [day for day in outdated if _must_be_read_again(context, day, inputs[day])]
+    needed = [day for day in outdated if _must_be_read_again(context, stream, day, inputs[day])]
     left = sorted(set(outdated) - set(needed))
     if left:
-        stored = context.warehouse.commits(EVENTS)[EVENTS, left[0], ""].inputs
+        events = stream_table(stream.name, EVENTS)
+        stored = context.warehouse.commits(events)[events, left[0], ""].inputs
         name, why = context.definition.name, ", ".join(stored.changes(inputs[left[0]]))
         log.warning(
-            "pipeline=%s %d days of history from %s on are used as they are (%s). To make them "
-            "anew: nightscore backfill --pipeline %s --from %s --to %s --reason ...",
-            name, len(left), left[0], why, name, left[0], left[-1],
+            "pipeline=%s %d days of history of stream %s from %s on are used as they are (%s). To "
+            "make them anew: nightscore backfill --pipeline %s --from %s --to %s --reason ...",
+            name, len(left), stream.name, left[0], why, name, left[0], left[-1],
         )  # fmt: skip
     return needed
 
 
-def _must_be_read_again(context: Context, day: date, now: Inputs) -> bool:
-    commit = context.warehouse.commit(EVENTS, day)
+def _must_be_read_again(context: Context, stream: Stream, day: date, now: Inputs) -> bool:
+    commit = context.warehouse.commit(stream_table(stream.name, EVENTS), day)
     if commit is None or commit.foreign or commit.inputs.source != now.source:
         return True
-    definition = context.definition
-    taken = {c for h in definition.histories for c in definition.columns_of_history(h)}
-    names = {_KNOWLEDGE, _CUTOFF, *(f"{_TYPE}{column}" for column in taken)}
+    taken = {name for tiling in context.definition.tilings(stream) for name in tiling.columns}
+    names = {_KNOWLEDGE, *(f"{_TYPE}{column}" for column in taken)}
     return any(commit.inputs.parts.get(name) != now.parts.get(name) for name in names)
 
 
@@ -148,15 +157,26 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     )
 
 
-def tiles_inputs(context: Context, day: date) -> Inputs:
-    """Return the inputs of a day of `tiles`."""
-    definition = context.definition
-    return Inputs(
-        definition=definition.digest("tiles"),
+def tiles_inputs(context: Context, stream: Stream, day: date) -> Inputs:
+    """Return the inputs of a day of a stream's `tiles`.
+
+    They hold what any pipeline made of the same events: a day that has what this one needs is left
+    as it is, and what others need stays where something is added.
+    """
+    events, tiles = (stream_table(stream.name, table) for table in (EVENTS, TILES))
+    now = Inputs(
+        definition=stream.name,
         code=revision(TILES),
-        parts={f"{HISTORY}{h.name}": definition.history_digest(h) for h in definition.histories},
-        pins={EVENTS: pins(context, EVENTS, [day])},
+        parts={f"{HISTORY}{t.title}": t.digest for t in context.definition.tilings(stream)},
+        pins={events: pins(context, events, [day])},
     )
+    stored = context.warehouse.commit(tiles, day)
+    if stored is None or stored.foreign:
+        return now
+    kept = stored.inputs
+    if (kept.definition, kept.code, kept.pins) != (now.definition, now.code, now.pins):
+        return now
+    return dataclasses.replace(now, parts={**kept.parts, **now.parts})
 
 
 def features_inputs(context: Context, day: date) -> Inputs:
@@ -170,13 +190,15 @@ def features_inputs(context: Context, day: date) -> Inputs:
         DayChanged: somebody else changed one of them.
     """
     definition = context.definition
-    read = {EVENTS: pins(context, EVENTS, [day], part=KNOWN)}
-    window = definition.window_days(day)
-    if window:
-        read[TILES] = pins(context, TILES, window, until=day)
+    read = {context.events: pins(context, context.events, [day], part=KNOWN)}
+    for stream in definition.streams:
+        window, tiles = definition.window_days(day, stream), stream_table(stream.name, TILES)
+        if window:
+            own = {tiling.digest for tiling in definition.tilings(stream)}
+            read[tiles] = pins(context, tiles, window, until=day, of=own)
     for lookup in definition.lookups:
         read[lookup_table(lookup.name)] = _side_pins(context, lookup, day)
-    types = {f"{_TYPE}{name}": dtype for name, dtype in definition.types.items()}
+    types = {f"{_TYPE}{name}": dtype for name, dtype in definition.stream.types.items()}
     return Inputs(
         definition=definition.digest("features"), code=revision(FEATURES), parts=types, pins=read
     )
@@ -226,11 +248,11 @@ def know(context: Context, table: str, days: Iterable[date], part: str = "") -> 
 def know_what_is_read(context: Context, days: Sequence[date]) -> None:
     """Find out what every day that features of `days` read holds, in one pass over each table."""
     definition = context.definition
-    know(context, EVENTS, days)
-    if definition.histories:
-        windows = {d for day in days for d in definition.window_days(day)}
-        know(context, EVENTS, windows, ALL)
-        know(context, TILES, windows)
+    know(context, context.events, days)
+    for stream in definition.streams:
+        windows = {d for day in days for d in definition.window_days(day, stream)}
+        know(context, stream_table(stream.name, EVENTS), windows, ALL)
+        know(context, stream_table(stream.name, TILES), windows)
     for lookup in definition.lookups:
         read = merged(side_days(context, lookup, days)).read
         know(context, lookup_table(lookup.name), read)
@@ -243,10 +265,11 @@ def pins(
     *,
     until: date | None = None,
     part: str = ALL,
+    of: Collection[str] | None = None,
 ) -> Pins:
     """Return what a reader of days of a table pins; see `Warehouse.pins`."""
     content = content_of(context.definition, table)
-    return context.warehouse.pins(table, days, content, until=until, part=part)
+    return context.warehouse.pins(table, days, content, until=until, part=part, of=of)
 
 
 def run_id(pipeline: str, day: date, inputs: Inputs) -> str:

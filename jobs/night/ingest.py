@@ -26,7 +26,7 @@ from feature_store.events.quarantine import (
 )
 from feature_store.events.versions import carried_over, every_version
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
-from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table
+from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table, stream_table
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.deliveries import Feed, Ingested, Written, bring_up
@@ -45,7 +45,7 @@ from jobs.version import revision
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Lookup
+    from feature_store.definition import Lookup, Stream
     from jobs.context import Context
 
 
@@ -64,7 +64,9 @@ def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
         TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
         SourceCorrupt: a source lacks a column, a file cannot be used, or a lookup has broken rows.
     """
-    results = [ingest_events(context, [*days, *_absent_before(context, days)], again=days)]
+    stream = context.definition.stream
+    absent = absent_before(context, stream, days)
+    results = [ingest_events(context, stream, [*days, *absent], again=days)]
     results += ingest_lookups(context, days, again=days)
     for result in results:
         for _, error in sorted(result.errors.items()):
@@ -74,12 +76,13 @@ def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
 
 def ingest_events(
     context: Context,
+    stream: Stream,
     days: Sequence[date],
     *,
     again: Collection[date] = (),
     as_history: Collection[date] = (),
 ) -> Ingested:
-    """Bring events and quarantine of `days` up to date with the source, each as far as it can be.
+    """Bring events and quarantine of a stream's `days` up to date, each as far as it can be.
 
     A bad delivery is written down, and not read again until it changes; those of the days in
     `again` are read all the same. Days in `as_history` a night reads in its windows only: what an
@@ -89,23 +92,24 @@ def ingest_events(
     rows leaves the earlier events of that day untouched, and the reasons to be read. One that is
     gone is made again, of the same reading, but for days in `as_history`.
     """
-    prefetch(context.definition.source, days)
+    prefetch(stream.source, days)
 
     def needed(inputs: Mapping[date, Inputs], outdated: Sequence[date]) -> list[date]:
         windows = [day for day in outdated if day in as_history]
-        read = set(needed_by_windows(context, inputs, windows)) if windows else set()
+        read = set(needed_by_windows(context, stream, inputs, windows)) if windows else set()
         return [day for day in outdated if day not in as_history or day in read]
 
     feed = Feed(
         needed=needed,
-        table=EVENTS,
-        inputs=lambda day: events_inputs(context, day),
+        table=stream_table(stream.name, EVENTS),
+        digest=stream.digest,
+        inputs=lambda day: events_inputs(context, stream, day),
         unread=Inputs(definition="unread", code=revision(EVENTS)),
-        read=lambda some: judge_rows(_read(context, some), context.definition),
-        write=lambda inputs: _write_events(context, inputs),
+        read=lambda some: judge_rows(_read(context, stream, some), stream),
+        write=lambda inputs: _write_events(context, stream, inputs),
     )
     found = bring_up(context, feed, days, again)
-    _mend_quarantine(context, [day for day in days if day not in as_history])
+    _mend_quarantine(context, stream, [day for day in days if day not in as_history])
     return found
 
 
@@ -124,9 +128,9 @@ def _ingest_lookup(
     prefetch(lookup.source, needed)
 
     def read(some: Sequence[date]) -> DataFrame:
-        columns = lookup_columns(lookup, context.definition)
+        columns = lookup_columns(lookup, context.definition.stream)
         raw = read_rows(lookup.source, context.spark, some, columns)
-        return typed_lookup(raw, lookup, context.definition)
+        return typed_lookup(raw, lookup, context.definition.stream)
 
     def write(inputs: Mapping[date, Inputs]) -> Written:
         emptied = _emptied(context, lookup, inputs, read)
@@ -138,6 +142,7 @@ def _ingest_lookup(
     feed = Feed(
         needed=lambda _, outdated: list(outdated),
         table=table,
+        digest="",
         inputs=lambda day: lookup_inputs(context, lookup, day),
         unread=Inputs(definition="unread", code=revision(EVENTS)),
         read=read,
@@ -192,58 +197,63 @@ def _of_lookup(context: Context, lookup: Lookup, error: NightscoreError) -> Nigh
     return SourceDayMissing(what, error.ds, error.why, steps)
 
 
-def _write_events(context: Context, inputs: Mapping[date, Inputs]) -> Written:
-    days = sorted(inputs)
-    definition = context.definition
-    inputs = with_earlier_versions(context, inputs)
-    judged = judge_rows(_read(context, days), definition).persist()
+def _write_events(context: Context, stream: Stream, inputs: Mapping[date, Inputs]) -> Written:
+    days, quarantine = sorted(inputs), stream_table(stream.name, QUARANTINE)
+    inputs = with_earlier_versions(context, stream, inputs)
+    judged = judge_rows(_read(context, stream, days), stream).persist()
     try:
-        bad = bad_rows(judged, definition)
-        write_outdated(context, QUARANTINE, inputs, lambda some: bad.where(days_predicate(some)))
+        bad = bad_rows(judged, stream)
+        write_outdated(context, quarantine, inputs, lambda some: bad.where(days_predicate(some)))
         counts = _good_rows_by_day(judged)
-        refused = _refusals(context, days, {day: rows for day, (rows, _) in counts.items()})
+        refused = _refusals(context, stream, days, {day: rows for day, (rows, _) in counts.items()})
         usable = [day for day in days if day not in refused]
         if usable:
             kept = {day: inputs[day] for day in usable}
             have_versions = any(several for _, several in counts.values())
-            rows = _events(context, judged.where(days_predicate(usable)), kept, have_versions)
-            write_outdated(context, EVENTS, kept, lambda _: rows, force=True)
+            delivered = judged.where(days_predicate(usable))
+            rows = _events(context, stream, delivered, kept, have_versions)
+            events = stream_table(stream.name, EVENTS)
+            write_outdated(context, events, kept, lambda _: rows, force=True)
     finally:
         judged.unpersist()
     return usable, refused
 
 
-def _mend_quarantine(context: Context, days: Sequence[date]) -> None:
+def _mend_quarantine(context: Context, stream: Stream, days: Sequence[date]) -> None:
     """Write the quarantine of days again whose events are good and which lack it."""
+    events = stream_table(stream.name, EVENTS)
     inputs = {
-        day: context.warehouse.commits(EVENTS)[EVENTS, day, ""].inputs
+        day: context.warehouse.commits(events)[events, day, ""].inputs
         for day in days
-        if lacks_quarantine(context, day)
+        if lacks_quarantine(context, stream, day)
     }
 
     def read(some: Sequence[date]) -> DataFrame:
-        return bad_rows(judge_rows(_read(context, some), context.definition), context.definition)
+        return bad_rows(judge_rows(_read(context, stream, some), stream), stream)
 
     if inputs:
-        write_outdated(context, QUARANTINE, inputs, read)
+        write_outdated(context, stream_table(stream.name, QUARANTINE), inputs, read)
 
 
 def _events(
-    context: Context, judged_df: DataFrame, inputs: Mapping[date, Inputs], have_versions: bool
+    context: Context,
+    stream: Stream,
+    judged_df: DataFrame,
+    inputs: Mapping[date, Inputs],
+    have_versions: bool,
 ) -> DataFrame:
     """Return the events of a delivery, with what only earlier ones told of its rows."""
-    definition = context.definition
     carried = None
     told_before = sorted(day for day, now in inputs.items() if now.pins)
     if told_before:
-        stored = every_version(context.warehouse.read(EVENTS, told_before), definition)
+        before = context.warehouse.read(stream_table(stream.name, EVENTS), told_before)
         delivered = judged_df.where("_reason IS NULL")
-        carried = carried_over(stored, delivered, definition)
+        carried = carried_over(every_version(before, stream), delivered, stream)
         carried = None if carried.isEmpty() else carried
     if carried is None and not have_versions:
         # Most deliveries tell of each row once, and nothing that another did not.
-        return single_rows(judged_df, definition)
-    return good_rows(judged_df, definition, carried)
+        return single_rows(judged_df, stream)
+    return good_rows(judged_df, stream, carried)
 
 
 def _good_rows_by_day(judged_df: DataFrame) -> dict[date, tuple[int, bool]]:
@@ -256,57 +266,53 @@ def _good_rows_by_day(judged_df: DataFrame) -> dict[date, tuple[int, bool]]:
 
 
 def _refusals(
-    context: Context, days: Sequence[date], good: Mapping[date, int]
+    context: Context, stream: Stream, days: Sequence[date], good: Mapping[date, int]
 ) -> dict[date, NightscoreError]:
     """Return why a day's rows may not become events, for the days that have too few or bad ones."""
     refused: dict[date, NightscoreError] = {}
-    for day in (d for d in days if d not in context.definition.absent_days):
-        commit = context.warehouse.commit(QUARANTINE, day)
+    for day in (d for d in days if d not in stream.absent_days):
+        commit = context.warehouse.commit(stream_table(stream.name, QUARANTINE), day)
         bad = commit.rows if commit else 0
         if bad or not good.get(day):
             try:
-                _raise_for_day(context, day, bad, good.get(day, 0))
+                _raise_for_day(context, stream, day, bad, good.get(day, 0))
             except (SourceDayMissing, SourceCorrupt, TooManyBadRows) as error:
                 refused[day] = error
     return refused
 
 
-def _raise_for_day(context: Context, day: date, bad: int, good: int) -> None:
+def _raise_for_day(context: Context, stream: Stream, day: date, bad: int, good: int) -> None:
     if not good and not bad:
         raise SourceDayMissing(
-            context.definition.name, day, "the day is empty", "Wait for the source, then run again"
+            stream.name, day, "the day is empty", "Wait for the source, then run again"
         )
-    counted = context.warehouse.read(QUARANTINE, [day]).groupBy("reason").agg(F.count("*"))
+    quarantined = context.warehouse.read(stream_table(stream.name, QUARANTINE), [day])
+    counted = quarantined.groupBy("reason").agg(F.count("*"))
     reasons = {row[0]: row[1] for row in counted.collect()}
     if UNREADABLE_FILE in reasons:
-        why = _unreadable(context, day)
-        raise SourceCorrupt(f"{context.definition.name}: ds={day}: {why}", day)
+        why = _unreadable(quarantined)
+        raise SourceCorrupt(f"{stream.name}: ds={day}: {why}", day)
     bad -= reasons.pop(SUPERSEDED, 0)
-    check_ceiling(
-        context.definition.name, day, bad, bad + good, context.definition.max_bad_share, reasons
-    )
+    check_ceiling(stream.name, day, bad, bad + good, stream.max_bad_share, reasons)
 
 
-def _unreadable(context: Context, day: date) -> str:
-    """Return why a file of the day could not be read to its end."""
-    rows = context.warehouse.read(QUARANTINE, [day]).where(F.col("reason") == UNREADABLE_FILE)
+def _unreadable(quarantined: DataFrame) -> str:
+    """Return why a file of a day could not be read to its end."""
+    rows = quarantined.where(F.col("reason") == UNREADABLE_FILE)
     (row,) = rows.select(F.min("row")).collect()
     return str(json.loads(row[0])[UNREADABLE])
 
 
-def _absent_before(context: Context, days: Sequence[date]) -> list[date]:
+def absent_before(context: Context, stream: Stream, days: Sequence[date]) -> list[date]:
     """Return the days without a source that history windows of `days` read, if not among them."""
-    absent = context.definition.absent_days
-    windows = {d for day in days for d in context.definition.window_days(day)} if absent else set()
-    return sorted(windows.intersection(absent).difference(days))
+    windows = {d for day in days for d in context.definition.window_days(day, stream)}
+    return sorted(windows.intersection(stream.absent_days).difference(days))
 
 
-def _read(context: Context, days: Sequence[date]) -> RawRows:
+def _read(context: Context, stream: Stream, days: Sequence[date]) -> RawRows:
     """Return the raw rows of `days`; the source is not asked for those it has nothing for."""
-    definition = context.definition
-    present = [day for day in days if day not in definition.absent_days]
+    present = [day for day in days if day not in stream.absent_days]
     if present:
-        columns = event_columns(definition)
-        return read_events(definition.source, context.spark, present, columns)
-    fields = (f"`{column.name}` {column.dtype}" for column in definition.columns)
+        return read_events(stream.source, context.spark, present, event_columns(stream))
+    fields = (f"`{column.name}` {column.dtype}" for column in stream.columns)
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")

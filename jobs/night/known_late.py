@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from feature_store.errors import NothingKnown, PartitionNotReady
 from feature_store.events.cutoff import cutoff_column
-from feature_store.schema import DS, EVENTS, FEATURES
+from feature_store.schema import DS, FEATURES
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -69,12 +69,12 @@ def require_known(context: Context, days: Sequence[date]) -> None:
 
 def known_late(context: Context, days: Sequence[date]) -> Mapping[date, KnownLate]:
     """Return, for each of the days that has events, when what decides over its rows was known."""
-    definition = context.definition
-    groups = sorted({definition.column(key).known for key in definition.keys})
-    cutoff = cutoff_column(definition)
+    definition, stream = context.definition, context.definition.stream
+    groups = sorted({stream.column(key).known for key in stream.keys})
+    cutoff = cutoff_column(definition.cutoff_hours)
     figures = []
     for group in groups:
-        at = F.col(definition.known(group).at)
+        at = F.col(stream.known(group).at)
         is_late = ~F.coalesce(at < cutoff, F.lit(False))
         # As whole seconds since 1970: they come back as they are, whatever zone Python is in.
         seconds = at.cast("timestamp").cast("bigint")
@@ -83,7 +83,7 @@ def known_late(context: Context, days: Sequence[date]) -> Mapping[date, KnownLat
             F.min(seconds).alias(f"{group}_earliest"),
             F.percentile_approx(seconds, 0.5).alias(f"{group}_typical"),
         ]
-    events = context.warehouse.read(EVENTS, days)
+    events = context.warehouse.read(context.events, days)
     rows = events.groupBy(DS).agg(F.count(F.lit(1)).alias("_rows"), *figures).collect()
     return {row[DS]: _known_late(context, row.asDict(), groups) for row in rows}
 
@@ -93,7 +93,7 @@ def _known_late(context: Context, row: dict[str, Any], groups: Sequence[str]) ->
     return KnownLate(
         rows=row["_rows"],
         late=row[f"{worst}_late"],
-        column=context.definition.known(worst).at,
+        column=context.definition.stream.known(worst).at,
         earliest=_utc(row[f"{worst}_earliest"]),
         typical=_utc(row[f"{worst}_typical"]),
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from feature_store.schema import EVENTS, lookup_table
+from feature_store.schema import EVENTS, lookup_table, stream_table
 from jobs.night.side_days import SideDays, side_days
 
 if TYPE_CHECKING:
+    from feature_store.definition import Stream
     from jobs.context import Context
 
 FIRST_DAYS = 92
@@ -24,10 +25,16 @@ MAX_GROWTH = 4
 """At most so many times the days of the piece before: its time may have been luck."""
 
 
-def days_to_ingest(context: Context, days: Sequence[date]) -> list[date]:
-    """Return `days` and every day that a history window of them reads, oldest first."""
-    windows = (d for day in days for d in context.definition.window_days(day))
-    return sorted({*days, *windows})
+def days_to_ingest(context: Context, stream: Stream, days: Iterable[date]) -> list[date]:
+    """Return the days of a stream that `days` are made of, oldest first.
+
+    They are `days` themselves, if its rows are what is scored, and those that a history window of
+    them reads.
+    """
+    definition = context.definition
+    own = days if stream.name == definition.stream.name else ()
+    windows = (d for day in days for d in definition.window_days(day, stream))
+    return sorted({*own, *windows})
 
 
 def source_days(context: Context, day: date) -> set[tuple[str, date]]:
@@ -43,7 +50,11 @@ def days_read(context: Context, day: date) -> set[tuple[str, date]]:
 def _of_source(
     context: Context, day: date, which: Callable[[SideDays], frozenset[date]]
 ) -> set[tuple[str, date]]:
-    found = {(EVENTS, d) for d in days_to_ingest(context, [day])}
+    found = {
+        (stream_table(stream.name, EVENTS), d)
+        for stream in context.definition.streams
+        for d in days_to_ingest(context, stream, [day])
+    }
     for lookup in context.definition.lookups:
         table = lookup_table(lookup.name)
         found |= {(table, d) for d in which(side_days(context, lookup, [day])[day])}

@@ -14,13 +14,13 @@ from pyspark.sql import functions as F
 
 from feature_store.events.versions import EARLIER
 from feature_store.features.features import known_in_time
-from feature_store.schema import EVENTS, TILES
+from feature_store.schema import EVENTS, TILES, stream_table
 from feature_store.tables.content import ALL, PART, WHOLE, Content, by_day
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Definition
+    from feature_store.definition import Definition, Stream
 
 KNOWN = "known"
 """The part of events that was known before the cut-off of their own day."""
@@ -29,31 +29,30 @@ _EXACT_TIMES = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 
 def content_of(definition: Definition, table: str) -> Content:
-    """Return how the rows of a table of this pipeline are split into parts that are read."""
-    if table == EVENTS:
-        return _events(definition)
-    if table == TILES:
-        return by_day("usable_from", "usable_from")
+    """Return how the rows of a table are split into parts that this pipeline reads."""
+    for stream in definition.streams:
+        if table == stream_table(stream.name, EVENTS):
+            return _events(stream, definition.cutoff_hours)
+        if table == stream_table(stream.name, TILES):
+            return by_day("history, usable_from", "usable_from", of="history")
     if table.startswith("lookup_"):
         return _lookup(definition)
     return WHOLE
 
 
-def _events(definition: Definition) -> Content:
+def _events(stream: Stream, cutoff_hours: int) -> Content:
     """Return the split of events into all there is and what was known in time."""
-    text = json.dumps(
-        [definition.knowledge, definition.cutoff_hours, definition.types], sort_keys=True
-    )
+    text = json.dumps([stream.knowledge, cutoff_hours, stream.types], sort_keys=True)
 
     def split(rows: DataFrame) -> DataFrame:
         # A day of an older definition may lack a column that says since when others are known.
-        lacking = [c for c in definition.columns if c.name not in rows.columns]
+        lacking = [c for c in stream.columns if c.name not in rows.columns]
         full = rows.withColumns({c.name: F.lit(None).cast(c.dtype) for c in lacking})
         whole = full.withColumn(PART, F.lit(ALL))
         if EARLIER in full.columns:
             # As text that names its fields: a hash of structs passes over what is null in them.
             whole = whole.withColumn(EARLIER, F.to_json(EARLIER, _EXACT_TIMES))
-        known = known_in_time(full, definition).withColumn(PART, F.lit(KNOWN))
+        known = known_in_time(full, stream, cutoff_hours).withColumn(PART, F.lit(KNOWN))
         return whole.unionByName(known, allowMissingColumns=True)
 
     return Content(rule=hashlib.sha256(text.encode()).hexdigest()[:16], split=split)

@@ -1,4 +1,6 @@
-"""Table `refused`: deliveries that could not be used, while what was there before is.
+"""Tables `refused`: deliveries that could not be used, while what was there before is.
+
+Each stream has one, and each pipeline one for its side tables.
 
 A row stands for as long as the source holds what was refused. So nobody reads the same broken file
 again every night, a plan can say that the day is as good as it can be, and a page made later knows.
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from feature_store.schema import REFUSED
+from feature_store.schema import REFUSED, beside, kind_of, stream_table
 from jobs.night.outdated import retried
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def has_earlier(context: Context, table: str, day: date) -> bool:
 
 def is_refused(context: Context, table: str, day: date, inputs: Inputs) -> bool:
     """Whether exactly this delivery of a day was refused before."""
-    commit = context.warehouse.commit(REFUSED, day, table)
+    commit = context.warehouse.commit(beside(table, REFUSED), day, kind_of(table))
     return commit is not None and commit.rows > 0 and commit.inputs == inputs
 
 
@@ -70,33 +72,40 @@ def refuse(
     """
     new = [d for d in sorted(errors) if not is_refused(context, table, d, inputs[d])]
     now = datetime.now(UTC)
-    rows = [(d, table, type(errors[d]).__name__, str(errors[d]), now) for d in new]
+    kind = kind_of(table)
+    rows = [(d, kind, type(errors[d]).__name__, str(errors[d]), now) for d in new]
     _replace(context, table, {day: inputs[day] for day in new}, rows)
 
 
 def accept(context: Context, table: str, inputs: Mapping[date, Inputs]) -> None:
     """Take back what was refused of days whose source holds something good now."""
-    standing = _standing(context)
+    standing = _standing(context, beside(table, REFUSED))
     taken_back = {day: now for day, now in inputs.items() if (table, day) in standing}
     _replace(context, table, taken_back, [])
 
 
 def refusals(context: Context, wanted: Collection[tuple[str, date]] | None = None) -> list[Refusal]:
     """Return what stands refused, of these (table, day) or of all, in the order of days."""
-    standing = _standing(context)
-    if wanted is not None:
-        standing = standing.intersection(wanted)
-    if not standing:
-        return []
-    rows = context.warehouse.read(REFUSED, {day for _, day in standing}).collect()
-    found = [Refusal(ds=row["ds"], table=row[_TABLE], why=row["why"]) for row in rows]
-    return sorted((r for r in found if (r.table, r.ds) in standing), key=lambda r: (r.ds, r.table))
+    streams = context.definition.streams
+    found = list[Refusal]()
+    for kept_in in (REFUSED, *(stream_table(stream.name, REFUSED) for stream in streams)):
+        standing = _standing(context, kept_in)
+        if wanted is not None:
+            standing = standing.intersection(wanted)
+        if standing:
+            rows = context.warehouse.read(kept_in, {day for _, day in standing}).collect()
+            told = (
+                Refusal(ds=row["ds"], table=beside(kept_in, row[_TABLE]), why=row["why"])
+                for row in rows
+            )
+            found += [refusal for refusal in told if (refusal.table, refusal.ds) in standing]
+    return sorted(found, key=lambda r: (r.ds, r.table))
 
 
-def _standing(context: Context) -> set[tuple[str, date]]:
+def _standing(context: Context, kept_in: str) -> set[tuple[str, date]]:
     """Return the (table, day) of every delivery that stands refused, from one look at the table."""
-    commits = context.warehouse.commits(REFUSED)
-    return {(table, day) for (_, day, table), commit in commits.items() if commit.rows}
+    commits = context.warehouse.commits(kept_in)
+    return {(beside(kept_in, kind), day) for (_, day, kind), c in commits.items() if c.rows}
 
 
 def _replace(
@@ -105,9 +114,9 @@ def _replace(
     if inputs:
         retried(
             lambda: context.warehouse.replace_runs(
-                REFUSED,
+                beside(table, REFUSED),
                 context.spark.createDataFrame(list(rows), _SCHEMA),
-                {(day, table): made_of for day, made_of in inputs.items()},
+                {(day, kind_of(table)): made_of for day, made_of in inputs.items()},
                 run_column=_TABLE,
             )
         )

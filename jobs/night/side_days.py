@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import Snapshots
 from feature_store.features.asof import AHEAD_HOURS, event_days, last_due, read_days
 from feature_store.features.features import known_in_time
-from feature_store.schema import DS, EVENTS, FEATURES, lookup_table
+from feature_store.schema import DS, FEATURES, lookup_table
 from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
@@ -49,14 +49,15 @@ def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[da
     """
     if lookup.snapshot:
         return {day: _of_snapshot(context, lookup, day) for day in days}
-    content = content_of(context.definition, EVENTS)
+    events = context.events
+    content = content_of(context.definition, events)
     days = list(days)
-    context.warehouse.know(EVENTS, days, content, part=KNOWN)
-    commits = context.warehouse.commits(EVENTS)
+    context.warehouse.know(events, days, content, part=KNOWN)
+    commits = context.warehouse.commits(events)
     found: dict[date, SideDays] = {}
     unknown: dict[date, tuple[object, ...]] = {}
     for day in days:
-        commit = commits.get((EVENTS, day, ""))
+        commit = commits.get((events, day, ""))
         if commit is None or commit.rows == 0:
             found[day] = NONE
             continue
@@ -103,9 +104,9 @@ def _pinned(context: Context, lookup: Lookup, day: date) -> SideDays | None:
     commit = context.warehouse.commit(FEATURES, day)
     if commit is None or commit.foreign or not made_alike(context, commit.inputs):
         return None
-    content = content_of(context.definition, EVENTS)
-    events = context.warehouse.pins(EVENTS, [day], content, part=KNOWN)
-    if commit.inputs.pins[EVENTS] != events:
+    content = content_of(context.definition, context.events)
+    events = context.warehouse.pins(context.events, [day], content, part=KNOWN)
+    if commit.inputs.pins[context.events] != events:
         return None
     pinned = commit.inputs.pins[lookup_table(lookup.name)]
     there = frozenset(pin.ds for pin in pinned if pin.version != ABSENT)
@@ -123,7 +124,8 @@ def _of_events(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[d
     if not days:
         return {}
     definition = context.definition
-    rows = known_in_time(context.warehouse.read(EVENTS, days), definition)
+    events = context.warehouse.read(context.events, days)
+    rows = known_in_time(events, definition.stream, definition.cutoff_hours)
     oldest, newest = event_days(lookup)
     must = F.least(newest, last_due(lookup, definition))
     ranges = (

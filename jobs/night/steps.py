@@ -23,6 +23,7 @@ from feature_store.schema import (
     QUARANTINE,
     SCORES,
     TILES,
+    stream_table,
 )
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
@@ -34,6 +35,7 @@ from jobs.night.score import load_model_early, score_days
 from jobs.night.work import DayEnd, Work
 
 if TYPE_CHECKING:
+    from feature_store.definition import Stream
     from jobs.context import Context
     from jobs.night.deliveries import Ingested
     from jobs.night.quality import Stage
@@ -110,8 +112,10 @@ def _do(work: Work, step: Step, watch: Stopwatch) -> None:
 def _require(work: Work, step: Step) -> None:
     """Have what a step needs, or say which step to repeat; days that need nothing more end."""
     for table in step.needs:
-        if table in (EVENTS, FEATURES):
-            work.require_written(table)
+        if table == EVENTS:
+            work.require_written(work.context.events)
+        if table == FEATURES:
+            work.require_written(FEATURES)
         if table == FEATURES:
             work.end_unknown()
     if step.is_of_run and any(day not in work.runs for day in work.left):
@@ -130,18 +134,14 @@ def _ingest(work: Work) -> str:
     context, asked = work.context, work.asked
     if not asked.fetches_history:
         require_history(context, work.left)
-    own = set(work.left)
     found = []
-    for chunk in paced(days_to_ingest(context, work.left)):
-        started = time.monotonic()
-        found.append(ingest_events(context, chunk, again=own, as_history=_history(work, chunk)))
-        written = len(found[-1].written)
-        work.on_progress(_line(EVENTS, chunk, written, time.monotonic() - started))
-    for chunk in paced(work.left, _event_rows(context)):
+    for stream in context.definition.streams:
+        found += _ingest_stream(work, stream)
+    for chunk in paced(work.left, _rows_of(context, context.events)):
         found += ingest_lookups(context, chunk, again=work.left)
     work.is_new = any(result.written for result in found)
     for result in found:
-        work.gone |= set(result.gone) if result.table == EVENTS else set()
+        work.gone |= set(result.gone) if result.table == context.events else set()
         _settle(work, result)
     tables = dict.fromkeys(result.table for result in found)
     written_to = {result.table for result in found if result.written}
@@ -150,20 +150,30 @@ def _ingest(work: Work) -> str:
     return ", ".join([*told, *bad])
 
 
-def _event_rows(context: Context) -> dict[date, int]:
-    """Return how many events each day has, of those that were ingested."""
-    return {day: commit.rows for (_, day, _), commit in context.warehouse.commits(EVENTS).items()}
+def _ingest_stream(work: Work, stream: Stream) -> list[Ingested]:
+    context, table = work.context, stream_table(stream.name, EVENTS)
+    own = set(work.left) if table == context.events else set()
+    found = []
+    for chunk in paced(days_to_ingest(context, stream, work.left)):
+        started = time.monotonic()
+        # Days before are good enough as an older rule made them: a night reads no month.
+        before = [] if work.asked.fetches_history else [day for day in chunk if day not in own]
+        found.append(ingest_events(context, stream, chunk, again=own, as_history=before))
+        written = len(found[-1].written)
+        work.on_progress(_line(table, chunk, written, time.monotonic() - started))
+    return found
 
 
-def _history(work: Work, days: Sequence[date]) -> list[date]:
-    """Return the days that are good enough as an older rule made them: a night reads no month."""
-    return [] if work.asked.fetches_history else [day for day in days if day not in work.left]
+def _rows_of(context: Context, table: str) -> dict[date, int]:
+    """Return how many rows each day of a table has, of those that were written."""
+    return {day: commit.rows for (_, day, _), commit in context.warehouse.commits(table).items()}
 
 
 def _settle(work: Work, result: Ingested) -> None:
     """End the days that a bad delivery stops, and say of the others that an earlier one is used."""
     for part, error in sorted(result.errors.items()):
-        own = not work.asked.fetches_history and part in work.left and result.table == EVENTS
+        is_scored = result.table == work.context.events
+        own = not work.asked.fetches_history and part in work.left and is_scored
         used, needing = "bad redelivery, earlier version used", list[date]()
         if own or not has_earlier(work.context, result.table, part):
             used = "refused, needed by none"
@@ -174,7 +184,7 @@ def _settle(work: Work, result: Ingested) -> None:
                 work.context.definition.name, result.table, part, used, error,
             )  # fmt: skip
         for day in needing:
-            is_own = day == part and result.table == EVENTS
+            is_own = day == part and is_scored
             blocked = "" if is_own else f"blocked by {result.table} {part}: {error}"
             work.fail(day, error, blocked)
 
@@ -182,37 +192,49 @@ def _settle(work: Work, result: Ingested) -> None:
 def require_history(context: Context, days: Sequence[date]) -> None:
     """Do nothing if every day that history windows of `days` read was ingested once.
 
+    The days of another stream that come after all that were ingested are tonight's own work.
+
     Raises:
         PartitionNotReady: some were not; says which, and what to run. Nothing was ingested.
     """
-    commits, definition = context.warehouse.commits(EVENTS), context.definition
-    needed = {d for day in days for d in definition.window_days(day)}
-    missing = sorted(
-        d for d in needed.difference(days, definition.absent_days) if (EVENTS, d, "") not in commits
+    definition = context.definition
+    for stream in definition.streams:
+        table = stream_table(stream.name, EVENTS)
+        there = {day for _, day, _ in context.warehouse.commits(table)}
+        needed = {d for day in days for d in definition.window_days(day, stream)}
+        missing = sorted(needed.difference(there, stream.absent_days))
+        if table == context.events:
+            missing = [day for day in missing if day not in days]
+        elif there:
+            missing = [day for day in missing if day < max(there)]
+        if missing:
+            raise _history_missing(context, table, days, missing)
+
+
+def _history_missing(
+    context: Context, table: str, days: Sequence[date], missing: Sequence[date]
+) -> PartitionNotReady:
+    # A day of the rows to score needs no history of its own to be ingested; to prepare the day that
+    # is asked for brings those of other streams.
+    wanted = missing if table == context.events else days
+    return PartitionNotReady(
+        table,
+        missing,
+        f"They are the history that ds={ranges_text(days)} reads: {ranges_text(missing)} were "
+        "never ingested. Nothing was done. Run: nightscore prepare --pipeline "
+        f"{context.definition.name} --from {wanted[0]} --to {wanted[-1]}",
     )
-    if missing:
-        raise PartitionNotReady(
-            EVENTS,
-            missing,
-            f"They are the history that ds={ranges_text(days)} reads: {ranges_text(missing)} were "
-            "never ingested. Nothing was done. Run: nightscore prepare --pipeline "
-            f"{definition.name} --from {missing[0]} --to {missing[-1]}",
-        )
 
 
 def _features(work: Work) -> str:
     context, asked = work.context, work.asked
     if asked.model is not None and not asked.fetches_history and (work.is_new or asked.force):
         load_model_early(context, asked.model)
-    of_events = _event_rows(context)
-    if context.definition.histories:
-        there = [day for day in days_to_ingest(context, work.left) if day in of_events]
-        for chunk in paced(there, of_events):
-            started = time.monotonic()
-            tiles = build_day_tiles(context, chunk)
-            work.on_progress(_line(TILES, chunk, len(tiles.written), time.monotonic() - started))
+    for stream in context.definition.streams:
+        if context.definition.tilings(stream):
+            _tiles(work, stream)
     rows, written = 0, 0
-    for chunk in paced(work.left, of_events):
+    for chunk in paced(work.left, _rows_of(context, context.events)):
         started = time.monotonic()
         built = build_day_features(context, chunk, force=asked.force)
         line = _line(FEATURES, chunk, len(built.written), time.monotonic() - started)
@@ -221,6 +243,16 @@ def _features(work: Work) -> str:
     work.rows_of_features, work.days_built = rows, written
     work.end_unknown()
     return f"{rows} rows {'written' if written else 'found'}"
+
+
+def _tiles(work: Work, stream: Stream) -> None:
+    context, table = work.context, stream_table(stream.name, TILES)
+    of_events = _rows_of(context, stream_table(stream.name, EVENTS))
+    there = [day for day in days_to_ingest(context, stream, work.left) if day in of_events]
+    for chunk in paced(there, of_events):
+        started = time.monotonic()
+        built = build_day_tiles(context, stream, chunk)
+        work.on_progress(_line(table, chunk, len(built.written), time.monotonic() - started))
 
 
 def _check_features(work: Work) -> str:

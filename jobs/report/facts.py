@@ -23,6 +23,7 @@ from feature_store.schema import (
     SCORE,
     SCORES,
     TILES,
+    stream_table,
 )
 from feature_store.tables.content import digest_of
 from feature_store.tables.inputs import Inputs
@@ -190,7 +191,7 @@ def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
         labels=labelled_metrics(context, ds) if publications else None,
         model=model,
         model_problem=problem,
-        refusal="; ".join(refusal.why for refusal in refusals(context, [(EVENTS, ds)])),
+        refusal="; ".join(refusal.why for refusal in refusals(context, [(context.events, ds)])),
     )
 
 
@@ -209,7 +210,7 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
     if not any(day == ds for _, day, _ in published):
         return None
     known = F.col("_known_at") <= F.lit(datetime.now(UTC))
-    labels = labelled(context.warehouse.read(EVENTS, [ds]), context.definition)
+    labels = labelled(context.warehouse.read(context.events, [ds]), context.definition)
     labels = labels.where(F.col(label).isNotNull() & known)
     pairs = scores_latest(context, [ds]).join(labels, keys)
     every = _every_nth(context, ds)
@@ -223,7 +224,7 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
 
 
 def _every_nth(context: Context, ds: date) -> int:
-    events = context.warehouse.commit(EVENTS, ds)
+    events = context.warehouse.commit(context.events, ds)
     return -(-(events.rows if events else 0) // MAX_LABELLED_ROWS)
 
 
@@ -232,7 +233,10 @@ def _staged_run(checks: Sequence[CheckRow]) -> str:
 
 
 def _commits(context: Context, ds: date, run_id: str) -> dict[str, DayCommit]:
-    found = {t: context.warehouse.commit(t, ds) for t in (EVENTS, QUARANTINE, TILES, FEATURES)}
+    stream = context.definition.stream.name
+    of_stream = {table: stream_table(stream, table) for table in (EVENTS, QUARANTINE, TILES)}
+    found = {table: context.warehouse.commit(name, ds) for table, name in of_stream.items()}
+    found[FEATURES] = context.warehouse.commit(FEATURES, ds)
     if run_id:
         found[SCORES] = context.warehouse.commit(SCORES, ds, run_id)
     return {table: commit for table, commit in found.items() if commit is not None}
@@ -251,7 +255,8 @@ def _checks(context: Context, ds: date) -> list[CheckRow]:
 def _reasons(context: Context, ds: date, commits: Mapping[str, DayCommit]) -> dict[str, int]:
     if QUARANTINE not in commits or not commits[QUARANTINE].rows:
         return {}
-    counted = context.warehouse.read(QUARANTINE, [ds]).groupBy("reason").count().collect()
+    table = stream_table(context.definition.stream.name, QUARANTINE)
+    counted = context.warehouse.read(table, [ds]).groupBy("reason").count().collect()
     return dict(sorted(((r, n) for r, n in counted), key=lambda item: (-item[1], item[0])))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from feature_store.errors import NightscoreError
-from feature_store.schema import DS, EVENTS, LABEL_PREFIX
+from feature_store.schema import DS, LABEL_PREFIX
 from jobs.training.training_set import (
     EVAL,
     KNOWN_AT,
@@ -78,7 +78,7 @@ def split_labels(
     definition = context.definition
     label = F.col(f"{LABEL_PREFIX}{definition.label.name}")
     start = definition.cutoff(first_day_after_training(days))
-    events = context.warehouse.read(EVENTS, [d for split in splits for d in days[split]])
+    events = context.warehouse.read(context.events, [d for split in splits for d in days[split]])
     has_label, known = label.isNotNull(), F.col(KNOWN_AT)
     in_time = F.coalesce(known < F.lit(start), F.lit(False)) | (F.col("_split") == EVAL)
     usable = has_label & in_time
@@ -106,7 +106,10 @@ def _text(
 ) -> str:
     definition = context.definition
     label, listed = definition.label, days[split]
-    at, start = definition.known(label.known).at, definition.cutoff(first_day_after_training(days))
+    at, start = (
+        definition.stream.known(label.known).at,
+        definition.cutoff(first_day_after_training(days)),
+    )
     what = f"{definition.name}: split {split} ({listed[0]} to {listed[-1]})"
     if found is None:
         return f"{what} has no events. Take other days"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store.errors import GateRefused, NoChampion, UsageError
-from feature_store.schema import EVENTS
 from jobs.config import check_day, days_between, setting
 from jobs.maintenance.models import mark_wanted
 from jobs.night.ingest import ingest_events
@@ -178,10 +177,11 @@ def train(
 
 def _require_held_out(context: Context, days: Mapping[str, Sequence[date]]) -> None:
     """Refuse days whose labels are known too late to hold out, having taken in only those days."""
-    ingest_events(context, days[VALID])
-    commits = context.warehouse.commits(EVENTS)
+    ingest_events(context, context.definition.stream, days[VALID])
+    events = context.events
+    commits = context.warehouse.commits(events)
     # What could not be taken in is told of where everything is.
-    if all((EVENTS, day, "") in commits for day in days[VALID]):
+    if all((events, day, "") in commits for day in days[VALID]):
         require_labels(context, days, [VALID])
 
 

@@ -27,7 +27,6 @@ from feature_store.features.encode import widen
 from feature_store.features.values import evaluated, last_known, resolved
 from feature_store.schema import (
     DS,
-    EVENTS,
     FEATURES,
     LABEL_PREFIX,
     SEGMENT_PREFIX,
@@ -163,7 +162,7 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     start = first_day_after_training(days)
     # A label that was corrected later is the one that was known when training could have begun.
     then = F.when(split_of(days) != EVAL, F.lit(definition.cutoff(start)))
-    events = as_of(warehouse.read(EVENTS, every), then)
+    events = as_of(warehouse.read(context.events, every), then)
     labels = labelled(events, definition).where(F.col(label).isNotNull())
     # A null time is a label nobody knew: the comparison is null, and the row left out.
     in_time = F.col(KNOWN_AT) < F.lit(definition.cutoff(start))
@@ -178,10 +177,10 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
 def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
     """Return ds, keys, the label as 0.0 or 1.0 (null = none) and when it became known."""
     label = definition.label
-    spark, field = events_df.sparkSession, f"label.{label.name}"
+    spark, stream = events_df.sparkSession, definition.stream
     value = evaluated(spark, label.expression).cast("float")
-    taken = resolved(spark, definition, field, label.expression).columns
-    known_at = last_known(definition, label.known, taken)
+    taken = resolved(spark, stream, f"label {label.name}", label.expression).columns
+    known_at = last_known(stream, label.known, taken)
     return events_df.select(
         DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(KNOWN_AT)
     )
@@ -233,7 +232,7 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
     """
     definition = context.definition
     every = sorted(d for listed in days.values() for d in listed)
-    read = {table: pins(context, table, every) for table in (FEATURES, EVENTS)}
+    read = {table: pins(context, table, every) for table in (FEATURES, context.events)}
     return {
         "pipeline": definition.name,
         "code": revision(TRAINING_SETS),
@@ -295,11 +294,12 @@ def check_classes(definition: Definition, split: str, rows: int, positives: int)
         NightscoreError: it has no row, or only one class.
     """
     label, flag = definition.label, "--eval-to" if split == EVAL else "--from"
+    at = definition.stream.known(label.known).at
     widen_it = f"Take a longer range ({flag}), or change the label in the definition"
     if not rows:
         raise NightscoreError(
             f"{definition.name}: split {split} has no row with a label {label.name!r} known in "
-            f"time ({label.expression}, known {definition.known(label.known).at}). {widen_it}"
+            f"time ({label.expression}, known {at}). {widen_it}"
         )
     if positives in (0, rows):
         raise NightscoreError(

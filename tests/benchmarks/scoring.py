@@ -59,8 +59,8 @@ def build_features_day(context: Context) -> int:
     from feature_store.tables.inputs import Inputs
 
     definition = context.definition
-    raw = definition.source.read(context.spark, [DAY])
-    good = good_rows(judge_rows(raw, definition), definition)
+    raw = definition.stream.source.read(context.spark, [DAY])
+    good = good_rows(judge_rows(raw, definition.stream), definition.stream)
     frame = build_features(good, None, {}, definition, [DAY])
     inputs = {DAY: Inputs(definition="benchmark", code="1")}
     return context.warehouse.replace_days(FEATURES, frame, inputs)[DAY].rows

@@ -13,7 +13,7 @@ import pytest
 
 from feature_store.definition import Check
 from feature_store.errors import CheckFailed, InputsReplaced
-from feature_store.schema import CLAIMS, EVENTS, FEATURES, PLANS, SCORES, TILES
+from feature_store.schema import CLAIMS, FEATURES, PLANS, SCORES
 from feature_store.tables.inputs import Inputs, Pins
 from jobs.backfill.backfill import Backfill, DayOutcome, Options
 from jobs.backfill.claims import Claims
@@ -30,7 +30,7 @@ from jobs.night.quality import check_features, require_passed
 from jobs.night.score import plan_run, score_days
 from jobs.registry import model_registry
 from jobs.version import REVISIONS, revision
-from tests.toy import clicky_definition, clicky_rows, toy_days
+from tests.toy import EVENTS, clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -104,11 +104,11 @@ def test_plan_says_why_a_day_is_stale_and_what_blocks_it(
     assert all("late input" in why[0] for why in reasons.values())
 
     with monkeypatch.context() as mended:
-        before = revision(TILES)
-        mended.setitem(REVISIONS, TILES, REVISIONS[TILES] + 1)
+        before = revision("tiles")
+        mended.setitem(REVISIONS, "tiles", REVISIONS["tiles"] + 1)
         after_a_fix = plan(context).days
         assert after_a_fix[0].status == "fresh", "it has no window"
-        said = f"changed code version ({before} -> {revision(TILES)})"
+        said = f"changed code version ({before} -> {revision('tiles')})"
         assert all(said in day.reasons[0] for day in after_a_fix[1:])
     changed = clicky_definition(histories=context.definition.histories[:0])
     assert all(d.status == "stale" for d in plan(open_published(changed)).days)
@@ -119,7 +119,7 @@ def test_plan_says_why_a_day_is_stale_and_what_blocks_it(
     request = PlanRequest(days=tuple(DAYS), model=champion, who="ann", why="test")
     blocked = make_plan(fresh_home, request).days[-1]
     assert blocked.status == "blocked"
-    assert blocked.blocked_by == (f"source of events {DAYS[7]}",)
+    assert blocked.blocked_by == (f"source of {EVENTS} {DAYS[7]}",)
 
 
 @pytest.mark.slow
@@ -146,12 +146,12 @@ def test_after_a_fix_of_the_code_a_backfill_makes_every_table_anew(
 ) -> None:
     context = open_published()
     before, rows = current(context), scores(context)
-    monkeypatch.setitem(REVISIONS, EVENTS, REVISIONS[EVENTS] + 1)
+    monkeypatch.setitem(REVISIONS, "events", REVISIONS["events"] + 1)
     outcomes = backfill(context, plan(context, DAYS[:2]))
     assert {outcome.outcome for outcome in outcomes.values()} == {"already published"}
     assert current(context) == before, "the rows came out the same"
     assert context.warehouse.commit(EVENTS, DAYS[0]).inputs.code == revision(
-        EVENTS, context.definition.source
+        "events", context.definition.stream.source
     )  # type: ignore[union-attr]
     assert scores(context) == rows
     assert statuses(plan(context)) == ["fresh"] * 2 + ["stale"] * 6

@@ -12,6 +12,7 @@ from feature_store.definition import Categorical, Check, Definition, Numeric
 from feature_store.errors import CheckFailed
 from feature_store.quality.checks import CheckResult, run_checks
 from tests.spark.test_quarantine import DEFINITION as SHOP
+from tests.toy import changed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -24,7 +25,7 @@ BASE = replace(
 
 
 def with_checks(*checks: Check) -> Definition:
-    return replace(BASE, checks=checks)
+    return changed(BASE, checks=checks)
 
 
 def features(spark: SparkSession, *rows: tuple[str | None, str | None, float | None]) -> DataFrame:
@@ -131,7 +132,7 @@ def test_only_the_checks_of_the_stage_run(spark: SparkSession) -> None:
     definition = with_checks(AGE, score)
     results = run_checks(scores, definition, "scores", DAY)
     assert [(r.name, r.passed, r.bad_rows) for r in results] == [("between(score)", False, 1)]
-    assert run_checks(scores, replace(BASE, checks=(AGE,)), "scores", DAY) == []
+    assert run_checks(scores, changed(BASE, checks=(AGE,)), "scores", DAY) == []
 
 
 def test_a_check_that_cannot_be_computed_has_failed_and_says_why(spark: SparkSession) -> None:

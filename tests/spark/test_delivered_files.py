@@ -21,7 +21,7 @@ from feature_store.errors import SourceCorrupt, SourceDayMissing, TooManyBadRows
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
 from feature_store.events.versions import EARLIER
 from feature_store.raw import read_events
-from feature_store.schema import EVENTS, QUARANTINE
+from feature_store.schema import stream_table
 from jobs.context import Context
 from jobs.night.ingest import ingest
 from tests.delivered import FIRST_DAY, at, csv_text, delivered, put, rows, table
@@ -39,12 +39,12 @@ Outcome = tuple[list[dict[str, Any]], list[str]]
 def judged(
     spark: SparkSession, definition: Definition, days: Sequence[date]
 ) -> dict[date, Outcome]:
-    raw = read_events(definition.source, spark, days, event_columns(definition))
-    rows_df = judge_rows(raw, definition).persist()
+    raw = read_events(definition.stream.source, spark, days, event_columns(definition.stream))
+    rows_df = judge_rows(raw, definition.stream).persist()
     good, bad = defaultdict(list), defaultdict(list)
-    for row in good_rows(rows_df, definition).collect():
+    for row in good_rows(rows_df, definition.stream).collect():
         good[row["ds"]].append({k: v for k, v in row.asDict().items() if k not in {"ds", EARLIER}})
-    for row in bad_rows(rows_df, definition).collect():
+    for row in bad_rows(rows_df, definition.stream).collect():
         bad[row["ds"]].append(row["reason"])
     rows_df.unpersist()
     for listed in good.values():
@@ -442,11 +442,16 @@ def test_a_day_that_cannot_be_read_is_refused_alone_and_leaves_no_good_row(
     ) as raised:
         ingest(context, days[:3])
     assert raised.value.ds == days[1]
-    written = {day: context.warehouse.commit(EVENTS, day) for day in days}
+    written = {day: context.warehouse.commit(context.events, day) for day in days}
     assert [commit.rows if commit else None for commit in written.values()] == [2, None, 2] + [
         None
     ] * 2
-    reasons = context.warehouse.read(QUARANTINE, days[1:2]).groupBy("reason").count().collect()
+    reasons = (
+        context.warehouse.read(stream_table("delivered", "quarantine"), days[1:2])
+        .groupBy("reason")
+        .count()
+        .collect()
+    )
     assert ("unreadable", 1) in [tuple(row) for row in reasons]
     with pytest.raises(SourceCorrupt, match=r"holds the very bytes of .*ds=2026-01-02") as raised:
         ingest(context, days[3:4])
@@ -459,4 +464,4 @@ def test_a_day_that_cannot_be_read_is_refused_alone_and_leaves_no_good_row(
         ingest(context, days[4:])
     (folder / f"ds={days[1]}" / "more.csv.gz").unlink()
     ingest(context, days[:3])
-    assert context.warehouse.read(EVENTS, days[:3]).count() == 6
+    assert context.warehouse.read(context.events, days[:3]).count() == 6

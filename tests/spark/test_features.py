@@ -23,7 +23,20 @@ from jobs.context import Context
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest
-from tests.toy import COLUMNS, FIRST_DAY, SCHEMA, Prices, Row, Rows, toy_days, toy_definition
+from tests.toy import (
+    COLUMNS,
+    EVENTS,
+    FIRST_DAY,
+    QUARANTINE,
+    SCHEMA,
+    TILES,
+    Prices,
+    Row,
+    Rows,
+    changed,
+    toy_days,
+    toy_definition,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -85,10 +98,10 @@ def trip_definition(rows: Sequence[Row]) -> Definition:
         columns=(Column(name="seats", dtype="double", known="plan"),),
         snapshot=True,
     )
-    return replace(
+    return changed(
         toy,
         source=Trips(tuple(rows)),
-        knowns=(*toy.knowns, Known(name="assignment", at="assigned_at")),
+        knowns=(*toy.stream.knowns, Known(name="assignment", at="assigned_at")),
         columns=(*COLUMNS, plane, replace(plane, name="assigned_at", dtype="timestamp")),
         features=(
             *toy.features,
@@ -109,7 +122,7 @@ def features(
     spark: SparkSession, definition: Definition, days: Sequence[date]
 ) -> list[tuple[object, ...]]:
     """Return the features of `days` computed straight from the source rows."""
-    source = definition.source
+    source = definition.stream.source
     assert isinstance(source, Rows)
     everything = sorted({FIRST_DAY + (DAYS[1] - DAYS[0]) * row.day for row in source.rows})
     events = source.read(spark, everything).drop("source_file").coalesce(1)
@@ -117,7 +130,7 @@ def features(
         lookup.name: lookup.source.read(spark, everything).coalesce(1)
         for lookup in definition.lookups
     }
-    tiles = build_tiles(events, definition)
+    tiles = build_tiles(events, definition.tilings(definition.stream))
     frame = build_features(
         events.where(events.ds.isin(list(days))), tiles, lookups, definition, days
     )
@@ -195,7 +208,7 @@ def test_histories_of_other_windows_and_rows_without_a_key_leave_each_other_alon
         name="spent", keys=("plane",), value="price", known="click", windows=(3, 1),
         aggregates=("sum", "count"),
     )  # fmt: skip
-    definition = replace(definition, histories=(definition.histories[-1], spent))
+    definition = changed(definition, histories=(definition.histories[-1], spent))
     days = [DAYS[2], DAYS[3], DAYS[5]]
     found = features(spark, definition, days)
     # Mean and count over 4 days, then sum and count over 3 days and over 1.
@@ -221,7 +234,7 @@ def test_a_lookup_takes_the_latest_row_known_and_not_after(spark: SparkSession) 
         )
     )
     definition = toy_definition(rows, prices)
-    events = definition.source.read(spark, DAYS[:3])
+    events = definition.stream.source.read(spark, DAYS[:3])
     side = prices.read(spark, DAYS[:3])
     joined = join_lookups(events, {"prices": side}, definition)
     assert {r.item: r.prices and r.prices.list_price for r in joined.collect()} == {
@@ -235,8 +248,8 @@ def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession
     columns = tuple(Column(name=name, dtype="double", known="plan") for name in ("low", "high"))
     lookup = replace(definition.lookups[0], columns=columns)
     features = (*definition.features[:-1], Numeric(name="low_price", column="prices.low"))
-    definition = replace(definition, features=features, lookups=(lookup,))
-    events = definition.source.read(spark, DAYS[:2])
+    definition = changed(definition, features=features, lookups=(lookup,))
+    events = definition.stream.source.read(spark, DAYS[:2])
     values = [(1.0, None), (None, 1.0), (2.0, 1.0), (None, None)]
     taken = []
     for order in (values, values[::-1]):
@@ -315,19 +328,19 @@ def test_a_day_that_never_comes_is_empty_and_blocks_no_later_one(
     ingest(context, [DAYS[0]])
     with pytest.raises(SourceDayMissing):
         ingest(context, [DAYS[1]])
-    definition = replace(waiting, absent_days=(DAYS[1],))
+    definition = changed(waiting, absent_days=(DAYS[1],))
     context = Context.open(definition, home, spark)
     # The night of one day: what its windows read is there, or is one of the absent days.
     ingest(context, [DAYS[2]])
-    build_day_tiles(context, DAYS[:3])
+    build_day_tiles(context, context.definition.stream, DAYS[:3])
     build_day_features(context, [DAYS[2]])
     (row,) = context.warehouse.read("features", [DAYS[2]]).collect()
     assert tuple(row[-4:]) == (1.0, 1.0, 1.0, 1.0)
-    commit = context.warehouse.commit("events", DAYS[1])
+    commit = context.warehouse.commit(context.events, DAYS[1])
     assert commit is not None
     assert (commit.rows, commit.inputs.source) == (0, "absent")
-    for part in ("events", "tiles", "features"):
-        assert definition.digest(part) == waiting.digest(part)
+    assert definition.stream.digest == waiting.stream.digest
+    assert definition.digest("features") == waiting.digest("features")
     assert not ingest(context, DAYS[:3])[0].written
 
 
@@ -335,8 +348,8 @@ def test_superseded_rows_do_not_count_against_the_ceiling(spark: SparkSession, h
     rows = [Row(day=0, user="a", item="x", price=h, click_known=13 + h) for h in (0.0, 2.0, 1.0)]
     context = Context.open(toy_definition(rows, max_bad_share=0.0), home, spark)
     ingest(context, [DAYS[0]])
-    assert [row.price for row in context.warehouse.read("events").collect()] == [2.0]
-    reasons = [row.reason for row in context.warehouse.read("quarantine").collect()]
+    assert [row.price for row in context.warehouse.read(EVENTS).collect()] == [2.0]
+    reasons = [row.reason for row in context.warehouse.read(QUARANTINE).collect()]
     assert reasons == ["superseded", "superseded"]
 
 
@@ -379,25 +392,25 @@ def test_many_days_at_once_equal_one_by_one_and_a_rerun_writes_nothing(
     definition = toy_definition(rows, Prices(tuple(("x", d, 3, -1, d + 0.5) for d in range(6))))
     bulk = Context.open(definition, home, spark)
     ingest(bulk, days)
-    build_day_tiles(bulk, days)
+    build_day_tiles(bulk, bulk.definition.stream, days)
     build_day_features(bulk, days)
 
     other_home = type(home)(home.root + "-nightly")
     nightly = Context.open(definition, other_home, spark)
     for day in days:
         ingest(nightly, [day])
-        build_day_tiles(nightly, [day])
+        build_day_tiles(nightly, nightly.definition.stream, [day])
         build_day_features(nightly, [day])
 
     def rows_of(context: Context) -> list[tuple[object, ...]]:
         return sorted(tuple(row) for row in context.warehouse.read("features").collect())
 
     assert rows_of(bulk) == rows_of(nightly)
-    tables = ["events", "quarantine", "tiles", "features", "lookup_prices"]
+    tables = [EVENTS, QUARANTINE, TILES, "features", "lookup_prices"]
     versions = {table: nightly.warehouse.version(table) for table in tables}
     again = Context.open(definition, other_home, spark)
     ingest(again, [days[3]])
-    build_day_tiles(again, [days[3]])
+    build_day_tiles(again, again.definition.stream, [days[3]])
     result = build_day_features(again, [days[3]])
     assert (result.written, result.skipped) == ((), (days[3],))
     assert {table: again.warehouse.version(table) for table in tables} == versions

@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feature_store.definition import Column, History
-from feature_store.schema import (
-    EVENTS,
-    FEATURES,
-    LEDGER,
-    LINEAGE,
-    QUALITY,
-    QUARANTINE,
-    SCORES,
-    TILES,
-    TRAINING_SETS,
-)
+from feature_store.schema import FEATURES, LEDGER, LINEAGE, QUALITY, SCORES, TRAINING_SETS
 from jobs.context import Context
 from jobs.night import build_tiles as tiles_step
 from jobs.night import ingest as ingest_step
@@ -33,12 +23,21 @@ from jobs.registry import model_registry
 from jobs.version import REVISIONS
 from models.errors import BundleInvalid
 from tests.spark.test_backfill import backfill, plan, scores, statuses
-from tests.toy import COLUMNS, Row, clicky_definition, clicky_rows, toy_days, toy_definition
+from tests.toy import (
+    COLUMNS,
+    EVENTS,
+    QUARANTINE,
+    TILES,
+    Row,
+    clicky_definition,
+    clicky_rows,
+    toy_days,
+    toy_definition,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from feature_store.definition import Definition
     from feature_store.home import Home
     from tests.conftest import OpenToy
 
@@ -180,7 +179,7 @@ def test_a_night_reads_again_the_days_of_which_its_histories_read_something_else
     changed = clicky_definition(columns=with_price(dtype="int"), histories=histories)
     context = open_published(changed)
     before = versions(context, EVENTS)
-    ingest_step.ingest_events(context, DAYS[3:7], as_history=DAYS[3:7])
+    ingest_step.ingest_events(context, context.definition.stream, DAYS[3:7], as_history=DAYS[3:7])
     after = versions(context, EVENTS)
     assert after[:3] == before[:3]
     assert all(new > old for new, old in zip(after[3:7], before[3:7], strict=True))
@@ -196,13 +195,13 @@ def test_a_new_history_is_computed_and_the_others_are_taken_over(
     computed: list[list[str]] = []
     build = tiles_step.build_tiles
 
-    def build_and_tell(events: Any, definition: Definition, histories: Any) -> Any:
-        computed.append([history.name for history in histories])
-        return build(events, definition, histories)
+    def build_and_tell(events: Any, tilings: Any) -> Any:
+        computed.append([tiling.value for tiling in tilings])
+        return build(events, tilings)
 
     monkeypatch.setattr(tiles_step, "build_tiles", build_and_tell)
     prepare(context, DAYS[6:], lambda _: None)
-    assert computed == [["paid"]]
+    assert computed == [["price"]]
     scratch = Context.open(more, home, spark)
     prepare(scratch, DAYS[6:], lambda _: None)
     for table in (TILES, FEATURES):
@@ -210,7 +209,7 @@ def test_a_new_history_is_computed_and_the_others_are_taken_over(
 
     fewer = open_published(clicky_definition())
     prepare(fewer, DAYS[6:], lambda _: None)
-    assert computed == [["paid"], ["item_ctr", "paid"]], "the rest was from scratch"
+    assert computed == [["price"], ["clicked", "price"]], "the rest was from scratch"
     assert statuses(plan(fewer)) == ["fresh"] * 8
 
 

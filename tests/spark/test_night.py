@@ -23,7 +23,7 @@ from feature_store.errors import (
 )
 from feature_store.features.encode import KEYS, VALUES, pack
 from feature_store.home import Home
-from feature_store.schema import FEATURES, QUARANTINE, SCORES
+from feature_store.schema import FEATURES, SCORES
 from jobs.context import Context
 from jobs.night.ledger import current, history, scores_latest
 from jobs.night.night import NightRequest, NightResult, run_night
@@ -32,7 +32,16 @@ from jobs.registry import model_registry
 from jobs.training.train import train
 from models.errors import BundleInvalid
 from models.scoring.predict import predictor
-from tests.toy import Row, clicky_definition, clicky_rows, toy_days
+from tests.toy import (
+    EVENTS,
+    QUARANTINE,
+    TILES,
+    Row,
+    changed,
+    clicky_definition,
+    clicky_rows,
+    toy_days,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,7 +51,7 @@ if TYPE_CHECKING:
 DAYS = toy_days(10)
 YESTERDAY, TONIGHT = DAYS[8], DAYS[9]
 USERS, ITEMS = 10, 6
-TABLES = ("events", "quarantine", "tiles", "features", "scores", "ledger", "quality", "lineage")
+TABLES = (EVENTS, QUARANTINE, TILES, "features", "scores", "ledger", "quality", "lineage")
 
 Made = Callable[..., Context]
 
@@ -127,7 +136,7 @@ def night(context: Context, which: str | int = "champion", **asked: Any) -> Nigh
 def second_model(context: Context) -> None:
     """Train version 2 from another seed, without compiled code, and promote it."""
     other = replace(context.definition.training, seed=11)
-    another = Context.open(replace(context.definition, training=other), context.home, context.spark)
+    another = Context.open(changed(context.definition, training=other), context.home, context.spark)
     result = train(another, DAYS[0], DAYS[4], DAYS[7], on_progress=lambda _: None, compiled=False)
     assert (result.model.version, result.promoted) == (2, True)
 

@@ -18,18 +18,19 @@ from feature_store.definition import (
     Label,
     Lookup,
     Numeric,
+    Stream,
 )
+from feature_store.definition import Rows as SpineRows
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.quarantine import check_ceiling, typed_lookup
-from tests.toy import Rows, split_bad_rows
+from tests.toy import Rows, changed, split_bad_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DAY = date(2026, 1, 1)
-DEFINITION = Definition(
+STREAM = Stream(
     name="shop",
-    description="Rows that arrive as text",
     source=Rows(()),
     keys=("user",),
     event_time="planned_at",
@@ -46,6 +47,12 @@ DEFINITION = Definition(
         Column(name="sold", dtype="boolean", known="sale"),
         Column(name="sold_at", dtype="timestamp", known="sale"),
     ),
+    first_day=DAY,
+)
+DEFINITION = Definition(
+    name="shop",
+    description="Rows that arrive as text",
+    spine=SpineRows(STREAM),
     label=Label(name="sold", expression="sold", known="sale"),
     features=(Categorical(name="user", column="user"), Numeric(name="age", column="age")),
     first_day=DAY,
@@ -157,11 +164,11 @@ def test_of_rows_that_all_came_too_late_the_latest_is_kept(spark: SparkSession) 
 
 
 def test_rows_that_differ_in_which_value_is_null_are_not_the_same(spark: SparkSession) -> None:
-    user, age, *others = DEFINITION.columns
+    user, age, *others = DEFINITION.stream.columns
     columns = (user, age, replace(age, name="other"), *others)
     frame = raw(spark, {"age": "5"}, {"age": None})
     both = frame.withColumn("other", F.when(frame.age.isNull(), F.lit(5)))
-    good, bad = split_bad_rows(both, replace(DEFINITION, columns=columns))
+    good, bad = split_bad_rows(both, changed(DEFINITION, columns=columns))
     assert (good.count(), bad.count()) == (1, 1)
 
 
@@ -181,9 +188,12 @@ def test_text_of_another_unicode_form_is_the_same_key(spark: SparkSession) -> No
 
 
 def test_a_column_may_keep_its_text_as_it_was_delivered(spark: SparkSession) -> None:
-    columns = (replace(DEFINITION.columns[0], normalize="none"), *DEFINITION.columns[1:])
+    columns = (
+        replace(DEFINITION.stream.columns[0], normalize="none"),
+        *DEFINITION.stream.columns[1:],
+    )
     rows = raw(spark, {"user": DECOMPOSED}, {"user": COMPOSED})
-    good, _ = split_bad_rows(rows, replace(DEFINITION, columns=columns))
+    good, _ = split_bad_rows(rows, changed(DEFINITION, columns=columns))
     assert sorted(row.user for row in good.collect()) == sorted([DECOMPOSED, COMPOSED])
 
 
@@ -191,14 +201,14 @@ def test_a_column_may_keep_its_text_as_it_was_delivered(spark: SparkSession) -> 
 def test_the_keys_of_a_lookup_take_the_form_of_the_column_they_are_found_by(
     spark: SparkSession, normalize: Literal["NFC", "none"]
 ) -> None:
-    user = replace(DEFINITION.columns[0], normalize=normalize)
-    definition = replace(DEFINITION, columns=(user, *DEFINITION.columns[1:]))
+    user = replace(DEFINITION.stream.columns[0], normalize=normalize)
+    definition = changed(DEFINITION, columns=(user, *DEFINITION.stream.columns[1:]))
     town = Column(name="town", dtype="string", known="plan")
     frame = side(spark, ("30", EVENING, NIGHT, None)).selectExpr(
         "* EXCEPT (age, rate)", f"'{DECOMPOSED}' AS user", f"'{DECOMPOSED}' AS town"
     )
     lookup = replace(LOOKUP, keys=("user",), columns=(town,))
-    (row,) = typed_lookup(frame, lookup, definition).collect()
+    (row,) = typed_lookup(frame, lookup, definition.stream).collect()
     assert (row.user, row.town) == (COMPOSED if normalize == "NFC" else DECOMPOSED, COMPOSED)
 
 
@@ -249,7 +259,7 @@ def test_an_empty_day_splits_into_two_empty_frames(spark: SparkSession) -> None:
 
 
 def test_a_null_in_another_known_time_is_allowed(spark: SparkSession) -> None:
-    good, _ = split_bad_rows(raw(spark, {"sold_at": None}), replace(DEFINITION, name="shop2"))
+    good, _ = split_bad_rows(raw(spark, {"sold_at": None}), changed(DEFINITION, name="shop2"))
     assert good.collect()[0].sold_at is None
 
 
@@ -275,7 +285,7 @@ EVENING, NIGHT = "2025-12-31 18:00:00", "2025-12-31 20:00:00"
 
 
 def test_the_rows_of_a_lookup_are_of_the_declared_types(spark: SparkSession) -> None:
-    typed = typed_lookup(side(spark, ("30", EVENING, NIGHT, None)), LOOKUP, DEFINITION)
+    typed = typed_lookup(side(spark, ("30", EVENING, NIGHT, None)), LOOKUP, STREAM)
     assert dict(typed.dtypes) == {
         "ds": "date",
         "age": "int",
@@ -301,13 +311,13 @@ def test_a_lookup_with_broken_rows_is_refused_by_name_rule_count_and_example(
 ) -> None:
     rows = side(spark, row, ("30", EVENING, NIGHT, "0.5"), row)
     with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: ds={DAY}: {text}") as refused:
-        typed_lookup(rows, LOOKUP, DEFINITION)
+        typed_lookup(rows, LOOKUP, STREAM)
     assert refused.value.ds == DAY
 
 
 def test_a_lookup_without_a_column_is_refused(spark: SparkSession) -> None:
     with pytest.raises(SourceCorrupt, match="lookup rates: the source has no column known_at; it"):
-        typed_lookup(side(spark).drop("known_at"), LOOKUP, DEFINITION)
+        typed_lookup(side(spark).drop("known_at"), LOOKUP, STREAM)
 
 
 def test_the_ceiling_stops_with_the_reasons() -> None:

@@ -25,7 +25,7 @@ from feature_store.errors import (
     WriteFailed,
 )
 from feature_store.home import Home
-from feature_store.schema import EVENTS, FEATURES, QUARANTINE, REFUSED, TILES
+from feature_store.schema import FEATURES
 from jobs.backfill.backfill import Backfill, DayOutcome, Options
 from jobs.backfill.plan import Plan, PlanRequest, make_plan
 from jobs.context import Context
@@ -38,7 +38,18 @@ from jobs.night.prepare import prepare
 from jobs.night.refused import EARLIER_USED
 from jobs.registry import model_registry
 from jobs.report.render import render_report
-from tests.toy import Row, Rows, clicky_definition, clicky_rows, toy_days, toy_definition
+from tests.toy import (
+    EVENTS,
+    QUARANTINE,
+    REFUSED,
+    TILES,
+    Row,
+    Rows,
+    clicky_definition,
+    clicky_rows,
+    toy_days,
+    toy_definition,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -130,24 +141,24 @@ def test_a_bad_redelivery_of_an_old_day_is_kept_apart_and_told(
     context = open_published()
     before = context.warehouse.commit(EVENTS, BAD)
     with delivered(how):
-        result = ingest_events(context, DAYS[3:])
+        result = ingest_events(context, context.definition.stream, DAYS[3:])
         assert {day: type(e) for day, e in result.errors.items()} == {BAD: REDELIVERIES[how]}
         assert context.warehouse.commit(EVENTS, BAD) == before
         # The night itself: nothing of it is stale, and it says what it rests on.
         found = night(context)
         assert (found.status, len(found.notes)) == ("already published", 1)
-        said = f"events {BAD}: bad redelivery, earlier version used: "
+        said = f"{EVENTS} {BAD}: bad redelivery, earlier version used: "
         assert found.notes[0].startswith(said)
         (day,) = plan(context, [TONIGHT]).days
-        assert (day.status, day.reasons) == ("fresh", (f"{EARLIER_USED}: events {BAD}",))
+        assert (day.status, day.reasons) == ("fresh", (f"{EARLIER_USED}: {EVENTS} {BAD}",))
         was = versions(context)
-        assert not ingest_events(context, DAYS[3:]).written
+        assert not ingest_events(context, context.definition.stream, DAYS[3:]).written
         assert versions(context) == was, "the same bad file is not read again"
     # The same file as at first is there again: there is nothing to tell any more.
     assert night(context).notes == ()
     assert plan(context, [TONIGHT]).days[0].reasons == ()
     with delivered("another price"):
-        assert ingest_events(context, DAYS[3:]).written == (BAD,)
+        assert ingest_events(context, context.definition.stream, DAYS[3:]).written == (BAD,)
 
 
 def test_a_night_over_a_bad_redelivery_is_published_and_its_page_says_look(
@@ -157,12 +168,12 @@ def test_a_night_over_a_bad_redelivery_is_published_and_its_page_says_look(
     with delivered("header only"):
         result = night(context)
     assert result.status == "published"
-    assert f"events {BAD}: bad redelivery, earlier version used: toy: source" in caplog.text
+    assert f"{EVENTS} {BAD}: bad redelivery, earlier version used: toy: source" in caplog.text
     (note,) = result.notes
     assert current(context, [TONIGHT])[TONIGHT].notes == note
     page = Path(render_report(context, TONIGHT)).read_text(encoding="utf-8")
     assert "Published; look at this" in page
-    assert f"Made with events {BAD}: bad redelivery, earlier version used" in page
+    assert f"Made with {EVENTS} {BAD}: bad redelivery, earlier version used" in page
     of_bad = Path(render_report(context, BAD)).read_text(encoding="utf-8")
     assert "The source was refused: toy: source has no rows" in of_bad
 
@@ -196,7 +207,7 @@ def test_a_backfill_goes_on_with_what_was_there_and_a_second_one_has_nothing_to_
     with delivered("unreadable"):
         outcomes = backfill(context, plan(context))
         assert {outcome.outcome for outcome in outcomes.values()} == {"published"}
-        said = f"events {BAD}: bad redelivery, earlier version used: the file of {BAD}"
+        said = f"{EVENTS} {BAD}: bad redelivery, earlier version used: the file of {BAD}"
         assert [day for day in DAYS if outcomes[day].detail.startswith(said)] == DAYS[5:]
         was, again = versions(context), plan(context)
         assert again.to_do == ()
@@ -231,7 +242,7 @@ def test_a_day_that_was_never_good_stops_what_is_made_of_it_and_nothing_else(
         assert [day.status for day in found.days] == ["missing"] * 2 + ["blocked"] * 2
         for day in found.days[2:]:
             (why,) = day.blocked_by
-            said = f"source of events {DAYS[2]}, refused as it is now: toy: the source's rows"
+            said = f"source of {EVENTS} {DAYS[2]}, refused as it is now: toy: the source's rows"
             assert why.startswith(said)
             assert "the Parquet file is cut short" in why
         outcomes = backfill(context, found)
@@ -253,7 +264,7 @@ def test_what_cannot_be_written_is_no_fault_of_the_source(
 
     monkeypatch.setattr(ingest_step, "write_outdated", full)
     with delivered("another price"), pytest.raises(WriteFailed, match="no space left"):
-        ingest_events(context, DAYS[3:])
+        ingest_events(context, context.definition.stream, DAYS[3:])
     assert context.warehouse.version(REFUSED) is None
 
 
@@ -275,7 +286,7 @@ def test_a_quarantine_that_is_gone_is_made_again_beside_the_same_events(
     def found() -> list[tuple[str, tuple[str, ...]]]:
         return [(day.status, day.reasons) for day in plan(context, days).days]
 
-    gone = [("stale", (f"late input (quarantine {day}: it is gone)",)) for day in days]
+    gone = [("stale", (f"late input ({QUARANTINE} {day}: it is gone)",)) for day in days]
     assert found() == gone
     with delivered("gone"):
         assert found()[0] == ("fresh", ()), "nobody can tell any more what it held"
@@ -294,9 +305,9 @@ def test_events_that_are_gone_are_made_again_beside_the_same_quarantine(
     rows = [Row(day=day, user=user, item="i") for day in range(3) for user in ("u", "v")]
     bad = Row(day=0, user="w", item="i", price=-1.0)
     context = Context.open(toy_definition([*rows, bad]), home, spark)
-    ingest_events(context, DAYS[:2])
+    ingest_events(context, context.definition.stream, DAYS[:2])
     shutil.rmtree(context.warehouse.location(EVENTS))
-    assert ingest_events(context, DAYS[:3]).written == tuple(DAYS[:3])
+    assert ingest_events(context, context.definition.stream, DAYS[:3]).written == tuple(DAYS[:3])
     assert context.warehouse.read(QUARANTINE, DAYS[:3]).count() == 1
 
 
@@ -323,7 +334,7 @@ def test_a_history_that_was_never_ingested_is_refused_before_anything_is_done(
     context = Context.open(published.definition, home, published.spark)
     asked = replace(request(published), ds=DAYS[6])
     wanted = (
-        rf"^events: missing ds={DAYS[2]}.*\(4 days\)\. They are the history that ds={DAYS[6]} "
+        rf"^{EVENTS}: missing ds={DAYS[2]}.*\(4 days\)\. They are the history that ds={DAYS[6]} "
         rf"reads: {DAYS[2]} to {DAYS[5]} were never ingested\. Nothing was done\. Run: "
         rf"nightscore prepare --pipeline toy --from {DAYS[2]} --to {DAYS[5]}$"
     )
@@ -368,7 +379,7 @@ def test_one_group_of_keys_known_late_is_named_before_the_others(
 ) -> None:
     rows = [Row(day=0, user=f"u{n}", item="x", planned=float(n - 2)) for n in range(5)]
     context = Context.open(toy_definition(rows), home, spark)
-    ingest_events(context, DAYS[:1])
+    ingest_events(context, context.definition.stream, DAYS[:1])
     found = known_late(context, DAYS[:1])[DAYS[0]]
     assert (found.rows, found.late, found.column) == (5, 3, "planned_at")
     assert found.typical is not None

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import Check
 from feature_store.errors import CheckFailed
 from feature_store.home import Home
-from feature_store.schema import DS, EVENTS, FEATURES, RUN_ID, SCORES
+from feature_store.schema import DS, FEATURES, RUN_ID, SCORES
 from jobs.context import Context
 from jobs.night.ledger import Publication, current, history
 from jobs.night.prepare import prepare
@@ -27,7 +27,7 @@ from jobs.registry.model_registry import ModelRef
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import FINE_BINS, DayScores
 from jobs.report.render import labelled_metrics, render_report
-from tests.toy import Row, toy_days, toy_definition
+from tests.toy import EVENTS, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -126,7 +126,7 @@ def test_a_published_night_says_so_first_and_shows_the_rows_along_the_way(
     assert "the 2 published days before" in text
     assert "AUC 1.0000" in text
     assert f"Bundle digest {'1' * 64}" in text
-    assert "features from events 2026-01-03: version 0" in text
+    assert f"features from {EVENTS} 2026-01-03: version 0" in text
 
 
 def test_a_page_runs_nothing_fetches_nothing_and_trusts_no_text(context: Context) -> None:
@@ -140,7 +140,7 @@ def test_a_page_runs_nothing_fetches_nothing_and_trusts_no_text(context: Context
 
 def test_a_failed_night_has_a_page_that_names_the_check(context: Context) -> None:
     strict = Check(stage="features", kind="between", columns=("price",), minimum=2)
-    definition = replace(context.definition, checks=(*context.definition.checks, strict))
+    definition = changed(context.definition, checks=(*context.definition.checks, strict))
     failing = replace(context, definition=definition)
     results = check_features(failing, [UNTOUCHED])
     record(failing, {(UNTOUCHED, "features"): results[UNTOUCHED]})

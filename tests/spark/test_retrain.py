@@ -20,7 +20,7 @@ from models.scoring.bundle import verify
 from models.scoring.compiler import find_compiler
 from models.scoring.precision import PrecisionBounds
 from tests.conftest import OpenToy
-from tests.toy import clicky_definition, toy_days
+from tests.toy import changed, clicky_definition, toy_days
 
 DAYS = toy_days(8)
 
@@ -82,7 +82,7 @@ def test_a_challenger_that_the_gate_refused_is_judged_again_and_not_trained(
     open_toy: OpenToy,
 ) -> None:
     definition = clicky_definition()
-    strict = replace(definition, gate=replace(definition.gate, min_auc=0.99))
+    strict = changed(definition, gate=replace(definition.gate, min_auc=0.99))
     for _ in range(2):
         with pytest.raises(GateRefused, match="lr version 2 was refused by the gate"):
             run(open_toy(strict))
@@ -142,7 +142,7 @@ def test_bf16_goes_through_the_guard_with_the_held_out_rows(
     definition = clicky_definition()
     config = (("embedding_dim", 4), ("hidden", (16,)), ("cross_layers", 1))
     low = replace(definition.training, model="dcnv2", precision="bf16", config=config)
-    result = run(open_toy(replace(definition, training=low)), promote=False, compiled=True)
+    result = run(open_toy(changed(definition, training=low)), promote=False, compiled=True)
     manifest = json.loads(Path(result.model.path, "manifest.json").read_text())
     assert manifest["compiled"]["precision"] == "bf16"
     assert manifest["precision"]["rows"] == 180

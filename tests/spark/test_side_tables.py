@@ -23,7 +23,7 @@ from jobs.context import Context
 from jobs.night.build_features import build_day_features
 from jobs.night.ingest import ingest, ingest_lookups
 from jobs.night.prepare import prepare
-from tests.toy import FIRST_DAY, Prices, Row, toy_days, toy_definition
+from tests.toy import FIRST_DAY, Prices, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -88,7 +88,7 @@ def definition_of(
 ) -> Definition:
     """Return the toy pipeline with its lookup changed, and without histories."""
     toy = toy_definition(rows, prices, histories=(), **others)
-    return replace(toy, lookups=(replace(toy.lookups[0], **changes),))
+    return changed(toy, lookups=(replace(toy.lookups[0], **changes),))
 
 
 def list_prices(context: Context, days: Sequence[date], *, alone: bool = True) -> list[Any]:

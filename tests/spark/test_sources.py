@@ -49,7 +49,7 @@ def test_a_day_of_flights(spark: SparkSession) -> None:
     assert set(rows["ds"]) == {date(2013, 12, 10)}
     assert not rows.duplicated(["carrier", "flight", "origin"]).any()
     assert rows["arr_delay"].isna().any()
-    declared = {column.name for column in flights.DEFINITION.columns}
+    declared = {column.name for column in flights.DEFINITION.stream.columns}
     assert declared <= set(rows.columns)
 
 
@@ -166,14 +166,14 @@ def test_seed_and_day_change_the_rows(spark: SparkSession) -> None:
 def test_the_true_probability_never_leaves_the_source(spark: SparkSession) -> None:
     columns = SMALL.read(spark, [DAY]).columns
     assert not [name for name in columns if name.startswith("_")]
-    declared = {column.name for column in CLICKS.columns}
+    declared = {column.name for column in CLICKS.stream.columns}
     assert set(columns) == {*declared, "ds", "source_file"}
 
 
 def test_every_declared_type_is_what_the_source_gives(spark: SparkSession) -> None:
     types = dict(SMALL.read(spark, [DAY]).dtypes)
-    assert {c.name: types[c.name] for c in CLICKS.columns} == {
-        c.name: c.dtype for c in CLICKS.columns
+    assert {c.name: types[c.name] for c in CLICKS.stream.columns} == {
+        c.name: c.dtype for c in CLICKS.stream.columns
     }
 
 
@@ -227,7 +227,7 @@ def test_a_pair_of_fields_says_what_neither_says_alone(spark: SparkSession) -> N
 
 
 def test_clicks_definition_uses_the_default_size() -> None:
-    assert clicks.DEFINITION.source == Clicks(rows_per_day=20_000)
+    assert clicks.DEFINITION.stream.source == Clicks(rows_per_day=20_000)
 
 
 # --- daily files -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from feature_store.definition import History
 from feature_store.errors import PartitionNotReady
 from feature_store.features.histories import window_sums
 from feature_store.features.tiles import build_tiles
-from tests.toy import FIRST_DAY, Row, toy_days, toy_definition
+from tests.toy import FIRST_DAY, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -33,6 +33,7 @@ EDGES = st.sampled_from(
      2.0**-30, math.nextafter(2.0**31, 0), math.nextafter(2.0**31, math.inf), 1 / 3, 2.0**90,
      math.nextafter(2.0**-30, 0), -(2.0**150), 1.7e308, -1.7e308]
 )  # fmt: skip
+VALUES = ("clicked", "NOT clicked", "clicked AND price > 0")
 LISTS = st.lists(st.lists(st.one_of(FINITE, EDGES), min_size=1, max_size=12), max_size=25)
 
 
@@ -42,8 +43,15 @@ def definition_of(value: str = "price") -> Definition:
         name="spend", keys=("item",), value=value, known="click", windows=(3,),
         aggregates=("sum", "mean", "count"),
     )  # fmt: skip
-    columns = tuple(replace(c, minimum=None) if c.name == "price" else c for c in toy.columns)
-    return replace(toy, columns=columns, histories=(history,))
+    columns = tuple(
+        replace(c, minimum=None) if c.name == "price" else c for c in toy.stream.columns
+    )
+    return changed(toy, columns=columns, histories=(history,))
+
+
+def tiles(events_df: DataFrame, definition: Definition) -> DataFrame:
+    """Return the tiles of all histories of the one stream there is."""
+    return build_tiles(events_df, definition.tilings(definition.stream))
 
 
 def events(spark: SparkSession, rows: list[tuple[str, int, float]]) -> DataFrame:
@@ -58,7 +66,7 @@ def events(spark: SparkSession, rows: list[tuple[str, int, float]]) -> DataFrame
 
 def asked(tiles: DataFrame, definition: Definition, days: Sequence[date]) -> DataFrame:
     """Return a row for each of `days` and each history and key of the tiles."""
-    names = [history.name for history in definition.histories]
+    names = [definition.tiling(history).digest for history in definition.histories]
     places = tiles.sparkSession.createDataFrame(list(enumerate(names)), "_history int, name string")
     keys = tiles.select(F.col("history").alias("name"), F.col("key").alias("_key")).distinct()
     each = F.explode(F.array(*[F.lit(day) for day in days])).alias("ds")
@@ -94,10 +102,10 @@ def test_a_sum_is_that_of_real_numbers_in_any_order_and_partition(
         lists.append(values + [-v for v in values if rng.random() < 0.7])
     rows = [(f"i{k}", rng.randrange(3), v) for k, vs in enumerate(lists) for v in vs]
     definition = definition_of()
-    at_once = totals(build_tiles(events(spark, rows), definition), definition)
+    at_once = totals(tiles(events(spark, rows), definition), definition)
     rng.shuffle(rows)
     by_day = [[row for row in rows if row[1] == day] for day in range(3)]
-    parts = [build_tiles(events(spark, part).repartition(3), definition) for part in by_day if part]
+    parts = [tiles(events(spark, part).repartition(3), definition) for part in by_day if part]
     if parts:
         merged = parts[0]
         for part in parts[1:]:
@@ -114,7 +122,7 @@ def test_small_and_large_values_count_for_what_they_are(spark: SparkSession) -> 
         *[("small", 0, 1e-7), ("large", 0, 1e13), ("beyond", 0, 1.7e308)] * 3,
         *[("both", 0, 1e300), ("both", 1, 1.0), ("both", 2, -1e300), ("tiny", 0, 5e-324)],
     ]
-    found = totals(build_tiles(events(spark, rows), definition_of()), definition_of())
+    found = totals(tiles(events(spark, rows), definition_of()), definition_of())
     assert found == {
         "small": (3, 3e-7),
         "large": (3, 3e13),
@@ -128,7 +136,7 @@ def test_small_and_large_values_count_for_what_they_are(spark: SparkSession) -> 
 def test_whole_numbers_are_their_own_digit(spark: SparkSession, value: str) -> None:
     rows = [("i", 0, float(v)) for v in (2**31 - 1, 2**31 - 1, -(2**31), 5, 0)]
     definition = definition_of(value)
-    found = totals(build_tiles(events(spark, rows), definition), definition)
+    found = totals(tiles(events(spark, rows), definition), definition)
     numbers = [v for _, _, v in rows] if "cast" in value else [v > 0 for _, _, v in rows]
     assert found == {"i": (5, float(sum(numbers)))}
 
@@ -139,33 +147,39 @@ def test_tiles_of_another_layout_are_refused_and_not_added_up(
 ) -> None:
     definition = definition_of(value)
     rows = [("i", day, 1.0) for day in (0, 1)]
-    tiles = build_tiles(events(spark, rows), definition)
-    old = tiles.where(F.col("ds") == F.lit(FIRST_DAY + timedelta(days=1))).select(
+    made = tiles(events(spark, rows), definition)
+    old = made.where(F.col("ds") == F.lit(FIRST_DAY + timedelta(days=1))).select(
         "ds", "history", "key", "usable_from", "n", F.lit(1_000_000).cast("bigint").alias("total")
     )
-    mixed = tiles.where(F.col("ds") == F.lit(FIRST_DAY)).unionByName(old, allowMissingColumns=True)
+    mixed = made.where(F.col("ds") == F.lit(FIRST_DAY)).unionByName(old, allowMissingColumns=True)
     with pytest.raises(PartitionNotReady, match="older layout"):
         window_sums(asked(old, definition, [DAY]), old, definition, [DAY])
     with pytest.raises(Exception, match="older layout"):
         window_sums(asked(mixed, definition, [DAY]), mixed, definition, [DAY]).collect()
 
 
+@pytest.mark.parametrize("are_alike", [False, True])
 @pytest.mark.parametrize("windows", [((1, 3), (2,), (5, 2, 4)), ((4,),)])
 def test_sums_of_many_days_are_those_of_each_day_by_itself(
-    spark: SparkSession, windows: tuple[tuple[int, ...], ...]
+    spark: SparkSession, windows: tuple[tuple[int, ...], ...], are_alike: bool
 ) -> None:
-    """Tiles that come late, are taken off again, and leave a short window before they came."""
+    """Tiles that come late, are taken off again, and leave a short window before they came.
+
+    Histories that are made alike, and differ in their windows, take the same tiles.
+    """
     rng = random.Random(len(windows))
     toy = toy_definition(())
     histories = tuple(
-        replace(toy.histories[0], name=f"h{i}", windows=own) for i, own in enumerate(windows)
+        replace(toy.histories[0], name=f"h{i}", windows=own, value=VALUES[0 if are_alike else i])
+        for i, own in enumerate(windows)
     )
-    definition = replace(toy, histories=histories)
+    definition = changed(toy, histories=histories)
+    made_of = [definition.tiling(history).digest for history in histories]
     rows = []
     for _ in range(60):
         ds = DAY + timedelta(days=rng.randrange(-6, 9))
         usable_from = ds + timedelta(days=rng.choice([0, 1, 1, 1, 2, 4, 20]))
-        of = f"h{rng.randrange(len(windows))}", rng.choice("abc")
+        of = rng.choice(made_of), rng.choice("abc")
         rows.append((ds, *of, usable_from, 0, rng.choice([1, 1, 2, -1]), rng.randrange(-3, 9)))
     schema = "ds date, history string, key string, usable_from date, band int, n bigint"
     tiles = spark.createDataFrame(rows, f"{schema}, digit_0 bigint")
@@ -183,10 +197,11 @@ def test_sums_of_many_days_are_those_of_each_day_by_itself(
     def counted(day: date) -> set[tuple[object, ...]]:
         sums: dict[tuple[str, str, int], list[int]] = {}
         for ds, history, key, usable_from, _, n, digit in rows:
-            for w in windows[int(history.removeprefix("h"))]:
-                if day - timedelta(days=w) <= ds < day and usable_from <= day:
-                    own = sums.setdefault((history, key, w), [0, 0])
-                    own[:] = own[0] + n, own[1] + digit
+            for place in (i for i, digest in enumerate(made_of) if digest == history):
+                for w in windows[place]:
+                    if day - timedelta(days=w) <= ds < day and usable_from <= day:
+                        own = sums.setdefault((f"h{place}", key, w), [0, 0])
+                        own[:] = own[0] + n, own[1] + digit
         return {(day, *key, n, float(digit)) for key, (n, digit) in sums.items() if n}
 
     wanted = set[tuple[object, ...]]().union(*map(counted, days))

@@ -16,7 +16,7 @@ import pytest
 from feature_store.definition import Gate, Numeric
 from feature_store.errors import GateRefused, NightscoreError, UsageError
 from feature_store.home import Home
-from feature_store.schema import EVENTS, FEATURES, TILES
+from feature_store.schema import FEATURES
 from jobs.context import Context
 from jobs.night.ingest import ingest_events
 from jobs.registry import model_registry
@@ -26,7 +26,7 @@ from jobs.training.train import TrainResult, train
 from jobs.training.training_set import VALID, split_days
 from models.errors import ModelInvalid, UnknownModel
 from models.scoring import bundle
-from tests.toy import Row, Rows, toy_days, toy_definition
+from tests.toy import EVENTS, TILES, Row, Rows, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -59,7 +59,7 @@ def rows() -> list[Row]:
 def lenient(gate: Gate = LENIENT) -> Definition:
     definition = toy_definition(rows(), gate=gate)
     quick = replace(definition.training, epochs=4, learning_rate=0.05)
-    return replace(definition, training=quick)
+    return changed(definition, training=quick)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
     logged = tuple(
         replace(f, transform="log1p") if isinstance(f, Numeric) else f for f in definition.features
     )
-    result = run(again(replace(definition, features=logged)))
+    result = run(again(changed(definition, features=logged)))
     assert result.champion is None
     assert any("takes other features or another label" in note for note in result.decision.notes)
     assert result.promoted
@@ -217,7 +217,7 @@ def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
 def test_a_champion_of_another_label_is_not_compared(again: Made) -> None:
     definition = lenient()
     other = replace(definition.label, expression="NOT clicked")
-    result = run(again(replace(definition, label=other)))
+    result = run(again(changed(definition, label=other)))
     assert result.champion is None
     assert any("takes other features or another label" in note for note in result.decision.notes)
 
@@ -257,7 +257,7 @@ def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_wo
     spark: SparkSession, home: Home, hours: float
 ) -> None:
     late = tuple(replace(row, click_known=hours) for row in rows())
-    definition = replace(lenient(), source=Rows(late))
+    definition = changed(lenient(), source=Rows(late))
     context = Context.open(definition, home, spark)
     needed = int(hours // 24) + 1
     said = (
@@ -273,9 +273,9 @@ def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_wo
     assert context.warehouse.version(FEATURES) is None
 
     advised = replace(definition.training, validation_days=needed)
-    followed = Context.open(replace(definition, training=advised), home, spark)
+    followed = Context.open(changed(definition, training=advised), home, spark)
     days = split_days(followed.definition, DAYS[:5], DAYS[5:])
-    ingest_events(followed, DAYS)
+    ingest_events(followed, followed.definition.stream, DAYS)
     require_labels(followed, days, [VALID])
 
 
@@ -283,7 +283,7 @@ def test_a_split_without_any_label_says_so_before_features_are_made(
     spark: SparkSession, home: Home
 ) -> None:
     none_later = tuple(replace(r, clicked=None) if r.day > 4 else r for r in rows())
-    context = Context.open(replace(lenient(), source=Rows(none_later)), home, spark)
+    context = Context.open(changed(lenient(), source=Rows(none_later)), home, spark)
     with pytest.raises(
         NightscoreError, match=r"split eval .* clicked has no value.* all of its 180"
     ):

@@ -15,7 +15,7 @@ from feature_store.home import Home
 from jobs.context import Context
 from jobs.night.prepare import prepare
 from jobs.training.training_set import TrainingSet, first_day_after_training, freeze, local_path
-from tests.toy import Row, toy_days, toy_definition
+from tests.toy import EVENTS, TILES, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,8 +49,8 @@ def context(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Co
     prepared = prepare(made, DAYS[:6], lines.append)
     assert (prepared.written, prepared.rows) == (6, 6 * PER_DAY)
     assert [line.split(",")[0] for line in lines] == [
-        "events 2026-01-01 to 2026-01-06: 6 days written",
-        "tiles 2026-01-01 to 2026-01-06: 6 days written",
+        f"{EVENTS} 2026-01-01 to 2026-01-06: 6 days written",
+        f"{TILES} 2026-01-01 to 2026-01-06: 6 days written",
         "features 2026-01-01 to 2026-01-06: 6 days written",
     ]
     return made
@@ -127,7 +127,7 @@ def test_the_same_days_are_the_same_set_and_it_is_not_written_again(
 def test_rows_are_shuffled_the_same_way_wherever_they_are_written(
     context: Context, frozen: TrainingSet
 ) -> None:
-    other = Context.open(replace(context.definition, gate=Gate()), context.home, context.spark)
+    other = Context.open(changed(context.definition, gate=Gate()), context.home, context.spark)
     twin = freeze(other, TRAIN, LATER)
     assert twin.id != frozen.id  # no segments, so other columns
     order = column(frozen, "train", "k_user_item")
@@ -170,8 +170,8 @@ def test_a_label_that_teaches_nothing_is_told(
     context: Context, expression: str, message: str
 ) -> None:
     label = Label(name="clicked", expression=expression, known="click")
-    changed = replace(context.definition, label=label)
-    one_class = Context.open(changed, context.home, context.spark)
+    other = changed(context.definition, label=label)
+    one_class = Context.open(other, context.home, context.spark)
     with pytest.raises(NightscoreError, match=message):
         freeze(one_class, TRAIN, LATER)
 

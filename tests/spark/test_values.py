@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
-from feature_store.definition import Column, History, Label, fields
+from feature_store.definition import Column, History, Label, stream_fields
 from feature_store.definition.expressions import columns_of
 from feature_store.definition.functions import FUNCTIONS
 from feature_store.definitions import clicks, flights
@@ -21,7 +21,7 @@ from feature_store.features.values import check_expressions, evaluated, number
 from feature_store.home import Home
 from jobs.context import Context
 from jobs.training.training_set import labelled
-from tests.toy import COLUMNS, Row, Rows, toy_days, toy_definition
+from tests.toy import COLUMNS, Row, Rows, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -153,7 +153,7 @@ def trap(value: str, **changes: Any) -> Definition:
 def plain_toy(**changes: Any) -> Definition:
     """The toy pipeline with two features, so that a label may be made of the price."""
     toy = toy_definition(())
-    return replace(toy, features=toy.features[:2], checks=(), **changes)
+    return changed(toy, features=toy.features[:2], checks=(), **changes)
 
 
 def test_a_bad_row_takes_nothing_from_the_others_in_tiles_and_labels(spark: SparkSession) -> None:
@@ -164,7 +164,7 @@ def test_a_bad_row_takes_nothing_from_the_others_in_tiles_and_labels(spark: Spar
     label = Label(name="cheap", expression="1 / price > 0.3", known="click")
     definition = trap("1 / price", label=label)
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
-    tiles, next_day = build_tiles(events, definition), toy_days(2)[1:]
+    tiles, next_day = build_tiles(events, definition.tilings(definition.stream)), toy_days(2)[1:]
     asking = asked(Rows((replace(rows[0], day=1),)).read(spark, next_day), definition)
     sums = window_sums(asking, tiles, definition, next_day).collect()
     assert [(row["_n_0"], row["_total_0"]) for row in sums] == [(2, 0.75)]
@@ -279,7 +279,7 @@ def leave_open(monkeypatch: pytest.MonkeyPatch, value: str, names: set[str]) -> 
     def read(expression: str, columns: Any) -> frozenset[str]:
         return frozenset(names) if expression == value else columns_of(expression, columns)
 
-    monkeypatch.setattr(fields, "columns_of", read)
+    monkeypatch.setattr(stream_fields, "columns_of", read)
 
 
 def test_names_that_are_words_of_sql_are_the_columns_in_back_ticks(spark: SparkSession) -> None:
@@ -288,7 +288,7 @@ def test_names_that_are_words_of_sql_are_the_columns_in_back_ticks(spark: SparkS
     value = " + ".join(f"`{name}`" for name in names if name != "user")
     definition = trap(value, columns=(*COLUMNS, *extra))
     check_expressions(spark, definition)
-    assert definition.taken_by(value) == {c.name for c in extra}
+    assert definition.stream.taken_by(value) == {c.name for c in extra}
 
 
 def test_every_function_that_is_allowed_is_one_of_sparks(spark: SparkSession) -> None:
@@ -302,6 +302,6 @@ def test_the_shipped_definitions_pass_and_are_looked_at_once(
     for definition in (flights.DEFINITION, clicks.DEFINITION, toy_definition(())):
         check_expressions(spark, definition)
     before = values._resolved.cache_info().misses
-    check_expressions(spark, replace(flights.DEFINITION, description="the same expressions"))
+    check_expressions(spark, changed(flights.DEFINITION, description="the same expressions"))
     assert values._resolved.cache_info().misses == before
     assert evaluated(spark, "1 / price") is not None

@@ -19,7 +19,18 @@ from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest
 from jobs.training.training_set import EVAL, TRAIN, VALID, training_frame
-from tests.toy import COLUMNS, SCHEMA, Row, Rows, split_bad_rows, toy_days, toy_definition
+from tests.toy import (
+    COLUMNS,
+    EVENTS,
+    QUARANTINE,
+    SCHEMA,
+    Row,
+    Rows,
+    changed,
+    split_bad_rows,
+    toy_days,
+    toy_definition,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -61,10 +72,10 @@ def bid_definition(rows: Sequence[Bid], **changes: Any) -> Definition:
     toy = toy_definition(rows)
     bid = Column(name="bid", dtype="double", known="bid")
     bids = History(name="bids", keys=("item",), value="bid", known="bid", windows=(WINDOW,))
-    return replace(
+    return changed(
         toy,
         source=Bids(tuple(rows)),
-        knowns=(*toy.knowns, Known(name="bid", at="bid_known_at")),
+        knowns=(*toy.stream.knowns, Known(name="bid", at="bid_known_at")),
         columns=(*COLUMNS, bid, replace(bid, name="bid_known_at", dtype="timestamp")),
         features=(*toy.features, Numeric(name="bid", column="bid")),
         histories=(
@@ -79,12 +90,12 @@ def bid_definition(rows: Sequence[Bid], **changes: Any) -> Definition:
 def delivered(spark: SparkSession, rows: Sequence[Bid], before: DataFrame | None = None) -> Any:
     """Return the events of a delivery that comes after the events `before`."""
     definition = bid_definition(rows)
-    judged = judge_rows(definition.source.read(spark, DAYS).coalesce(1), definition)
+    judged = judge_rows(definition.stream.source.read(spark, DAYS).coalesce(1), definition.stream)
     carried = None
     if before is not None:
-        stored = every_version(before, definition)
-        carried = carried_over(stored, judged.where("_reason IS NULL"), definition)
-    return good_rows(judged, definition, carried).coalesce(1).localCheckpoint()
+        stored = every_version(before, definition.stream)
+        carried = carried_over(stored, judged.where("_reason IS NULL"), definition.stream)
+    return good_rows(judged, definition.stream, carried).coalesce(1).localCheckpoint()
 
 
 def told(frame: DataFrame) -> list[tuple[object, ...]]:
@@ -94,7 +105,7 @@ def told(frame: DataFrame) -> list[tuple[object, ...]]:
 def features_of(events: DataFrame, days: Sequence[date] = DAYS) -> list[tuple[object, ...]]:
     """Return the features of `days`, histories with them."""
     definition = bid_definition([])
-    tiles = build_tiles(events, definition)
+    tiles = build_tiles(events, definition.tilings(definition.stream))
     rows = events.where(events.ds.isin(list(days)))
     return told(build_features(rows, tiles, {}, definition, days))
 
@@ -145,7 +156,7 @@ def test_a_value_that_is_taken_back_counts_no_more(spark: SparkSession) -> None:
 def test_groups_are_taken_each_by_itself(spark: SparkSession) -> None:
     price = replace(FIRST, price=7.0, planned=-2.0)
     good, bad = split_bad_rows(
-        bid_definition([FIRST, price]).source.read(spark, DAYS), bid_definition([])
+        bid_definition([FIRST, price]).stream.source.read(spark, DAYS), bid_definition([])
     )
     (event,) = good.collect()
     assert (event.price, event.clicked) == (7.0, False)
@@ -185,7 +196,7 @@ def test_a_redelivery_changes_no_feature_of_its_day_and_a_rerun_writes_nothing(
 
     def bring_up(context: Context) -> list[tuple[object, ...]]:
         ingest(context, DAYS[:4])
-        build_day_tiles(context, DAYS[:4])
+        build_day_tiles(context, context.definition.stream, DAYS[:4])
         build_day_features(context, DAYS[:4])
         return told(context.warehouse.read("features"))
 
@@ -198,10 +209,10 @@ def test_a_redelivery_changes_no_feature_of_its_day_and_a_rerun_writes_nothing(
     seen_from = 1 if bid_known < 24 else 2
     expected = [None, *(1.0 * d + (8.0 if d >= seen_from else 0.0) for d in (1, 2, 3))]
     assert [sums[day] for day in DAYS[:4]] == expected
-    commit = context.warehouse.commit("events", DAYS[0])
+    commit = context.warehouse.commit(EVENTS, DAYS[0])
     assert commit is not None
-    assert set(commit.inputs.pins) == {"events"}
-    versions = {t: context.warehouse.version(t) for t in ("events", "quarantine", "features")}
+    assert set(commit.inputs.pins) == {EVENTS}
+    versions = {t: context.warehouse.version(t) for t in (EVENTS, QUARANTINE, "features")}
     assert bring_up(Context.open(bid_definition(again), home, spark)) == second
     assert {t: context.warehouse.version(t) for t in versions} == versions
 
@@ -214,7 +225,7 @@ def test_training_takes_the_label_that_was_known_when_it_could_have_begun(
     evaluated = replace(rows[2], clicked=False, click_known=200.0)
     context = Context.open(bid_definition([*rows, corrected, evaluated]), home, spark)
     ingest(context, DAYS[:3])
-    build_day_tiles(context, DAYS[:3])
+    build_day_tiles(context, context.definition.stream, DAYS[:3])
     build_day_features(context, DAYS[:3])
     days = {TRAIN: [DAYS[0]], VALID: [DAYS[1]], EVAL: [DAYS[2]]}
     labels = {row.ds: row.y_clicked for row in training_frame(context, days).collect()}

@@ -28,12 +28,13 @@ from feature_store.definition import (
     Training,
     plain,
 )
-from feature_store.definition.rules import wrong_types
+from feature_store.definition.typed import wrong_types
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError, SourceDayMissing, UsageError
 from feature_store.sources.clicks import Clicks
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.nycflights import NycFlights, NycPlanes, NycWeather
+from feature_store.streams.clicks import rows_per_day
 from jobs.config import check_day, day_range
 from tests.toy import COLUMNS, Prices, toy_definition
 
@@ -60,7 +61,8 @@ def test_definition_loads_with_the_standard_library_alone(name: str) -> None:
 
 @pytest.mark.parametrize("definition", [flights.DEFINITION, clicks.DEFINITION])
 def test_nothing_known_afterwards_is_a_feature(definition: Definition) -> None:
-    late = {c.name for c in definition.columns if definition.known(c.known).after_event}
+    stream = definition.stream
+    late = {c.name for c in stream.columns if stream.known(c.known).after_event}
     used = {getattr(f, "column", "") for f in definition.features}
     assert late
     assert not late & used
@@ -73,13 +75,13 @@ def test_clicks_has_the_signature_of_criteo() -> None:
 
 @pytest.mark.parametrize("text", ["1", "20000", "100000000"])
 def test_clicks_rows_takes_whole_numbers(text: str) -> None:
-    assert clicks.rows_per_day(text) == int(text)
+    assert rows_per_day(text) == int(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-5", "1e6", "100000001", " 7", "1_000", "٣"])
 def test_clicks_rows_refuses_anything_else(text: str) -> None:
     with pytest.raises(DefinitionError, match="NIGHTSCORE_CLICKS_ROWS"):
-        clicks.rows_per_day(text)
+        rows_per_day(text)
 
 
 def test_clicks_fingerprint_depends_on_settings_and_day() -> None:
@@ -243,7 +245,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 def test_what_breaks_a_rule_is_refused_by_field_value_and_rule(
     changes: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(DefinitionError, match=f"^definition .*{re.escape(text)}"):
+    with pytest.raises(DefinitionError, match=f"^(definition|stream) .*{re.escape(text)}"):
         toy_definition((), Prices(()), **changes)
 
 
@@ -252,7 +254,7 @@ def test_every_choice_is_checked_by_its_declaration() -> None:
     toy = toy_definition(())
     numeric = next(f for f in toy.features if isinstance(f, Numeric))
     refused = set()
-    for part in (toy.columns[0], numeric, toy.checks[0], toy.training):
+    for part in (toy.stream.columns[0], numeric, toy.checks[0], toy.training):
         hints = get_type_hints(type(part))
         for name in (f.name for f in fields(part) if get_origin(hints[f.name]) is Literal):
             changed = replace(part, **{name: "nonsense"})

@@ -56,7 +56,7 @@ def write(folder: Path, content: bytes, name: str = "part.csv") -> Path:
 def refused(folder: Path, kind: Kind, content: str | bytes | pa.Table, name: str = "") -> str:
     """Return why a file is refused before any row of it is read."""
     path = put(folder, FIRST_DAY, name or f"part.{kind}", content)
-    columns = event_columns(delivered(folder, kind))
+    columns = event_columns(delivered(folder, kind).stream)
     with pytest.raises(SourceCorrupt) as raised:
         raw_types(path, FIRST_DAY, kind, ",", columns)
     assert raised.value.ds == FIRST_DAY
@@ -160,7 +160,7 @@ def test_what_a_csv_file_has_beside_the_declared_columns_is_of_no_interest(tmp_p
     )
     path = write(tmp_path, text.encode())
     assert (
-        raw_types(path, FIRST_DAY, "csv", ",", event_columns(delivered(tmp_path)))
+        raw_types(path, FIRST_DAY, "csv", ",", event_columns(delivered(tmp_path).stream))
         == ("string",) * 8
     )
     assert records(path, ["user", "item"]) == [("u1", "100"), ("u2", "101")]
@@ -204,7 +204,7 @@ def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_what_a_file_may_lack_is_told_by_the_definition(tmp_path: Path, kind: Kind) -> None:
-    columns = event_columns(delivered(tmp_path, kind))
+    columns = event_columns(delivered(tmp_path, kind).stream)
     short = table(FIRST_DAY, price=None, click_known_at=None)
     text = ",".join(short.column_names) + "\n"
     path = put(tmp_path, FIRST_DAY, "part", text if kind == "csv" else short)
@@ -480,4 +480,4 @@ def test_a_copy_that_cannot_be_read_is_told_of_its_own_day(tmp_path: Path) -> No
 
 
 def test_every_name_is_one_of_the_base(tmp_path: Path) -> None:
-    assert tuple(column.name for column in delivered(tmp_path).columns) == NAMES
+    assert tuple(column.name for column in delivered(tmp_path).stream.columns) == NAMES

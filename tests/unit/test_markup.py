@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import sys
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,7 @@ def test_a_page_shows_the_text_itself(text: str) -> None:
     from html import unescape
 
     from jobs.night.publication import Publication
-    from tests.toy import clicky_definition
+    from tests.toy import changed, clicky_definition
 
     day = date(2026, 1, 1)
     published = Publication(
@@ -145,7 +144,7 @@ def test_a_page_shows_the_text_itself(text: str) -> None:
         model_digest="d", inputs="", rows=1, who=text, why=text,
         published_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    definition = replace(clicky_definition(), description=text)
+    definition = changed(clicky_definition(), description=text)
     page = _environment().get_template("index.html").render(
         definition=definition, days=[("2026-01-01", published)], now=published.published_at,
         code="1",

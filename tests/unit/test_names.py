@@ -27,7 +27,7 @@ from feature_store.definition import (
 )
 from feature_store.errors import DefinitionError
 from feature_store.schema import OF_EVENTS, OF_TRAINING, RESERVED
-from tests.toy import COLUMNS, Prices, toy_definition
+from tests.toy import COLUMNS, Prices, changed, toy_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = toy_definition((), Prices(()))
@@ -91,7 +91,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     ({"keys": ("user", "user")}, "must name each column once"),
     (
-        {"knowns": (*TOY.knowns, Known(name="Plan", at="planned_at"))},
+        {"knowns": (*TOY.stream.knowns, Known(name="Plan", at="planned_at"))},
         "must be unique, whatever their case",
     ),
     ({"label": Label(name="_l", expression="clicked", known="click")}, "label.name='_l': must be"),
@@ -100,21 +100,21 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changes", "text"), BROKEN, ids=[text for _, text in BROKEN])
 def test_a_name_that_clashes_is_refused(changes: dict[str, Any], text: str) -> None:
-    with pytest.raises(DefinitionError, match=f"^definition toy: .*{re.escape(text)}"):
-        replace(TOY, **changes)
+    with pytest.raises(DefinitionError, match=f"^(definition|stream) toy: .*{re.escape(text)}"):
+        changed(TOY, **changes)
 
 
 def with_key(name: str) -> Definition:
     key = Column(name=name, dtype="string", known="plan", nullable=False)
-    return replace(TOY, columns=(*COLUMNS, key), keys=("user", name))
+    return changed(TOY, columns=(*COLUMNS, key), keys=("user", name))
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "y_clicked", "s_item"])
 def test_a_key_that_a_table_needs_is_refused(name: str) -> None:
     gate = Gate(segments=("item",))
-    assert replace(with_key("other"), gate=gate).keys == ("user", "other")
+    assert changed(with_key("other"), gate=gate).keys == ("user", "other")
     with pytest.raises(DefinitionError, match=rf"'{name}': is a column that tables need"):
-        replace(with_key(name), gate=gate)
+        changed(with_key(name), gate=gate)
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -125,27 +125,27 @@ def test_a_feature_history_or_lookup_that_a_table_needs_is_refused(name: str) ->
         {"lookups": (replace(LOOKUP, name=name),)},
     ):
         with pytest.raises(DefinitionError, match=rf"'{name}'"):
-            replace(TOY, **changes)  # type: ignore[arg-type]
+            changed(TOY, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("prefix", OF_TRAINING)
 def test_a_feature_named_like_a_column_of_a_training_set_is_refused(prefix: str) -> None:
     with pytest.raises(DefinitionError, match=f"begins as columns of training sets do .*{prefix}"):
-        replace(TOY, features=(*TOY.features, Numeric(name=f"{prefix}clicked", column="price")))
+        changed(TOY, features=(*TOY.features, Numeric(name=f"{prefix}clicked", column="price")))
 
 
 @pytest.mark.parametrize("name", ["score", "run_id", "split", "reason", "row", "k_price", "n"])
 def test_a_column_of_the_source_may_have_any_name_that_no_table_of_events_needs(name: str) -> None:
     """Nobody can rename what a source delivers: it is a feature that gets another name."""
     feature = Numeric(name="renamed", column=name)
-    definition = replace(TOY, columns=(*COLUMNS, column(name)), features=(*TOY.features, feature))
-    assert definition.column(name).name == name
+    definition = changed(TOY, columns=(*COLUMNS, column(name)), features=(*TOY.features, feature))
+    assert definition.stream.column(name).name == name
 
 
 REFERENCES = [
     lambda name: {"keys": ("user", name)},
     lambda name: {"event_time": name},
-    lambda name: {"knowns": (replace(TOY.knowns[0], at=name), TOY.knowns[1])},
+    lambda name: {"knowns": (replace(TOY.stream.knowns[0], at=name), TOY.stream.knowns[1])},
     lambda name: {"features": (*TOY.features, Categorical(name="more", column=name))},
     lambda name: {"features": (*TOY.features, Cross(name="more", of=("user", name)))},
     lambda name: {"features": (*TOY.features, Numeric(name="more", column=f"prices.{name}"))},
@@ -164,11 +164,11 @@ OWN = ["item", "happened_at", "planned_at", "item", "item", "list_price", "item"
 @given(place=st.integers(0, len(OWN) - 1), data=st.data())
 def test_a_name_is_found_by_its_own_spelling_alone(place: int, data: st.DataObject) -> None:
     name = OWN[place]
-    replace(TOY, **REFERENCES[place](name))
+    changed(TOY, **REFERENCES[place](name))
     at = data.draw(st.integers(0, len(name) - 1).filter(lambda index: name[index].isalpha()))
     spelled = name[:at] + name[at].upper() + name[at + 1 :]
     with pytest.raises(DefinitionError, match=rf"{spelled}.*did you mean '(prices\.)?{name}'"):
-        replace(TOY, **REFERENCES[place](spelled))
+        changed(TOY, **REFERENCES[place](spelled))
 
 
 SHAPES = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True)
@@ -182,7 +182,7 @@ def test_in_what_is_accepted_no_two_columns_of_a_frame_have_one_name(
 ) -> None:
     """Whatever five names a definition gives, it is refused or its frames are sound."""
     try:
-        definition = replace(
+        definition = changed(
             with_key(key),
             features=(*TOY.features[:2], Numeric(name=feature, column="price")),
             histories=(History(name=history, keys=(key,), value="clicked", known="click",
@@ -193,7 +193,7 @@ def test_in_what_is_accepted_no_two_columns_of_a_frame_have_one_name(
         )  # fmt: skip
     except DefinitionError:
         return
-    columns = [c.name for c in definition.columns]
+    columns = [c.name for c in definition.stream.columns]
     made = [name for h in definition.histories for name, _, _ in h.columns()]
     features = [f.name for f in definition.features]
     side = ["ds", "item", "event_time", "known_at", other]

@@ -17,7 +17,7 @@ from models.errors import ConfigInvalid
 from models.scoring.compiler import Compiler
 from models.zoo.dcnv2 import DCNv2Config
 from models.zoo.finalmlp import FinalMLPConfig
-from tests.toy import toy_definition
+from tests.toy import changed, toy_definition
 
 SMALL = (("embedding_dim", 4), ("hidden", (8, 8)))
 
@@ -25,7 +25,7 @@ SMALL = (("embedding_dim", 4), ("hidden", (8, 8)))
 @pytest.fixture
 def toy() -> Definition:
     definition = toy_definition(())
-    return replace(definition, training=replace(definition.training, model="dcnv2", config=SMALL))
+    return changed(definition, training=replace(definition.training, model="dcnv2", config=SMALL))
 
 
 def test_the_definitions_settings_reach_its_model_and_no_other(toy: Definition) -> None:
@@ -40,7 +40,7 @@ def test_what_is_asked_for_goes_over_the_definitions_settings(toy: Definition) -
 
 
 def test_another_model_than_the_definitions_takes_its_own_regularisation(toy: Definition) -> None:
-    weighted = replace(toy, training=replace(toy.training, embedding_l2=0.3))
+    weighted = changed(toy, training=replace(toy.training, embedding_l2=0.3))
     assert train_config(weighted, is_own=True).embedding_l2 == 0.3
     assert train_config(weighted, is_own=False).embedding_l2 is None
 
@@ -64,7 +64,7 @@ def test_every_shipped_definition_can_be_trained(name: str) -> None:
 def test_a_definitions_wrong_setting_is_refused(
     toy: Definition, training: dict[str, object], message: str
 ) -> None:
-    wrong = replace(toy, training=replace(toy.training, **training))  # type: ignore[arg-type]
+    wrong = changed(toy, training=replace(toy.training, **training))  # type: ignore[arg-type]
     with pytest.raises(ConfigInvalid, match=message):
         recipe_of(wrong)
 
@@ -81,7 +81,7 @@ def test_bf16_without_compiled_code_is_refused_at_once(
         recipe_of(toy, precision="bf16", compiled=False)
     none = Compiler(path=None, why="no g++", remedy="apt-get install g++")
     monkeypatch.setattr(recipe, "find_compiler", lambda: none)
-    wants = replace(toy, training=replace(toy.training, precision="bf16"))
+    wants = changed(toy, training=replace(toy.training, precision="bf16"))
     with pytest.raises(UsageError, match=r"\(no g\+\+\). Use precision f32, or apt-get install"):
         recipe_of(wants)
     assert not recipe_of(wants, precision="f32").is_compiled
@@ -93,14 +93,14 @@ def test_the_key_changes_with_everything_that_decides_the_model(
     def key(definition: Definition = toy, training_set: str = "s", **options: object) -> str:
         return recipe_of(definition, **{"compiled": False, **options}).key(training_set)  # type: ignore[arg-type]
 
-    asked_otherwise = replace(toy, training=replace(toy.training, config=SMALL[::-1]))
+    asked_otherwise = changed(toy, training=replace(toy.training, config=SMALL[::-1]))
     assert key() == key() == key(asked_otherwise) == key(settings=["embedding_dim=4"])
     keys = {
         key(),
         key(training_set="t"),
         key(model="fm"),
         key(settings=["embedding_dim=5"]),
-        key(replace(toy, training=replace(toy.training, seed=8))),
+        key(changed(toy, training=replace(toy.training, seed=8))),
     }
     with monkeypatch.context() as patch:
         patch.setattr(recipe, "find_compiler", lambda: Compiler(path="/usr/bin/g++"))

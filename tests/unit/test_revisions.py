@@ -84,8 +84,8 @@ def test_a_source_that_declares_a_revision_has_that_of_its_code() -> None:
 @pytest.mark.parametrize(
     ("table", "files"),
     [
-        (EVENTS, ["events/quarantine", "events/content", "events/versions", "definition/fields"]),
-        (TILES, ["features/tiles"]),
+        (EVENTS, ["events/quarantine", "events/content", "events/versions"]),
+        (TILES, ["features/tiles", "definition/history"]),
         (FEATURES, ["features/features", "features/asof", "events/content", "events/cutoff"]),
         (TRAINING_SETS, ["features/encode"]),
         (SCORES, ["features/encode"]),

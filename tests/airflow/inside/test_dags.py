@@ -453,7 +453,8 @@ def beside_broken_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parse
         (tmp_path / f"{name}.py").write_text(code)
     (tmp_path / "_shared.py").write_text("raise RuntimeError('nobody imports me')\n")
     monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "feature_store.definitions.clicks", raising=False)
+    for folder in ("definitions", "streams"):
+        monkeypatch.delitem(sys.modules, f"feature_store.{folder}.clicks", raising=False)
     monkeypatch.setenv("NIGHTSCORE_CLICKS_ROWS", "many")
     bag = DagBag(str(ROOT / "dags"), collect_dags=False)
     for name in FILES:

@@ -1,0 +1,77 @@
+"""What became of the days before: aggregates of a stream over windows of days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from feature_store.definition.parts import Aggregate, plain
+from feature_store.definition.stream import Stream
+from feature_store.definition.stream_fields import digest_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Aggregates of `value` over the days before `ds`, per `keys`, from daily tiles.
+
+    Yields, per window of w days, `<name>_<aggregate>_<w>d`; a mean or sum without any known row is
+    null, a count is 0. `value` is a SQL expression (boolean or number) over the stream's columns,
+    `known` the group whose time says when it counts. A row for which it cannot be evaluated, or is
+    not finite, has no value. Sums are exact, whatever the order of the rows.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    """Columns of the stream."""
+    value: str
+    known: str
+    windows: tuple[int, ...]
+    aggregates: tuple[Aggregate, ...] = ("mean", "count")
+    stream: Stream | None = field(default=None, metadata={"by_name": True, "omit_default": True})
+    """Whose rows are aggregated; None for the stream whose rows are scored."""
+    on: tuple[str, ...] = field(default=(), metadata={"omit_default": True})
+    """Columns of what is scored that are equal to `keys`, in their order; () if of the same names.
+    """
+
+    @property
+    def asked_by(self) -> tuple[str, ...]:
+        """The columns of what is scored that say of which keys the history is asked."""
+        return self.on or self.keys
+
+    def columns(self) -> Iterator[tuple[str, Aggregate, int]]:
+        """Yield (feature name, aggregate, window in days)."""
+        for window in self.windows:
+            for aggregate in self.aggregates:
+                yield f"{self.name}_{aggregate}_{window}d", aggregate, window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tiling:
+    """What the tiles of a history are made of: the same for all histories that are made of alike.
+
+    Windows and aggregates are taken of the tiles, so they are no part of it.
+    """
+
+    stream: Stream
+    keys: tuple[str, ...]
+    value: str
+    known: str
+    cutoff_hours: int
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that keys and values are made of."""
+        return frozenset({*self.keys, *self.stream.taken_by(self.value)})
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over what decides the tiles, given the events."""
+        stream, read = self.stream, self.columns
+        columns = [[c.name, c.dtype, c.known] for c in stream.columns if c.name in read]
+        made_of = [stream.name, list(self.keys), self.value, self.known]
+        return digest_of([made_of, columns, plain(stream.knowns), self.cutoff_hours])
+
+    @property
+    def title(self) -> str:
+        """What it is, for a person, and told apart from all others."""
+        return f"{self.value} by {', '.join(self.keys)} [{self.digest[:8]}]"

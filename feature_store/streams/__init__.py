@@ -1,0 +1,1 @@
+"""The streams: one module each, which holds what pipelines import by its name in capitals."""
