@@ -160,7 +160,7 @@ def test_a_rule_is_applied_to_the_night_and_left_to_a_backfill_for_its_history(
     run_night(context, request, lambda *_: None)
     after = versions(context, EVENTS)
     assert (after[:7], after[7] > before[7]) == (before[:7], True)
-    assert "4 days of history from 2026-01-04 on are used as they are" in caplog.text
+    assert "4 days of history of stream toy from 2026-01-04 on are used as they are" in caplog.text
     assert "--from 2026-01-04 --to 2026-01-07" in caplog.text
     found = plan(context, DAYS[7:])
     assert "changed definition" in found.days[0].reasons[0]
