@@ -187,10 +187,9 @@ def _versions(context: Context) -> dict[str, int | None]:
 
     of_stream = (schema.EVENTS, schema.QUARANTINE, schema.TILES)
     stream = context.definition.stream.name
-    names = {name: schema.stream_table(stream, name) for name in of_stream}
     own = (schema.FEATURES, schema.SCORES, schema.QUALITY, schema.LEDGER)
-    names |= dict(zip(own, own, strict=True))
-    return {name: context.warehouse.version(table) for name, table in names.items()}
+    tables = (*(schema.stream_table(stream, table) for table in of_stream), *own)
+    return {schema.kind_of(table): context.warehouse.version(table) for table in tables}
 
 
 def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) -> None:

@@ -50,6 +50,7 @@ _ROWS = Scope(
         "models.zoo",
         # These refuse, store, name or judge rows, and make none.
         "feature_store.definition.functions",
+        "feature_store.definition.common_rules",
         "feature_store.definition.naming",
         "feature_store.definition.rules",
         "feature_store.definition.stream_rules",

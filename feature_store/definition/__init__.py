@@ -26,6 +26,7 @@ from feature_store.definition.parts import (
     Stage,
     Training,
     Transform,
+    json_digest,
     plain,
     taken,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Tiling",
     "Training",
     "Transform",
+    "json_digest",
     "plain",
     "taken",
 ]

@@ -18,12 +18,12 @@ from feature_store.definition.parts import (
     Numeric,
     Part,
     Training,
+    json_digest,
     plain,
     taken,
 )
 from feature_store.definition.spine import Rows
 from feature_store.definition.stream import Stream
-from feature_store.definition.stream_fields import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,10 +139,12 @@ class Fields:
         What the rows of the tables that it is made of are is not part of it: those are pinned. So
         a rule of a column that changes no row makes nothing stale that is made of events.
         """
-        if part == "features":
-            streams = [[s.types, s.knowledge, plain(s.first_day)] for s in self.streams]
-            return digest_of([streams, *(plain(getattr(self, field)) for field in _FEATURES)])
-        return digest_of([plain(getattr(self, field)) for field in _PARTS[part]])
+        return json_digest([plain(getattr(self, field)) for field in _PARTS[part]])
+
+    @property
+    def reads(self) -> list[Any]:
+        """What decides what is read of each stream, given its rows, as JSON-ready data."""
+        return [[s.types, s.knowledge, plain(s.first_day)] for s in self.streams]
 
     @property
     def joins(self) -> list[Any]:
@@ -153,8 +155,16 @@ class Fields:
         ]
 
 
-_FEATURES = ("name", "cutoff_hours", "joins", "features", "histories", "first_day")
 _PARTS: dict[Part, tuple[str, ...]] = {
+    "features": (
+        "reads",
+        "name",
+        "cutoff_hours",
+        "joins",
+        "features",
+        "histories",
+        "first_day",
+    ),
     "encoding": ("features", "histories", "feature_dtypes"),
     "scores": ("name",),
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from feature_store.definition.parts import Aggregate, plain
+from feature_store.definition.parts import Aggregate, json_digest, plain
 from feature_store.definition.stream import Stream
-from feature_store.definition.stream_fields import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +57,19 @@ class Tiling:
     known: str
     cutoff_hours: int
 
-    @property
-    def columns(self) -> frozenset[str]:
-        """The columns that keys and values are made of."""
-        return frozenset({*self.keys, *self.stream.taken_by(self.value)})
+    columns: frozenset[str] = field(init=False, compare=False)
+    """The columns that keys and values are made of."""
+    digest: str = field(init=False, compare=False)
+    """16 hex digits over what decides the tiles, given the events."""
 
-    @property
-    def digest(self) -> str:
-        """16 hex digits over what decides the tiles, given the events."""
-        stream, read = self.stream, self.columns
+    def __post_init__(self) -> None:
+        # Asked for several times of each day of a year: worked out once.
+        stream, read = self.stream, frozenset({*self.keys, *self.stream.taken_by(self.value)})
         columns = [[c.name, c.dtype, c.known] for c in stream.columns if c.name in read]
         made_of = [stream.name, list(self.keys), self.value, self.known]
-        return digest_of([made_of, columns, plain(stream.knowns), self.cutoff_hours])
+        digest = json_digest([made_of, columns, plain(stream.knowns), self.cutoff_hours])
+        object.__setattr__(self, "columns", read)
+        object.__setattr__(self, "digest", digest)
 
     @property
     def title(self) -> str:

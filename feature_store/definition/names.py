@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feature_store.definition.common_rules import named_once
 from feature_store.definition.fields import Fields
 from feature_store.definition.naming import NAME_RULE, Broken, is_name, reserved
 from feature_store.definition.parts import Categorical, Cross, Numeric
@@ -24,10 +25,8 @@ def broken_names(definition: Fields) -> Broken:
         yield "name", definition.name, NAME_RULE
     if definition.name == STREAMS:
         yield "name", definition.name, "is the folder of the streams' tables. Call it otherwise"
-    for field in ("histories", "lookups"):
-        names = [part.name for part in getattr(definition, field)]
-        if len({name.lower() for name in names}) != len(names):
-            yield field, names, "names must be unique, whatever their case"
+    yield from named_once("histories", definition.histories)
+    yield from named_once("lookups", definition.lookups)
     yield from _of_keys(definition)
     yield from _of_features(definition)
     yield from _of_histories(definition)

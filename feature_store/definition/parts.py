@@ -7,6 +7,8 @@ a definition at no cost.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -257,6 +259,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return value
+
+
+def json_digest(data: Any) -> str:
+    """Return 16 hex digits over JSON-ready data, in whatever order its fields were given."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _told(value: Any, *, by_name: bool) -> Any:

@@ -6,19 +6,23 @@ not doubt what they read.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import chain
 
+from feature_store.definition.common_rules import (
+    days_in_order,
+    require_kept,
+    told_apart,
+    within,
+)
 from feature_store.definition.expressions import Unfit, nearest
 from feature_store.definition.fields import Fields
 from feature_store.definition.history import History
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
-from feature_store.definition.parts import Check, Column, Dtype, Known, Numeric, plain, taken
+from feature_store.definition.parts import Check, Column, Dtype, Known, Numeric, taken
 from feature_store.definition.stream import Stream
 from feature_store.definition.typed import wrong_types
-from feature_store.errors import DefinitionError
 
 # The least and the largest value, both allowed. Wide: they are there for slips, not for taste.
 _OF_DEFINITION = {
@@ -59,10 +63,9 @@ def check(definition: Fields) -> None:
     Raises:
         DefinitionError: the first rule that it breaks, with the field and its value.
     """
-    # One after the other: what comes later is not looked at once something is wrong.
     broken = chain(
         wrong_types("", definition, Fields),
-        _days(definition),
+        days_in_order(definition),
         _ranges(definition),
         _sources(definition),
         _streams(definition),
@@ -74,39 +77,20 @@ def check(definition: Fields) -> None:
         _checks(definition),
         _gate(definition),
     )
-    first = next(broken, None)
-    if first is not None:
-        raise DefinitionError(str(definition.name), *first)
-
-
-def _days(definition: Fields) -> Broken:
-    if definition.last_day is not None and definition.last_day < definition.first_day:
-        rule = f"must not be before first_day={definition.first_day}"
-        yield "last_day", definition.last_day, rule
+    require_kept(definition, broken, what="definition")
 
 
 def _ranges(definition: Fields) -> Broken:
-    parts: list[tuple[str, object, Mapping[str, tuple[float, float]]]] = [
-        ("", definition, _OF_DEFINITION),
-        ("training.", definition.training, _OF_TRAINING),
-        ("gate.", definition.gate, _OF_GATE),
-    ]
-    parts += [(f"lookups.{lookup.name}.", lookup, _OF_LOOKUP) for lookup in definition.lookups]
-    for where, part, ranges in parts:
-        for name, (low, high) in ranges.items():
-            value = getattr(part, name)
-            if value is not None and not low <= value <= high:
-                yield f"{where}{name}", value, f"must be in {low}..{high}"
+    yield from within(definition, _OF_DEFINITION)
+    yield from within(definition.training, _OF_TRAINING, "training.")
+    yield from within(definition.gate, _OF_GATE, "gate.")
+    for lookup in definition.lookups:
+        yield from within(lookup, _OF_LOOKUP, f"lookups.{lookup.name}.")
 
 
 def _sources(definition: Fields) -> Broken:
-    """Yield a source whose fields have no digest: what rows are made of must be told apart."""
     for lookup in definition.lookups:
-        try:
-            json.dumps(plain(lookup.source))
-        except TypeError as error:
-            rule = f"fields must be text, numbers, dates or tuples of these: {error}"
-            yield f"lookups.{lookup.name}.source", lookup.source, rule
+        yield from told_apart(lookup.source, f"lookups.{lookup.name}.source")
 
 
 def _features(definition: Fields) -> Broken:

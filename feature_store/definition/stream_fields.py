@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from feature_store.definition.expressions import columns_of
-from feature_store.definition.parts import Column, Known, Source, plain
+from feature_store.definition.parts import Column, Known, Source, json_digest, plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,12 +62,7 @@ class StreamFields:
     @property
     def digest(self) -> str:
         """16 hex digits over what decides the rows of its events."""
-        return digest_of([plain(getattr(self, field)) for field in _EVENTS])
-
-
-def digest_of(data: Any) -> str:
-    """Return 16 hex digits over JSON-ready data."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest([plain(getattr(self, field)) for field in _EVENTS])
 
 
 _EVENTS = (

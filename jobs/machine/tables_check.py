@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class Finding:
     """One thing that is wrong with a table."""
 
-    pipeline: str
     what: str
     remedy: str
 
@@ -41,7 +40,7 @@ def findings(home: Home) -> Iterator[Finding]:
         try:
             lineages[pipeline] = _lineage(home, pipeline)
         except NightscoreError as error:
-            yield Finding(pipeline=pipeline, what=str(error), remedy="")
+            yield Finding(what=str(error), remedy="")
             lineages[pipeline] = Lineage()
     for pipeline, lineage in lineages.items():
         for name in _tables(root / pipeline):
@@ -78,7 +77,7 @@ def _of_table(
     try:
         log.look(remembered)
     except NightscoreError as error:
-        yield Finding(pipeline=pipeline, what=str(error), remedy="")
+        yield Finding(what=str(error), remedy="")
         return
     changed = sorted((c for c in log.days.values() if c.foreign), key=lambda c: c.key)
     if changed:
@@ -87,7 +86,6 @@ def _of_table(
         run = f" run {changed[0].run_id}" if changed[0].run_id else ""
         title = f"{pipeline}.{name}" if pipeline else name
         yield Finding(
-            pipeline=pipeline,
             what=(
                 f"{title}: somebody else changed ds={changed[0].ds}{run}{more}: "
                 f"{changed[0].foreign}"

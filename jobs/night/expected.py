@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from feature_store.definition import plain
+from feature_store.definition import json_digest, plain
 from feature_store.errors import PartitionNotReady, SourceCorrupt, SourceDayMissing
 from feature_store.schema import (
     EVENTS,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HISTORY = "history "
+_HISTORY = "history "
 """Begins the names of the parts of a day of tiles: each of them is computed by itself."""
 _TYPE = "type of "
 _KNOWLEDGE = "when columns are known"
@@ -107,11 +106,8 @@ def lacks_quarantine(context: Context, stream: Stream, day: date) -> bool:
 
 def events_parts(stream: Stream) -> dict[str, str]:
     """Return what events are by their stream, apart from the rules of their columns."""
-    knowledge = json.dumps(stream.knowledge, sort_keys=True)
-    return {
-        **{f"{_TYPE}{name}": dtype for name, dtype in stream.types.items()},
-        _KNOWLEDGE: hashlib.sha256(knowledge.encode()).hexdigest()[:16],
-    }
+    types = {f"{_TYPE}{name}": dtype for name, dtype in stream.types.items()}
+    return {**types, _KNOWLEDGE: json_digest(stream.knowledge)}
 
 
 def needed_by_windows(
@@ -148,9 +144,8 @@ def _must_be_read_again(context: Context, stream: Stream, day: date, now: Inputs
 
 def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     """Return the inputs of a day of a lookup's table."""
-    text = json.dumps(plain(lookup), sort_keys=True)
     return Inputs(
-        definition=hashlib.sha256(text.encode()).hexdigest()[:16],
+        definition=json_digest(plain(lookup)),
         parts={f"{_TYPE}{c.name}": c.dtype for c in lookup.columns},
         code=revision(EVENTS, lookup.source),
         source=lookup.source.fingerprint(day),
@@ -167,7 +162,7 @@ def tiles_inputs(context: Context, stream: Stream, day: date) -> Inputs:
     now = Inputs(
         definition=stream.name,
         code=revision(TILES),
-        parts={f"{HISTORY}{t.title}": t.digest for t in context.definition.tilings(stream)},
+        parts={f"{_HISTORY}{t.title}": t.digest for t in context.definition.tilings(stream)},
         pins={events: pins(context, events, [day])},
     )
     stored = context.warehouse.commit(tiles, day)

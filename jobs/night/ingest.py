@@ -65,7 +65,7 @@ def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
         SourceCorrupt: a source lacks a column, a file cannot be used, or a lookup has broken rows.
     """
     stream = context.definition.stream
-    absent = absent_before(context, stream, days)
+    absent = _absent_before(context, stream, days)
     results = [ingest_events(context, stream, [*days, *absent], again=days)]
     results += ingest_lookups(context, days, again=days)
     for result in results:
@@ -303,7 +303,7 @@ def _unreadable(quarantined: DataFrame) -> str:
     return str(json.loads(row[0])[UNREADABLE])
 
 
-def absent_before(context: Context, stream: Stream, days: Sequence[date]) -> list[date]:
+def _absent_before(context: Context, stream: Stream, days: Sequence[date]) -> list[date]:
     """Return the days without a source that history windows of `days` read, if not among them."""
     windows = {d for day in days for d in context.definition.window_days(day, stream)}
     return sorted(windows.intersection(stream.absent_days).difference(days))

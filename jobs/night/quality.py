@@ -7,7 +7,6 @@ there is no record, and nothing can be published until there is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import plain
+from feature_store.definition import json_digest, plain
 from feature_store.errors import CheckFailed, InputsReplaced, RunRemoved
 from feature_store.quality.checks import CheckResult, run_checks
 from feature_store.schema import FEATURES, QUALITY, RUN_ID, SCORES
@@ -80,9 +79,8 @@ def checked_inputs(definition: Definition, stage: Stage, features: Pins, run: st
         run: the run that the scores are of; empty for features.
     """
     rules = [plain(check) for check in definition.checks if check.stage == stage]
-    text = json.dumps(rules, sort_keys=True)
     return Inputs(
-        definition=hashlib.sha256(text.encode()).hexdigest()[:16],
+        definition=json_digest(rules),
         code=code_version(),
         source=run,
         pins={FEATURES: features},

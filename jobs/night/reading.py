@@ -6,12 +6,11 @@ histories of later days only from the day after they were known: so neither beco
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from feature_store.definition import json_digest
 from feature_store.events.versions import EARLIER
 from feature_store.features.features import known_in_time
 from feature_store.schema import EVENTS, TILES, stream_table
@@ -42,7 +41,7 @@ def content_of(definition: Definition, table: str) -> Content:
 
 def _events(stream: Stream, cutoff_hours: int) -> Content:
     """Return the split of events into all there is and what was known in time."""
-    text = json.dumps([stream.knowledge, cutoff_hours, stream.types], sort_keys=True)
+    rule = json_digest([stream.knowledge, cutoff_hours, stream.types])
 
     def split(rows: DataFrame) -> DataFrame:
         # A day of an older definition may lack a column that says since when others are known.
@@ -55,7 +54,7 @@ def _events(stream: Stream, cutoff_hours: int) -> Content:
         known = known_in_time(full, stream, cutoff_hours).withColumn(PART, F.lit(KNOWN))
         return whole.unionByName(known, allowMissingColumns=True)
 
-    return Content(rule=hashlib.sha256(text.encode()).hexdigest()[:16], split=split)
+    return Content(rule=rule, split=split)
 
 
 def _lookup(definition: Definition) -> Content:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+from feature_store.definition import json_digest
 from feature_store.errors import UsageError
 from jobs.version import model_code
 from models.errors import ConfigInvalid
@@ -69,7 +68,7 @@ class Recipe:
             "embedding_l2": spec.embedding_l2,
             "torch": torch.__version__,
         }
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(made_of)
 
 
 def recipe_of(

@@ -7,7 +7,6 @@ evaluation day began (the day after training, without one): what a training then
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -20,7 +19,7 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import plain
+from feature_store.definition import json_digest, plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.events.versions import as_of
 from feature_store.features.encode import widen
@@ -252,8 +251,7 @@ def _id_of(manifest: Mapping[str, Any]) -> str:
         table: [[str(pin.ds), pin.digest] for pin in unpack(runs)]
         for table, runs in manifest["pins"].items()
     }
-    text = json.dumps({**manifest, "pins": pins}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest({**manifest, "pins": pins})
 
 
 def _runs(days: Sequence[date]) -> list[list[str]]:
