@@ -31,6 +31,8 @@ class Pipeline:
     """The last day there is, for data that ended; a night after it is never scheduled."""
     cutoff_hours: int
     deadline_hours: int
+    label_days: int = 0
+    """Days after a day until whose cut-off its outcome is settled; 0 if its rows tell the label."""
 
     @property
     def start_date(self) -> datetime:
@@ -75,6 +77,7 @@ def pipelines() -> Iterator[Pipeline]:
             last_day=definition.last_day,
             cutoff_hours=definition.cutoff_hours,
             deadline_hours=definition.deadline_hours,
+            label_days=definition.label_days,
         )
 
 

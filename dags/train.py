@@ -20,7 +20,8 @@ champion stays, and the log says what was wrong with the new one.
 
 Runs weekly; whenever `nightscore://training-wanted/{name}` is published (by a night that finds
 drift, or by a person under *Assets*); and by hand. Unless the form says otherwise it is judged on
-the last `judge_days` days before the run's day, and trained on the `train_days` before these;
+the last `judge_days` days before the run's day (of those whose outcome is settled by then), and
+trained on the `train_days` before these;
 each day that the form leaves out follows from the later one that it names.
 """
 
@@ -36,7 +37,7 @@ def span(pipeline: Pipeline, params: Any, logical_date: Any, events: Any) -> dic
     """
     today = _day_of_run(pipeline, logical_date, events)
     named = {name: _midnight(params[name]) for name in SPAN if params[name]}
-    judged = named.get("judged", today - timedelta(days=1))
+    judged = named.get("judged", today - timedelta(days=max(1, pipeline.label_days)))
     last = named.get("last", judged - timedelta(days=params["judge_days"]))
     earliest = last - timedelta(days=params["train_days"] - 1)
     first = named.get("first", max(earliest, pipeline.start_date))

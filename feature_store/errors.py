@@ -57,6 +57,18 @@ class PartitionNotReady(NightscoreError):
         super().__init__(f"{table}: missing ds={shown} ({len(listed)} days). {next_step}")
 
 
+class SpineTooLarge(NightscoreError):
+    """A day has more pairs to score than its pipeline allows."""
+
+    def __init__(self, pipeline: str, day: date, left: int, right: int, most: int) -> None:
+        super().__init__(
+            f"{pipeline} ds={day}: {left:,} x {right:,} = {left * right:,} pairs to score, more "
+            f"than max_rows={most:,} of the spine. Nothing was made. Narrow a side of it (fewer "
+            "days, a larger at_least, a smaller n), or raise max_rows"
+        )
+        self.ds = day
+
+
 class TooManyBadRows(NightscoreError):
     """The share of quarantined rows of a day is above the definition's ceiling."""
 

@@ -30,8 +30,9 @@ class Context:
 
     @property
     def events(self) -> str:
-        """The table of events whose rows are scored."""
-        return stream_table(self.definition.stream.name, EVENTS)
+        """The table of events whose rows are scored; empty where the days before tell what is."""
+        stream = self.definition.stream
+        return stream_table(stream.name, EVENTS) if stream else ""
 
     @property
     def spark(self) -> SparkSession:

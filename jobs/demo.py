@@ -186,10 +186,10 @@ def _versions(context: Context) -> dict[str, int | None]:
     from feature_store import schema
 
     of_stream = (schema.EVENTS, schema.QUARANTINE, schema.TILES)
-    stream = context.definition.stream.name
     own = (schema.FEATURES, schema.SCORES, schema.QUALITY, schema.LEDGER)
-    tables = (*(schema.stream_table(stream, table) for table in of_stream), *own)
-    return {schema.kind_of(table): context.warehouse.version(table) for table in tables}
+    streams = [stream.name for stream in context.definition.all_streams]
+    told = [schema.stream_table(name, table) for name in streams for table in of_stream]
+    return {table: context.warehouse.version(table) for table in (*told, *own)}
 
 
 def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) -> None:

@@ -6,6 +6,7 @@ a definition at no cost.
 
 from feature_store.definition.definition import Definition
 from feature_store.definition.history import History, Tiling
+from feature_store.definition.label import Label, Outcome, label_words
 from feature_store.definition.parts import (
     Aggregate,
     Categorical,
@@ -16,7 +17,6 @@ from feature_store.definition.parts import (
     Dtype,
     Gate,
     Known,
-    Label,
     Lookup,
     Numeric,
     Part,
@@ -30,10 +30,12 @@ from feature_store.definition.parts import (
     plain,
     taken,
 )
-from feature_store.definition.spine import Rows
+from feature_store.definition.row_type import RowType
+from feature_store.definition.spine import Active, Product, Rows, Spine, Top
 from feature_store.definition.stream import Stream
 
 __all__ = [
+    "Active",
     "Aggregate",
     "Categorical",
     "Check",
@@ -48,17 +50,23 @@ __all__ = [
     "Label",
     "Lookup",
     "Numeric",
+    "Outcome",
     "Part",
+    "Product",
+    "RowType",
     "Rows",
     "Setting",
     "Snapshots",
     "Source",
+    "Spine",
     "Stage",
     "Stream",
     "Tiling",
+    "Top",
     "Training",
     "Transform",
     "json_digest",
+    "label_words",
     "plain",
     "taken",
 ]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from feature_store.definition.history import History, Tiling
+from feature_store.definition.label import Label, Outcome
 from feature_store.definition.parts import (
     Categorical,
     Check,
     Cross,
     Dtype,
     Gate,
-    Label,
     Lookup,
     Numeric,
     Part,
@@ -22,7 +23,8 @@ from feature_store.definition.parts import (
     plain,
     taken,
 )
-from feature_store.definition.spine import Rows
+from feature_store.definition.row_type import RowType
+from feature_store.definition.spine import Active, Rows, Spine, Top
 from feature_store.definition.stream import Stream
 
 
@@ -36,9 +38,9 @@ class Fields:
 
     name: str
     description: str
-    spine: Rows
+    spine: Spine
     """What is scored on a day."""
-    label: Label
+    label: Label | Outcome
     features: tuple[Categorical | Numeric | Cross, ...]
     histories: tuple[History, ...] = ()
     lookups: tuple[Lookup, ...] = ()
@@ -54,9 +56,9 @@ class Fields:
     """Hours after the cut-off by which scores must be published."""
 
     @property
-    def stream(self) -> Stream:
-        """The stream whose rows are scored."""
-        return self.spine.stream
+    def stream(self) -> Stream | None:
+        """The stream whose rows are scored; None where what is scored is told by days before."""
+        return self.spine.stream if isinstance(self.spine, Rows) else None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -66,7 +68,16 @@ class Fields:
     @property
     def absent_days(self) -> tuple[date, ...]:
         """Days that the source will never have: they are not scored."""
-        return self.stream.absent_days
+        return self.stream.absent_days if self.stream else ()
+
+    def is_scored(self, stream: Stream) -> bool:
+        """Whether the rows of a stream are what is scored."""
+        return self.stream is not None and self.stream.name == stream.name
+
+    @property
+    def row(self) -> RowType:
+        """What a row to score has before any feature is made of it."""
+        return self.spine.row
 
     def cutoff(self, day: date) -> datetime:
         """Return the UTC instant before which a value must be known to be a feature of `day`."""
@@ -78,9 +89,10 @@ class Fields:
         return [h for h in self.histories if self.stream_of(h).name == stream.name]
 
     def max_window(self, stream: Stream) -> int:
-        """The longest history window over a stream, in days; 0 without histories."""
-        windows = (w for history in self.histories_of(stream) for w in history.windows)
-        return max(windows, default=0)
+        """The longest window over a stream, of a history or of the spine, in days; 0 if none."""
+        windows = [w for history in self.histories_of(stream) for w in history.windows]
+        sides = [side.days for side in self.spine.sides if side.stream.name == stream.name]
+        return max([*windows, *sides], default=0)
 
     def window_days(self, day: date, stream: Stream) -> list[date]:
         """Return the earlier days of a stream whose tiles a feature of `day` may read, in order."""
@@ -102,36 +114,87 @@ class Fields:
 
         A category's key is a hash of its text, and 1 as a double has another text than as an int.
         """
-        dtypes: dict[str, Dtype] = {c.name: c.dtype for c in self.stream.columns}
+        dtypes: dict[str, Dtype] = {c.name: c.dtype for c in self.row.columns}
         dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
         return {name: dtypes[name] for feature in self.features for name in taken(feature)}
 
-    def stream_of(self, history: History) -> Stream:
-        """Return the stream that a history is of."""
-        return history.stream or self.stream
+    def stream_of(self, part: History | Outcome | Active | Top) -> Stream:
+        """Return the stream that a history, the label or a side of the spine is of.
 
-    def tiling(self, history: History) -> Tiling:
-        """Return what the tiles of a history are made of."""
+        Raises:
+            TypeError: it names none, and no stream's rows are scored.
+        """
+        stream = part.stream or self.stream
+        if stream is None:
+            raise TypeError(f"{type(part).__name__} without a stream")
+        return stream
+
+    def tiling(self, part: History | Outcome | Active | Top) -> Tiling:
+        """Return what the tiles of a history, of the label or of a side are made of."""
         return Tiling(
-            stream=self.stream_of(history),
-            keys=history.keys,
-            value=history.value,
-            known=history.known,
+            stream=self.stream_of(part),
+            keys=part.keys,
+            value=part.counted,
+            known=part.known,
             cutoff_hours=self.cutoff_hours,
         )
 
+    def feature_tilings(self, stream: Stream) -> tuple[Tiling, ...]:
+        """Return what tiles of a stream the rows of features are made of, each once."""
+        sides = [side for side in self.spine.sides if side.stream.name == stream.name]
+        return _each_once(map(self.tiling, (*sides, *self.histories_of(stream))))
+
     def tilings(self, stream: Stream) -> tuple[Tiling, ...]:
-        """Return what tiles of a stream the histories are made of, each once."""
-        made = map(self.tiling, self.histories_of(stream))
-        return tuple({tiling.digest: tiling for tiling in made}.values())
+        """Return what tiles of a stream features and the label are made of, each once."""
+        own, outcome = self.feature_tilings(stream), self.outcome
+        if outcome is None or outcome.stream.name != stream.name:
+            return own
+        return _each_once((*own, self.tiling(outcome)))
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """Every stream that is read, that of the rows to score first."""
-        found = {self.stream.name: self.stream}
-        for history in self.histories:
-            found.setdefault(self.stream_of(history).name, self.stream_of(history))
+        """Every stream that features are made of, that of the rows to score first."""
+        told = [self.stream] if self.stream else [side.stream for side in self.spine.sides]
+        made = [*told, *map(self.stream_of, self.histories)]
+        found: dict[str, Stream] = {}
+        for stream in made:
+            found.setdefault(stream.name, stream)
         return tuple(found.values())
+
+    @property
+    def all_streams(self) -> tuple[Stream, ...]:
+        """Every stream that features or the label are made of."""
+        found = {stream.name: stream for stream in self.streams}
+        if self.outcome is not None:
+            found.setdefault(self.outcome.stream.name, self.outcome.stream)
+        return tuple(found.values())
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The label, if it is one that a stream tells some days later."""
+        return self.label if isinstance(self.label, Outcome) else None
+
+    def outcome_days(self, day: date) -> list[date]:
+        """Return the days of its stream that an outcome of `day` is looked for on, in order."""
+        if self.outcome is None:
+            return []
+        first = day + timedelta(days=self._whole_days)
+        return [first + timedelta(days=place) for place in range(self.outcome.within_days)]
+
+    @property
+    def label_days(self) -> int:
+        """Days after `ds` until whose cut-off an outcome is settled; 0 if its row tells the label.
+
+        A row that tells its label has a time that says since when it does.
+        """
+        if self.outcome is None:
+            return 0
+        return self._whole_days + self.outcome.within_days + self.outcome.settle_days
+
+    @property
+    def _whole_days(self) -> int:
+        """Days from `ds` to the first whole day after its cut-off."""
+        return max(0, -(-self.cutoff_hours // 24))
 
     def digest(self, part: Part) -> str:
         """Return 16 hex digits over what decides the rows of a table (or the encoding).
@@ -144,7 +207,8 @@ class Fields:
     @property
     def reads(self) -> list[Any]:
         """What decides what is read of each stream, given its rows, as JSON-ready data."""
-        return [[s.types, s.knowledge, plain(s.first_day)] for s in self.streams]
+        streams = [[s.types, s.knowledge, plain(s.first_day)] for s in self.streams]
+        return streams if self.stream else [*streams, plain(self.spine)]
 
     @property
     def joins(self) -> list[Any]:
@@ -153,6 +217,10 @@ class Fields:
             {**plain(lookup), "source": "", "columns": [[c.name, c.dtype] for c in lookup.columns]}
             for lookup in self.lookups
         ]
+
+
+def _each_once(tilings: Iterable[Tiling]) -> tuple[Tiling, ...]:
+    return tuple({tiling.digest: tiling for tiling in tilings}.values())
 
 
 _PARTS: dict[Part, tuple[str, ...]] = {

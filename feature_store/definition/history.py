@@ -17,6 +17,9 @@ class History:
     null, a count is 0. `value` is a SQL expression (boolean or number) over the stream's columns,
     `known` the group whose time says when it counts. A row for which it cannot be evaluated, or is
     not finite, has no value. Sums are exact, whatever the order of the rows.
+
+    `days_since_last` are the days from the last one with a value to `ds`: 1 for the day before;
+    null where the window holds none.
     """
 
     name: str
@@ -32,10 +35,18 @@ class History:
     """Columns of what is scored that are equal to `keys`, in their order; () if of the same names.
     """
 
+    where: str | None = field(default=None, metadata={"omit_default": True})
+    """A boolean SQL expression: a row for which it does not hold has no value. None: all have."""
+
     @property
     def asked_by(self) -> tuple[str, ...]:
         """The columns of what is scored that say of which keys the history is asked."""
         return self.on or self.keys
+
+    @property
+    def counted(self) -> str:
+        """The value of the rows that count, and null for the others."""
+        return self.value if self.where is None else f"CASE WHEN {self.where} THEN {self.value} END"
 
     def columns(self) -> Iterator[tuple[str, Aggregate, int]]:
         """Yield (feature name, aggregate, window in days)."""

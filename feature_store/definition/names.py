@@ -70,7 +70,7 @@ def _is_that_key(feature: Categorical | Numeric | Cross) -> bool:
 
 
 def _of_histories(definition: Fields) -> Broken:
-    columns = {column.name for column in definition.stream.columns}
+    columns = {column.name for column in definition.row.columns}
     for history in definition.histories:
         if not is_name(history.name):
             yield "histories", history.name, NAME_RULE
@@ -83,7 +83,7 @@ def _of_histories(definition: Fields) -> Broken:
 
 
 def _of_lookups(definition: Fields) -> Broken:
-    columns = {column.name for column in definition.stream.columns}
+    columns = {column.name for column in definition.row.columns}
     made = {name for history in definition.histories for name, _, _ in history.columns()}
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
-Aggregate = Literal["mean", "sum", "count"]
+Aggregate = Literal["mean", "sum", "count", "days_since_last"]
 Transform = Literal["identity", "log1p"]
 Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]
@@ -78,22 +78,6 @@ class Column:
     maximum: float | None = None
     normalize: Normalize = "NFC"
     """The Unicode form that text is brought into; `none` keeps it as it was delivered."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """What the model predicts: a boolean SQL expression over source columns; null = no label.
-
-    A row for which it cannot be evaluated (a division by zero, text that is no number) has none.
-    """
-
-    name: str
-    expression: str
-    known: str
-
-    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
-        """Whether a model's record tells of this label; one that tells of none is not doubted."""
-        return told is None or told == plain(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

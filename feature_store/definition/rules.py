@@ -6,7 +6,6 @@ not doubt what they read.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import chain
 
 from feature_store.definition.common_rules import (
@@ -15,13 +14,21 @@ from feature_store.definition.common_rules import (
     told_apart,
     within,
 )
-from feature_store.definition.expressions import Unfit, nearest
+from feature_store.definition.expressions import nearest
 from feature_store.definition.fields import Fields
-from feature_store.definition.history import History
+from feature_store.definition.label import Label
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
-from feature_store.definition.parts import Check, Column, Dtype, Known, Numeric, taken
-from feature_store.definition.stream import Stream
+from feature_store.definition.parts import Check, Column, Dtype, Numeric, taken
+from feature_store.definition.row_rules import (
+    broken_expression,
+    by_name,
+    known_beforehand,
+    known_by_then,
+)
+from feature_store.definition.spine import Product
+from feature_store.definition.spine_rules import broken_spine
+from feature_store.definition.tile_rules import TRUTHS, broken_streams, broken_tiles
 from feature_store.definition.typed import wrong_types
 
 # The least and the largest value, both allowed. Wide: they are there for slips, not for taste.
@@ -51,9 +58,6 @@ _OF_GATE = {
     "rank_k": (1, 1_000_000),
 }
 _OF_LOOKUP = {"spread_days": (0, 366), "due_hours": (-8_784, 8_784)}
-_WINDOW_DAYS = (1, 3_660)
-_LABELS: tuple[Dtype, ...] = ("boolean",)
-_VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
 _NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
 
 
@@ -68,11 +72,12 @@ def check(definition: Fields) -> None:
         days_in_order(definition),
         _ranges(definition),
         _sources(definition),
-        _streams(definition),
+        broken_spine(definition),
+        broken_streams(definition),
         broken_names(definition),
         _expressions(definition),
+        broken_tiles(definition),
         _features(definition),
-        _histories(definition),
         _lookups(definition),
         _checks(definition),
         _gate(definition),
@@ -94,9 +99,9 @@ def _sources(definition: Fields) -> Broken:
 
 
 def _features(definition: Fields) -> Broken:
-    groups, columns = _by_name(definition.stream)
+    groups, columns = by_name(definition.row)
     lookups = {f"{lk.name}.{c.name}": c for lk in definition.lookups for c in lk.columns}
-    of_label = definition.stream.taken_by(definition.label.expression)
+    of_label = _made_of(definition)
     if not definition.categorical_names():
         yield "features", (), "must hold a Categorical or a Cross: every model needs one"
     for feature in definition.features:
@@ -128,96 +133,25 @@ def _features(definition: Fields) -> Broken:
                 )
 
 
-def _streams(definition: Fields) -> Broken:
-    """Yield a history of a stream that has the name of another one."""
-    for history in definition.histories:
-        stream = definition.stream_of(history)
-        same = next(known for known in definition.streams if known.name == stream.name)
-        if same != stream:
-            rule = "is the name of two streams that differ: give one of them another"
-            yield f"histories.{history.name}.stream", stream.name, rule
-
-
 def _expressions(definition: Fields) -> Broken:
-    label, field = definition.label, f"label.{definition.label.name}"
-    yield from _expression(definition.stream, field, label.expression, _LABELS)
-    yield from _known_by_then(definition.stream, field, label.expression, label.known)
-    for history in definition.histories:
-        stream, field = definition.stream_of(history), f"histories.{history.name}"
-        yield from _expression(stream, field, history.value, _VALUES)
-        yield from _known_by_then(stream, field, history.value, history.known)
+    """Yield what is wrong with expressions over what is scored."""
+    label, spine = definition.label, definition.spine
+    if isinstance(spine, Product) and spine.where is not None:
+        yield from broken_expression(definition.row, "spine.where", spine.where, TRUTHS)
+    if isinstance(label, Label):
+        field = f"label.{label.name}"
+        yield from broken_expression(definition.row, field, label.expression, TRUTHS)
+        yield from known_by_then(definition.row, field, label.expression, label.known)
 
 
-def _known_by_then(stream: Stream, field: str, expression: str, known: str) -> Broken:
-    """Yield a column of an expression that is known later than the expression is said to be."""
-    groups, columns = _by_name(stream)
-    if known not in groups:
-        rule = f"must be one of {sorted(groups)}{nearest(known, groups)}"
-        yield f"{field}.known", known, rule
-    for name in sorted(stream.taken_by(expression)):
-        group = groups[columns[name].known]
-        if group.after_event and group.name != known:
-            yield field, name, f"is known by {group.name!r}, later than the stated {known!r}"
-
-
-def _expression(stream: Stream, field: str, expression: str, types: Collection[Dtype]) -> Broken:
-    """Yield what may not be in an expression, and the type of one that is a column and no more."""
-    _, columns = _by_name(stream)
-    try:
-        names = stream.taken_by(expression)
-    except Unfit as unfit:
-        yield field, expression, str(unfit)
-        return
-    if not names:
-        yield field, expression, "must take a column: the same for all rows says nothing"
-    bare = columns.get(expression.strip())
-    if bare is not None and bare.dtype not in types:
-        rule = f"is of type {bare.dtype}, and must be {' or '.join(types)}"
-        yield field, expression, rule
-
-
-def _histories(definition: Fields) -> Broken:
-    low, high = _WINDOW_DAYS
-    for history in definition.histories:
-        field = f"histories.{history.name}"
-        if not history.windows or not low <= min(history.windows) <= max(history.windows) <= high:
-            yield f"{field}.windows", history.windows, f"must be days in {low}..{high}, one or more"
-        if not history.aggregates:
-            yield f"{field}.aggregates", (), "must name at least one"
-        if not history.keys:
-            yield f"{field}.keys", (), "must name at least one column"
-        yield from _history_keys(definition, history, field)
-
-
-def _history_keys(definition: Fields, history: History, field: str) -> Broken:
-    """Yield what keeps a history's keys from being found by what is scored."""
-    if history.on and len(history.on) != len(history.keys):
-        yield f"{field}.on", history.on, f"must name a column for each of keys={history.keys}"
-    of_stream = {column.name: column for column in definition.stream_of(history).columns}
-    for name in history.keys:
-        if name not in of_stream:
-            rule = f"is not a column of the stream {definition.stream_of(history).name}"
-            yield f"{field}.keys", name, f"{rule}{nearest(name, of_stream)}"
-    which = "on" if history.on else "keys"
-    yield from _known_beforehand(definition, f"{field}.{which}", history.asked_by)
-    _, own = _by_name(definition.stream)
-    for key, name in zip(history.keys, history.asked_by, strict=True):
-        if _key_kind(own[name].dtype) != _key_kind(of_stream[key].dtype):
-            rule = (
-                f"is of type {own[name].dtype} where rows are scored, and {key} of the stream "
-                f"{definition.stream_of(history).name} of type {of_stream[key].dtype}: no key "
-                "would be found. Declare both alike"
-            )
-            yield f"{field}.{which}", name, rule
-
-
-def _key_kind(dtype: Dtype) -> str:
-    """Return what two columns have in common whose equal values have the same text."""
-    return "whole number" if dtype in ("int", "bigint") else dtype
+def _made_of(definition: Fields) -> frozenset[str]:
+    """Return the columns of what is scored that tell its label."""
+    label = definition.label
+    return definition.row.taken_by(label.expression) if isinstance(label, Label) else frozenset()
 
 
 def _lookups(definition: Fields) -> Broken:
-    _, columns = _by_name(definition.stream)
+    _, columns = by_name(definition.row)
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"
         if lookup.snapshot == (lookup.at is not None):
@@ -226,22 +160,14 @@ def _lookups(definition: Fields) -> Broken:
             rule = f"must be a declared timestamp column{nearest(lookup.at, columns)}"
             yield f"{field}.at", lookup.at, rule
         if lookup.at is not None:
-            yield from _known_beforehand(definition, f"{field}.at", (lookup.at,))
+            yield from known_beforehand(definition.row, f"{field}.at", (lookup.at,))
         if not lookup.snapshot and lookup.max_age_hours is None:
             yield f"{field}.max_age_hours", None, "is needed unless a snapshot"
         if lookup.max_age_hours is not None and lookup.max_age_hours < 1:
             yield f"{field}.max_age_hours", lookup.max_age_hours, "must be 1 or more"
         if not lookup.keys:
             yield f"{field}.keys", (), "must name at least one column"
-        yield from _known_beforehand(definition, f"{field}.keys", lookup.keys)
-
-
-def _known_beforehand(definition: Fields, field: str, names: tuple[str, ...]) -> Broken:
-    groups, columns = _by_name(definition.stream)
-    for name in names:
-        hint = nearest(name, columns) if name not in columns else ""
-        if name not in columns or groups[columns[name].known].after_event:
-            yield field, name, f"must be a column known beforehand{hint}"
+        yield from known_beforehand(definition.row, f"{field}.keys", lookup.keys)
 
 
 def _checks(definition: Fields) -> Broken:
@@ -291,11 +217,6 @@ def _gate(definition: Fields) -> Broken:
         if name not in names:
             rule = f"must be a categorical feature, one of {sorted(names)}{nearest(name, names)}"
             yield f"gate.{field}", name, rule
-
-
-def _by_name(stream: Stream) -> tuple[dict[str, Known], dict[str, Column]]:
-    groups = {group.name: group for group in stream.knowns}
-    return groups, {column.name: column for column in stream.columns}
 
 
 def _dtype(columns: dict[str, Column], name: str) -> str:

@@ -34,7 +34,7 @@ from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
 from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
 
 if TYPE_CHECKING:
-    from feature_store.definition import Lookup, Stream
+    from feature_store.definition import Lookup, RowType, Stream
 
 REASON = "reason"
 ROW = "row"
@@ -158,10 +158,10 @@ def event_columns(stream: Stream) -> list[Column]:
     return [replace(c, nullable=c.nullable and c.name not in required) for c in stream.columns]
 
 
-def lookup_columns(lookup: Lookup, stream: Stream) -> list[Column]:
+def lookup_columns(lookup: Lookup, row: RowType) -> list[Column]:
     """Return the columns of a lookup's rows; keys and times may not be null."""
     # A key is found by the form that the pipeline's own column has.
-    own = [stream.column(key) for key in lookup.keys]
+    own = [row.column(key) for key in lookup.keys]
     keys = [
         Column(name=c.name, dtype=c.dtype, known="", nullable=False, normalize=c.normalize)
         for c in own
@@ -199,9 +199,9 @@ def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
     return _typed(raw_df, event_columns(stream), stream.name, broken_times)
 
 
-def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> SparkColumn:
+def _unlikely(known_at: SparkColumn, name: str, row: RowType) -> SparkColumn:
     """Return the reason where a known-at time is before 1971, or too far after the row's day."""
-    end = F.date_add(F.col(DS).cast("date"), stream.max_known_days + 1).cast("timestamp")
+    end = F.date_add(F.col(DS).cast("date"), row.max_known_days + 1).cast("timestamp")
     too_early = known_at < F.lit(FIRST_KNOWN).cast("timestamp")
     return F.when(too_early | (known_at >= end), f"known_at({name})")
 
@@ -297,19 +297,19 @@ def _ranked(typed_df: DataFrame, stream: Stream) -> DataFrame:
     return ranked.withColumn("_versions", F.count_if(~F.col("_repeats")).over(together))
 
 
-def typed_lookup(raw: RawRows, lookup: Lookup, stream: Stream) -> DataFrame:
+def typed_lookup(raw: RawRows, lookup: Lookup, row: RowType) -> DataFrame:
     """Return the rows of a lookup: ds, keys, event_time, known_at and columns, as declared.
 
     Raises:
         SourceCorrupt: a column is missing or can never be cast; or, counted now, rows whose key or
             time is null, or that break a rule of a column. None of the rows is to be used then.
     """
-    what = f"{stream.name}, lookup {lookup.name}"
-    columns = lookup_columns(lookup, stream)
+    what = f"{row.name}, lookup {lookup.name}"
+    columns = lookup_columns(lookup, row)
     names = [DS, *(c.name for c in columns)]
 
     def broken_times(values: _Values) -> list[SparkColumn]:
-        return [_unlikely(values[KNOWN_AT], KNOWN_AT, stream)]
+        return [_unlikely(values[KNOWN_AT], KNOWN_AT, row)]
 
     typed = []
     for frame in [raw] if isinstance(raw, DataFrame) else raw:

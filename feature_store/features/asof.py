@@ -27,6 +27,7 @@ def join_lookups(
     rows_df: DataFrame,
     sides: Mapping[str, DataFrame],
     definition: Definition,
+    lookups: Sequence[Lookup],
     snapshots: Mapping[str, Sequence[date]] | None = None,
 ) -> DataFrame:
     """Return `rows_df` with a struct column for each lookup; its fields are null if nothing fits.
@@ -36,10 +37,11 @@ def join_lookups(
         sides: by lookup, at least the days of its side table that the rows may read, as far as
             there are any.
         definition: the pipeline.
+        lookups: those of it that are wanted here.
         snapshots: by lookup, the days of a snapshot's table that has more than one.
     """
     joined = rows_df
-    for lookup in definition.lookups:
+    for lookup in lookups:
         side, dated = sides[lookup.name], (snapshots or {}).get(lookup.name, ())
         joined = joined.transform(_join_newest, side, lookup, definition, dated)
     return joined

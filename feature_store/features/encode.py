@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 KEYS = "_keys"
 VALUES = "_values"
 MISSING_KEY = 0
+_COUNTS = ("count", "days_since_last")
+"""Aggregates that a model takes the logarithm of: what matters is how many times as many."""
 
 
 def category_key(name: str) -> Column:
@@ -34,7 +36,8 @@ def numeric_values(definition: Definition) -> dict[str, Column]:
 def numeric_doubles(definition: Definition) -> dict[str, Column]:
     """Return each numeric feature, transformed, before it becomes the float that a model takes."""
     features = {f.name: f for f in definition.features if isinstance(f, Numeric)}
-    counts = {n for h in definition.histories for n, a, _ in h.columns() if a == "count"}
+    of_histories = (column for history in definition.histories for column in history.columns())
+    counts = {name for name, aggregate, _ in of_histories if aggregate in _COUNTS}
     own = {name: _transformed(F.col(name), feature) for name, feature in features.items()}
     return {
         name: own[name] if name in own else _history(F.col(name), is_count=name in counts)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import Categorical, Cross
+from feature_store.definition import Categorical, Cross, Product, Rows
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
 from feature_store.features.asof import join_lookups
-from feature_store.features.histories import empty_histories, join_histories, known_histories
+from feature_store.features.histories import (
+    Wanted,
+    empty_histories,
+    join_histories,
+    known_histories,
+)
+from feature_store.features.spines import entities, paired
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Definition, Numeric, Stream
+    from feature_store.definition import Active, Definition, Lookup, Numeric, RowType, Top
 
 
 def build_features(
-    events_df: DataFrame,
+    events_df: DataFrame | None,
     tiles_df: DataFrame | None,
     lookups: Mapping[str, DataFrame],
     definition: Definition,
@@ -32,9 +39,9 @@ def build_features(
     """Return one row per thing to score on `days`: ds, keys, then every feature.
 
     Args:
-        events_df: events of `days`.
+        events_df: events of `days`; None where the days before tell what is scored.
         tiles_df: tiles, of every stream, of the window before each of `days`; None where there
-            are none yet.
+            are none yet, which then tell of nothing to score.
         lookups: rows of each lookup by name, with event_time and known_at.
         definition: the pipeline.
         days: the days to compute.
@@ -42,14 +49,20 @@ def build_features(
 
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
+
+    Raises:
+        SpineTooLarge: a day has more pairs to score than its spine allows.
     """
-    known = known_in_time(events_df, definition.stream, definition.cutoff_hours)
-    rows = join_lookups(known, lookups, definition, snapshots)
-    if tiles_df is None:
-        rows = rows.withColumns(empty_histories(definition))
+    spine = definition.spine
+    made = Made(tiles_df=tiles_df, lookups=lookups, snapshots=snapshots or {}, days=days)
+    wanted = Wanted.of(definition)
+    if isinstance(spine, Rows):
+        assert events_df is not None  # noqa: S101 - whoever calls knows what is scored
+        known = known_in_time(events_df, spine.stream, definition.cutoff_hours)
+        rows = made.with_all(known, wanted, definition.lookups)
     else:
-        # Found in the rows without what was joined to them, which is more to carry, or to do twice.
-        rows = join_histories(rows, known_histories(known, tiles_df, definition, days), definition)
+        assert tiles_df is not None  # noqa: S101 - an empty frame where there are none
+        rows = _told_rows(tiles_df, made, wanted, spine)
     plain = [f.name for f in definition.features]
     keys = [key for key in definition.keys if key not in plain]
     histories = [name for h in definition.histories for name, _, _ in h.columns()]
@@ -57,7 +70,53 @@ def build_features(
     return rows.select(DS, *keys, *computed, *histories)
 
 
-def known_in_time(events_df: DataFrame, stream: Stream, cutoff_hours: int) -> DataFrame:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What features are made of beside the rows."""
+
+    tiles_df: DataFrame | None
+    lookups: Mapping[str, DataFrame]
+    snapshots: Mapping[str, Sequence[date]]
+    days: Sequence[date]
+
+    def with_all(self, rows_df: DataFrame, wanted: Wanted, lookups: Sequence[Lookup]) -> DataFrame:
+        """Return rows with the histories and lookups wanted of them."""
+        rows = join_lookups(rows_df, self.lookups, wanted.definition, lookups, self.snapshots)
+        if not wanted.histories:
+            return rows
+        if self.tiles_df is None:
+            return rows.withColumns(empty_histories(wanted))
+        # Found in the rows without what was joined to them, which is more to carry, or to do twice.
+        found = known_histories(rows_df, self.tiles_df, wanted, self.days)
+        return join_histories(rows, found, wanted)
+
+
+def _told_rows(
+    tiles_df: DataFrame, made: Made, wanted: Wanted, spine: Active | Top | Product
+) -> DataFrame:
+    """Return the rows that the days before tell, with their histories and lookups.
+
+    What is asked by keys of one side is found once for each entity of that side.
+    """
+    definition, histories = wanted.definition, wanted.histories
+    lookups = definition.lookups
+    found = {side: entities(tiles_df, side, definition, made.days) for side in spine.sides}
+    pairing = None
+    if isinstance(spine, Product):
+        pairing = paired(found[spine.left], found[spine.right], spine, definition)
+    for side, frame in found.items():
+        of_side = tuple(h for h in histories if set(h.asked_by) <= set(side.keys))
+        looked_up = [lookup for lookup in lookups if set(lookup.keys) <= set(side.keys)]
+        found[side] = made.with_all(
+            frame, replace(wanted, histories=of_side, keys=side.keys), looked_up
+        )
+        histories = tuple(h for h in histories if h not in of_side)
+        lookups = tuple(lookup for lookup in lookups if lookup not in looked_up)
+    (rows,) = [pairing.of(*found.values())] if pairing else found.values()
+    return made.with_all(rows, replace(wanted, histories=histories), lookups)
+
+
+def known_in_time(events_df: DataFrame, row: RowType, cutoff_hours: int) -> DataFrame:
     """Return the rows known before their cut-off; in them a value that was not is null.
 
     Every column, whatever takes it later: joined on, or used as a time, a value known too late
@@ -65,12 +124,12 @@ def known_in_time(events_df: DataFrame, stream: Stream, cutoff_hours: int) -> Da
     """
     cutoff = cutoff_column(cutoff_hours)
     events_df = as_of(events_df, cutoff)
-    in_time = {group.name: F.col(group.at) < cutoff for group in stream.knowns}
-    of_keys = {stream.column(key).known for key in stream.keys}
+    in_time = {group.name: F.col(group.at) < cutoff for group in row.knowns}
+    of_keys = {row.column(key).known for key in row.keys}
     rows = events_df
     for group in sorted(of_keys):
         rows = rows.where(in_time[group])
-    late = [c for c in stream.columns if c.known not in of_keys and c.name in rows.columns]
+    late = [c for c in row.columns if c.known not in of_keys and c.name in rows.columns]
     return rows.withColumns({c.name: F.when(in_time[c.known], F.col(c.name)) for c in late})
 
 

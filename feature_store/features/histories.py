@@ -9,6 +9,7 @@ where a row asks for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 from itertools import zip_longest
@@ -18,6 +19,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from feature_store.errors import PartitionNotReady
+from feature_store.features.recency import with_last_day
 from feature_store.features.sums import BAND, DIGITS, places, rounded
 from feature_store.features.tiles import key_text, resolved_value
 from feature_store.schema import DS, TILES
@@ -25,64 +27,79 @@ from feature_store.schema import DS, TILES
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Definition
+    from feature_store.definition import Aggregate, Definition, History, Tiling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Histories that rows ask for, and what tells those rows apart within a day."""
+
+    definition: Definition
+    histories: tuple[History, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def digests(self) -> list[str]:
+        """What the tiles of each history are made of, in their order."""
+        return [self.definition.tiling(history).digest for history in self.histories]
+
+    @classmethod
+    def of(cls, definition: Definition) -> Wanted:
+        """Return all histories of a pipeline, asked for by the rows that it scores."""
+        return cls(definition=definition, histories=definition.histories, keys=definition.keys)
 
 
 def known_histories(
-    rows_df: DataFrame, tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+    rows_df: DataFrame, tiles_df: DataFrame, wanted: Wanted, days: Sequence[date]
 ) -> DataFrame:
     """Return `ds`, keys and history features of each row that has a key of some history.
 
     Args:
         rows_df: rows of `days` known before their cut-off, told apart by `ds` and the keys.
         tiles_df: tiles of the windows before `days`.
-        definition: the pipeline.
+        wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    sums = window_sums(asked(rows_df, definition), tiles_df, definition, days)
+    sums = window_sums(asked(rows_df, wanted), tiles_df, wanted, days)
+    if any("days_since_last" in history.aggregates for history in wanted.histories):
+        sums = with_last_day(sums, tiles_df, wanted.digests)
     features = [
         # A row asks once of each history, so there is one value, or none.
-        F.max(
-            F.when(F.col("_history") == place, _aggregate(aggregate, history.windows.index(window)))
-        ).alias(name)
-        for place, history in enumerate(definition.histories)
+        F.max(F.when(F.col("_history") == place, _value(history, aggregate, window))).alias(name)
+        for place, history in enumerate(wanted.histories)
         for name, aggregate, window in history.columns()
     ]
-    return sums.groupBy(DS, *definition.keys).agg(*features)
+    return sums.groupBy(DS, *wanted.keys).agg(*features)
 
 
-def join_histories(
-    rows_df: DataFrame, histories_df: DataFrame, definition: Definition
-) -> DataFrame:
+def join_histories(rows_df: DataFrame, histories_df: DataFrame, wanted: Wanted) -> DataFrame:
     """Return `rows_df` with the feature columns of every history; a row without a key has none."""
-    joined = rows_df.join(histories_df, [DS, *definition.keys], "left")
-    names = [
-        n for h in definition.histories for n, aggregate, _ in h.columns() if aggregate == "count"
-    ]
+    joined = rows_df.join(histories_df, [DS, *wanted.keys], "left")
+    names = [n for h in wanted.histories for n, aggregate, _ in h.columns() if aggregate == "count"]
     return joined.withColumns({name: F.coalesce(name, F.lit(0.0)) for name in names})
 
 
-def empty_histories(definition: Definition) -> dict[str, Column]:
+def empty_histories(wanted: Wanted) -> dict[str, Column]:
     """Return the history columns of a row that has no history at all."""
-    columns = (column for history in definition.histories for column in history.columns())
+    columns = (column for history in wanted.histories for column in history.columns())
     return {
         name: F.lit(0.0 if aggregate == "count" else None).cast("double")
         for name, aggregate, _ in columns
     }
 
 
-def asked(rows_df: DataFrame, definition: Definition) -> DataFrame:
+def asked(rows_df: DataFrame, wanted: Wanted) -> DataFrame:
     """Return each row once for each history that it has the key of: ds, keys, _history and _key.
 
-    `_history` is the history's place in the definition.
+    `_history` is the history's place among those wanted.
     """
-    keys = F.array(*[key_text(history.asked_by) for history in definition.histories])
-    each = rows_df.select(DS, *definition.keys, F.posexplode(keys).alias("_history", "_key"))
+    keys = F.array(*[key_text(history.asked_by) for history in wanted.histories])
+    each = rows_df.select(DS, *wanted.keys, F.posexplode(keys).alias("_history", "_key"))
     return each.where(F.col("_key").isNotNull())
 
 
 def window_sums(
-    asked_df: DataFrame, tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+    asked_df: DataFrame, tiles_df: DataFrame, wanted: Wanted, days: Sequence[date]
 ) -> DataFrame:
     """Return `asked_df` with the sums over every window of the history that is asked.
 
@@ -94,11 +111,12 @@ def window_sums(
     Args:
         asked_df: rows of `days` with _history and _key, as `asked` gives them.
         tiles_df: tiles of the windows before `days`.
-        definition: the pipeline.
+        wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    parts = {"n": F.col("n"), **_digits_by_place(tiles_df, definition, days)}
-    steps = _steps(tiles_df, parts, definition, days)
+    tilings = [wanted.definition.tiling(history) for history in wanted.histories]
+    parts = {"n": F.col("n"), **digits_by_place(tiles_df, tilings, wanted.definition, days)}
+    steps = _steps(tiles_df, parts, wanted, days)
     changes = [name for name in steps.columns if name not in ("_history", "_key", "_day")]
     every = asked_df.withColumn("_day", F.col(DS)).unionByName(steps, allowMissingColumns=True)
     # By day alone, and so with all of that day: what enters or leaves on it holds for it. The key
@@ -109,7 +127,7 @@ def window_sums(
         .rangeBetween(Window.unboundedPreceding, Window.currentRow)
     )
     running = every.withColumns({name: F.sum(name).over(until) for name in changes})
-    windows = range(len(_windows(definition)))
+    windows = range(len(_windows(wanted)))
     counts = [F.coalesce(f"_n_{i}", F.lit(0)).alias(f"_n_{i}") for i in windows]
     totals = [
         # A place at which none of the key's values has a digit holds null: it adds nothing.
@@ -122,7 +140,7 @@ def window_sums(
 
 
 def _steps(
-    tiles_df: DataFrame, parts: Mapping[str, Column], definition: Definition, days: Sequence[date]
+    tiles_df: DataFrame, parts: Mapping[str, Column], wanted: Wanted, days: Sequence[date]
 ) -> DataFrame:
     """Return each tile once for the day it begins to count, and once for each window it leaves.
 
@@ -130,7 +148,7 @@ def _steps(
     day; null where it does not.
     """
     first, last = min(days), max(days)
-    histories = definition.histories
+    histories = wanted.histories
 
     def after(windows: Sequence[int | None]) -> Column:
         """Return the first day after a tile's window, given that of each history."""
@@ -138,7 +156,7 @@ def _steps(
 
     tiles = tiles_df.select(
         DS,
-        _places(definition).alias("_history"),
+        _places(wanted).alias("_history"),
         F.col("key").alias("_key"),
         F.greatest(F.date_add(DS, 1), "usable_from", F.lit(first)).alias("_enters"),
         *[part.alias(f"_{name}") for name, part in parts.items()],
@@ -147,7 +165,7 @@ def _steps(
     counting = tiles.where(
         (enters < after([max(h.windows) for h in histories])) & (enters <= F.lit(last))
     )
-    leaves = [after(windows) for windows in _windows(definition)]
+    leaves = [after(windows) for windows in _windows(wanted)]
     steps = [enters]
     if first < last:  # of a single day, nothing leaves a window before another
         steps += [F.when((enters < day) & (day <= F.lit(last)), day) for day in leaves]
@@ -162,9 +180,9 @@ def _steps(
     return stepping.where(F.col("_day").isNotNull()).select("_history", "_key", "_day", *changes)
 
 
-def _places(definition: Definition) -> Column:
+def _places(wanted: Wanted) -> Column:
     """Return the places of the histories that take a tile: in a row each if there are several."""
-    digests = [definition.tiling(history).digest for history in definition.histories]
+    digests = wanted.digests
     first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
     if len(set(digests)) == len(digests):
         return F.when(first >= 0, first)
@@ -172,16 +190,22 @@ def _places(definition: Definition) -> Column:
     return F.explode(F.get(F.lit(alike), first))
 
 
-def _windows(definition: Definition) -> list[list[int | None]]:
+def _windows(wanted: Wanted) -> list[list[int | None]]:
     """Return the days of each history's window 0, then of each one's window 1 if it has one, ..."""
-    own = (history.windows for history in definition.histories)
+    own = (history.windows for history in wanted.histories)
     return [list(windows) for windows in zip_longest(*own)]
 
 
-def _digits_by_place(
-    tiles_df: DataFrame, definition: Definition, days: Sequence[date]
+def digits_by_place(
+    tiles_df: DataFrame, tilings: Sequence[Tiling], definition: Definition, days: Sequence[date]
 ) -> dict[str, Column]:
     """Return what a tile adds to each place of a sum, by the place.
+
+    Args:
+        tiles_df: tiles, of these tilings.
+        tilings: what they are made of.
+        definition: the pipeline, for whoever has to make them anew.
+        days: the days that they are for.
 
     Raises:
         PartitionNotReady: there are tiles of an older layout.
@@ -189,7 +213,7 @@ def _digits_by_place(
     spark = tiles_df.sparkSession
     if BAND not in tiles_df.columns:
         raise _older_tiles(definition, days)
-    if all(resolved_value(spark, definition.tiling(h)).is_whole for h in definition.histories):
+    if all(resolved_value(spark, tiling).is_whole for tiling in tilings):
         # Whole numbers of 32 bits are their own first digit, in band 0.
         return {"0": F.coalesce(DIGITS[0], F.raise_error(str(_older_tiles(definition, days))))}
     bands = {row[0] for row in tiles_df.select(BAND).distinct().collect()} or {0}
@@ -213,7 +237,12 @@ def _older_tiles(definition: Definition, days: Sequence[date]) -> PartitionNotRe
     return PartitionNotReady(TILES, days, step)
 
 
-def _aggregate(aggregate: str, place: int) -> Column:
+def _value(history: History, aggregate: Aggregate, window: int) -> Column:
+    """Return a feature of the history that a row asks; null where it has none."""
+    if aggregate == "days_since_last":
+        days = F.datediff(DS, "_last")
+        return F.when(days <= window, days.cast("double"))
+    place = history.windows.index(window)
     count, total = F.col(f"_n_{place}").cast("double"), F.col(f"_total_{place}")
     if aggregate == "count":
         return count

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from feature_store.definition import Tiling
     from feature_store.features.values import Resolved
 
-_SEPARATOR = "\u001f"
+SEPARATOR = "\u001f"
+
+
+TILE_SCHEMA = (
+    "ds date, history string, key string, usable_from date, band int, n bigint, "
+    + ", ".join(f"{digit} bigint" for digit in DIGITS)
+)
 
 
 def key_text(keys: Sequence[str]) -> Column:
     """Return the text key of a row for a history; null where one of its columns is null."""
     parts = [F.col(key).cast("string") for key in keys]
-    return reduce(lambda left, right: F.concat(left, F.lit(_SEPARATOR), right), parts)
+    return reduce(lambda left, right: F.concat(left, F.lit(SEPARATOR), right), parts)
 
 
 def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:

@@ -17,13 +17,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.classic.column import Column as ClassicColumn
 
+from feature_store.definition import Active, Label, Product
 from feature_store.errors import DefinitionError
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, SparkSession
 
-    from feature_store.definition import Definition, Stream
+    from feature_store.definition import Definition, RowType
 
 _INFINITY = float("inf")
 _WHOLE = ("boolean", "tinyint", "smallint", "int")
@@ -61,52 +62,78 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
         DefinitionError: an expression does not resolve, is not of its type, or takes other columns.
     """
     label, field = definition.label, f"label.{definition.label.name}"
-    found = _of_definition(spark, definition, definition.stream, field, label.expression)
+    if isinstance(label, Label):
+        row, expression = definition.row, label.expression
+    else:
+        row, expression = label.stream, label.value
+    _require_boolean(spark, definition, row, field, expression)
+    if isinstance(definition.spine, Product) and definition.spine.where is not None:
+        where = definition.spine.where
+        _require_boolean(spark, definition, definition.row, "spine.where", where)
+    for side in definition.spine.sides:
+        if isinstance(side, Active):
+            _require_boolean(spark, definition, side.stream, "spine.where", side.counted)
+        else:
+            _require_number(spark, definition, side.stream, "spine.by", side.counted)
+    for history in definition.histories:
+        stream, field = definition.stream_of(history), f"histories.{history.name}"
+        if history.where is not None:
+            _require_boolean(spark, definition, stream, f"{field}.where", history.where)
+            _require_number(spark, definition, stream, field, history.value)
+        _require_number(spark, definition, stream, field, history.counted)
+
+
+def _require_boolean(
+    spark: SparkSession, definition: Definition, row: RowType, field: str, expression: str
+) -> None:
+    found = _of_definition(spark, definition, row, field, expression)
     if found.dtype != "boolean":
         rule = f"is of type {found.dtype}, and must be boolean: write a comparison"
-        raise DefinitionError(definition.name, field, label.expression, rule)
-    for history in definition.histories:
-        field = f"histories.{history.name}"
-        stream = definition.stream_of(history)
-        found = _of_definition(spark, definition, stream, field, history.value)
-        if not found.is_number:
-            rule = f"is of type {found.dtype}, and must be boolean or a number"
-            raise DefinitionError(definition.name, field, history.value, rule)
+        raise DefinitionError(definition.name, field, expression, rule)
+
+
+def _require_number(
+    spark: SparkSession, definition: Definition, row: RowType, field: str, expression: str
+) -> None:
+    found = _of_definition(spark, definition, row, field, expression)
+    if not found.is_number:
+        rule = f"is of type {found.dtype}, and must be boolean or a number"
+        raise DefinitionError(definition.name, field, expression, rule)
 
 
 def _of_definition(
-    spark: SparkSession, definition: Definition, stream: Stream, field: str, expression: str
+    spark: SparkSession, definition: Definition, row: RowType, field: str, expression: str
 ) -> Resolved:
     try:
-        return resolved(spark, stream, field, expression)
+        return resolved(spark, row, field, expression)
     except DefinitionError as error:
         raise DefinitionError(definition.name, field, expression, error.rule) from error
 
 
-def resolved(spark: SparkSession, stream: Stream, field: str, expression: str) -> Resolved:
+def resolved(spark: SparkSession, row: RowType, field: str, expression: str) -> Resolved:
     """Return what Spark makes of an expression over the declared columns of a stream.
 
     Raises:
         DefinitionError: it does not resolve, is no function of its row, or takes other columns than
             the definition's own check found.
     """
-    columns = ", ".join(f"`{c.name}` {c.dtype}" for c in stream.columns)
+    columns = ", ".join(f"`{c.name}` {c.dtype}" for c in row.columns)
     try:
         found = _resolved(spark, columns, expression)
     except AnalysisException as error:
         said = " ".join(str(error).split(";")[0].split("\n")[0].split())
         rule = f"Spark cannot read it: {said}. Mend the expression"
-        raise DefinitionError(stream.name, field, expression, rule, what="stream") from error
+        raise DefinitionError(row.name, field, expression, rule, what="stream") from error
     except _Unsound as unsound:
         rule = str(unsound)
-        raise DefinitionError(stream.name, field, expression, rule, what="stream") from unsound
-    declared = stream.taken_by(expression)
+        raise DefinitionError(row.name, field, expression, rule, what="stream") from unsound
+    declared = row.taken_by(expression)
     if found.columns != declared:
         rule = (
             f"Spark reads it as made of {sorted(found.columns)}, and not of {sorted(declared)}: "
             "write the columns' names in `…`"
         )
-        raise DefinitionError(stream.name, field, expression, rule, what="stream")
+        raise DefinitionError(row.name, field, expression, rule, what="stream")
     return found
 
 
@@ -131,10 +158,10 @@ def number(spark: SparkSession, expression: str) -> Column:
     return F.when(F.abs(value) < _INFINITY, value)  # to Spark, NaN is more than infinity
 
 
-def last_known(stream: Stream, known: str, taken: Collection[str]) -> Column:
+def last_known(row: RowType, known: str, taken: Collection[str]) -> Column:
     """Return when the group `known` and all of `taken` columns became known; null: not yet."""
-    groups = {known, *(stream.column(name).known for name in taken)}
-    times = [F.col(stream.known(group).at) for group in sorted(groups)]
+    groups = {known, *(row.column(name).known for name in taken)}
+    times = [F.col(row.known(group).at) for group in sorted(groups)]
     # `greatest` passes over a null, which means never known.
     is_known = reduce(lambda left, right: left & right, [time.isNotNull() for time in times])
     return F.when(is_known, F.greatest(*times)) if len(times) > 1 else times[0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES, QUALITY, SCORES, TILES, stream_table
+from jobs.backfill.spine_rows import spine_rows
 from jobs.backfill.whole_runs import beside_writes, past_error, past_runs_of
 from jobs.night.runs import past_runs
 
@@ -97,10 +98,10 @@ def _tables(freshness: Freshness, day: date) -> Iterable[str]:
     definition = freshness.context.definition
     for stream in definition.streams:
         # What tonight adds to a stream of its own is the day itself, and to another the one before.
-        own = day if stream.name == definition.stream.name else day - timedelta(days=1)
+        own = day if definition.is_scored(stream) else day - timedelta(days=1)
         if freshness.events(stream, own).status != "fresh":
             yield stream_table(stream.name, EVENTS)
-        if definition.tilings(stream) and freshness.tiles(stream, own).status != "fresh":
+        if definition.feature_tilings(stream) and freshness.tiles(stream, own).status != "fresh":
             yield stream_table(stream.name, TILES)
     if freshness.features(day).status != "fresh":
         yield FEATURES
@@ -115,12 +116,16 @@ def _measured(context: Context, table: str) -> list[DayCommit]:
 
 
 def _rows(context: Context, days: Sequence[date], past: Sequence[DayCommit]) -> int | None:
-    """Return the rows to score: what features hold now, the past median for days without."""
-    typical = statistics.median(c.rows for c in past) if past else None
-    rows = 0
-    for day in days:
-        commit = context.warehouse.commit(FEATURES, day)
-        if commit is None and typical is None:
-            return None
-        rows += commit.rows if commit is not None else int(typical or 0)
-    return rows
+    """Return the rows to score: what features hold now, and for days without what others have.
+
+    That is the past median; before there is one, what the spine tells of the first of them.
+    """
+    found = {day: context.warehouse.commit(FEATURES, day) for day in days}
+    unknown = [day for day, commit in found.items() if commit is None]
+    typical: float | None = 0
+    if unknown:
+        counts = [commit.rows for commit in past]
+        typical = statistics.median(counts) if counts else spine_rows(context, unknown[0])
+    if typical is None:
+        return None
+    return sum(int(typical) if commit is None else commit.rows for commit in found.values())

@@ -71,14 +71,16 @@ class Freshness:
         return self._once(table, day, find)
 
     def tiles(self, stream: Stream, day: date) -> State:
-        """Return the state of a day of a stream's tiles."""
+        """Return the state of a day of a stream's tiles, as far as features are made of them."""
         events, tiles = (stream_table(stream.name, table) for table in (EVENTS, TILES))
 
         def find() -> State:
             upstream = [(events, day, self.events(stream, day))]
+            needed = self.context.definition.feature_tilings(stream)
             return self._derived(
-                tiles, day, upstream, lambda: expected.tiles_inputs(self.context, stream, day)
-            )
+                tiles, day, upstream,
+                lambda: expected.tiles_inputs(self.context, stream, day, needed),
+            )  # fmt: skip
 
         return self._once(tiles, day, find)
 
@@ -88,19 +90,27 @@ class Freshness:
 
     def _features(self, day: date) -> State:
         context, definition = self.context, self.context.definition
-        upstream = [(context.events, day, self.events(definition.stream, day))]
+        upstream = self._own_events(day)
         for stream in definition.streams:
             table = stream_table(stream.name, TILES)
             window = definition.window_days(day, stream)
             upstream += [(table, d, self.tiles(stream, d)) for d in window]
         for lookup in definition.lookups:
             upstream += self._side(lookup, day)
-        if expected.lacks_quarantine(context, definition.stream, day):
-            gone = State(status="missing", reasons=("it is gone",))
-            upstream.append((stream_table(definition.stream.name, QUARANTINE), day, gone))
         return self._derived(
             FEATURES, day, upstream, lambda: expected.features_inputs(context, day)
         )
+
+    def _own_events(self, day: date) -> list[tuple[str, date, State]]:
+        """Return the events of a day that is scored, if rows of a stream are."""
+        context, stream = self.context, self.context.definition.stream
+        if stream is None:
+            return []
+        found = [(context.events, day, self.events(stream, day))]
+        if expected.lacks_quarantine(context, stream, day):
+            gone = State(status="missing", reasons=("it is gone",))
+            found.append((stream_table(stream.name, QUARANTINE), day, gone))
+        return found
 
     def _side(self, lookup: Lookup, day: date) -> list[tuple[str, date, State]]:
         """Return the days of a side table that a day reads, but for those it does without.

@@ -195,7 +195,7 @@ def _tables(context: Context) -> list[str]:
     lookups = [lookup_table(lookup.name) for lookup in context.definition.lookups]
     of_streams = [
         stream_table(stream.name, table)
-        for stream in context.definition.streams
+        for stream in context.definition.all_streams
         for table in (EVENTS, QUARANTINE, TILES, REFUSED)
     ]
     own = [FEATURES, SCORES, QUALITY, REFUSED, LEDGER, LINEAGE, PLANS, CLAIMS]

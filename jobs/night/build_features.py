@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from feature_store.events.quarantine import lookup_columns
 from feature_store.features.features import build_features
+from feature_store.features.tiles import TILE_SCHEMA
 from feature_store.schema import DS, FEATURES, TILES, lookup_table, stream_table
 from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
@@ -44,26 +45,31 @@ def build_day_features(
 def features_frame(context: Context, days: Sequence[date]) -> DataFrame:
     """Return the features of `days`, computed from the tables as they are now."""
     definition, warehouse = context.definition, context.warehouse
-    tiles = _tiles(context, days)
+    tiles = tiles_before(context, days)
     lookups = {lookup.name: _side_rows(context, lookup, days) for lookup in definition.lookups}
     snapshots = {
         lookup.name: sorted(merged(side_days(context, lookup, days)).read)
         for lookup in definition.lookups
         if lookup.snapshot
     }
-    events = warehouse.read(context.events, days)
+    events = None if definition.stream is None else warehouse.read(context.events, days)
     return build_features(events, tiles, lookups, definition, days, snapshots)
 
 
-def _tiles(context: Context, days: Sequence[date]) -> DataFrame | None:
-    """Return the tiles of every stream that the windows of `days` read; None if there are none."""
+def tiles_before(context: Context, days: Sequence[date]) -> DataFrame | None:
+    """Return the tiles of every stream that the windows of `days` read; None if there are none.
+
+    Where they tell what is scored, there are always some, if only of nothing.
+    """
     definition, frames = context.definition, []
     for stream in definition.streams:
         window = sorted({d for day in days for d in definition.window_days(day, stream)})
         if window:
-            own = [tiling.digest for tiling in definition.tilings(stream)]
+            own = [tiling.digest for tiling in definition.feature_tilings(stream)]
             stored = context.warehouse.read(stream_table(stream.name, TILES), window)
             frames.append(stored.where(F.col("history").isin(own)))
+    if not frames and definition.stream is None:
+        return context.spark.createDataFrame([], TILE_SCHEMA)
     return reduce(lambda left, right: left.unionByName(right), frames) if frames else None
 
 
@@ -77,6 +83,6 @@ def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFr
         return context.warehouse.read(table, there)
     columns = (
         f"`{column.name}` {column.dtype}"
-        for column in lookup_columns(lookup, context.definition.stream)
+        for column in lookup_columns(lookup, context.definition.row)
     )
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")

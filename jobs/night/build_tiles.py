@@ -33,7 +33,8 @@ def build_day_tiles(context: Context, stream: Stream, days: Sequence[date]) -> S
     """
     with context.warehouse.held():
         know(context, stream_table(stream.name, EVENTS), days, ALL)
-        inputs = {day: tiles_inputs(context, stream, day) for day in days}
+        needed = context.definition.tilings(stream)
+        inputs = {day: tiles_inputs(context, stream, day, needed) for day in days}
 
     def compute(outdated: Sequence[date]) -> DataFrame:
         return _tiles_frame(context, stream, {day: inputs[day] for day in outdated})

@@ -31,7 +31,7 @@ from jobs.night.side_days import ABSENT, due_hint, merged, side_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
-    from feature_store.definition import Lookup, Stream
+    from feature_store.definition import Lookup, Stream, Tiling
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
@@ -152,17 +152,17 @@ def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
     )
 
 
-def tiles_inputs(context: Context, stream: Stream, day: date) -> Inputs:
-    """Return the inputs of a day of a stream's `tiles`.
+def tiles_inputs(context: Context, stream: Stream, day: date, needed: Iterable[Tiling]) -> Inputs:
+    """Return the inputs of a day of a stream's `tiles` that has what is needed.
 
-    They hold what any pipeline made of the same events: a day that has what this one needs is left
-    as it is, and what others need stays where something is added.
+    They hold what any pipeline made of the same events: a day that has what is needed is left as it
+    is, and what others need stays where something is added.
     """
     events, tiles = (stream_table(stream.name, table) for table in (EVENTS, TILES))
     now = Inputs(
         definition=stream.name,
         code=revision(TILES),
-        parts={f"{_HISTORY}{t.title}": t.digest for t in context.definition.tilings(stream)},
+        parts={f"{_HISTORY}{tiling.title}": tiling.digest for tiling in needed},
         pins={events: pins(context, events, [day])},
     )
     stored = context.warehouse.commit(tiles, day)
@@ -185,15 +185,17 @@ def features_inputs(context: Context, day: date) -> Inputs:
         DayChanged: somebody else changed one of them.
     """
     definition = context.definition
-    read = {context.events: pins(context, context.events, [day], part=KNOWN)}
+    read: dict[str, Pins] = {}
+    if definition.stream is not None:
+        read[context.events] = pins(context, context.events, [day], part=KNOWN)
     for stream in definition.streams:
         window, tiles = definition.window_days(day, stream), stream_table(stream.name, TILES)
         if window:
-            own = {tiling.digest for tiling in definition.tilings(stream)}
+            own = {tiling.digest for tiling in definition.feature_tilings(stream)}
             read[tiles] = pins(context, tiles, window, until=day, of=own)
     for lookup in definition.lookups:
         read[lookup_table(lookup.name)] = _side_pins(context, lookup, day)
-    types = {f"{_TYPE}{name}": dtype for name, dtype in definition.stream.types.items()}
+    types = {f"{_TYPE}{name}": dtype for name, dtype in definition.row.types.items()}
     return Inputs(
         definition=definition.digest("features"), code=revision(FEATURES), parts=types, pins=read
     )
@@ -243,7 +245,8 @@ def know(context: Context, table: str, days: Iterable[date], part: str = "") -> 
 def know_what_is_read(context: Context, days: Sequence[date]) -> None:
     """Find out what every day that features of `days` read holds, in one pass over each table."""
     definition = context.definition
-    know(context, context.events, days)
+    if definition.stream is not None:
+        know(context, context.events, days)
     for stream in definition.streams:
         windows = {d for day in days for d in definition.window_days(day, stream)}
         know(context, stream_table(stream.name, EVENTS), windows, ALL)

@@ -49,31 +49,6 @@ if TYPE_CHECKING:
     from jobs.context import Context
 
 
-def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
-    """Bring events, quarantine and lookups of `days` up to date with the source, or raise.
-
-    There is no forcing it: events are what later days are made of, and to write them anew from the
-    same source would only make those days stale. The days whose delivery is good are written before
-    the first bad one is reported.
-
-    A day of `absent_days` is written empty, also where `days` only read it in a history window:
-    nobody asks for such a day itself.
-
-    Raises:
-        SourceDayMissing: the source has nothing for one of the days.
-        TooManyBadRows: the share of bad rows of a day is above the definition's ceiling.
-        SourceCorrupt: a source lacks a column, a file cannot be used, or a lookup has broken rows.
-    """
-    stream = context.definition.stream
-    absent = _absent_before(context, stream, days)
-    results = [ingest_events(context, stream, [*days, *absent], again=days)]
-    results += ingest_lookups(context, days, again=days)
-    for result in results:
-        for _, error in sorted(result.errors.items()):
-            raise error
-    return results
-
-
 def ingest_events(
     context: Context,
     stream: Stream,
@@ -128,9 +103,9 @@ def _ingest_lookup(
     prefetch(lookup.source, needed)
 
     def read(some: Sequence[date]) -> DataFrame:
-        columns = lookup_columns(lookup, context.definition.stream)
+        columns = lookup_columns(lookup, context.definition.row)
         raw = read_rows(lookup.source, context.spark, some, columns)
-        return typed_lookup(raw, lookup, context.definition.stream)
+        return typed_lookup(raw, lookup, context.definition.row)
 
     def write(inputs: Mapping[date, Inputs]) -> Written:
         emptied = _emptied(context, lookup, inputs, read)
@@ -301,12 +276,6 @@ def _unreadable(quarantined: DataFrame) -> str:
     rows = quarantined.where(F.col("reason") == UNREADABLE_FILE)
     (row,) = rows.select(F.min("row")).collect()
     return str(json.loads(row[0])[UNREADABLE])
-
-
-def _absent_before(context: Context, stream: Stream, days: Sequence[date]) -> list[date]:
-    """Return the days without a source that history windows of `days` read, if not among them."""
-    windows = {d for day in days for d in context.definition.window_days(day, stream)}
-    return sorted(windows.intersection(stream.absent_days).difference(days))
 
 
 def _read(context: Context, stream: Stream, days: Sequence[date]) -> RawRows:

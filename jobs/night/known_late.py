@@ -46,7 +46,7 @@ def unknown_days(context: Context, days: Sequence[date]) -> list[date]:
 
 def why_unknown(context: Context, days: Sequence[date]) -> dict[date, NothingKnown]:
     """Return of each of these days, which have no row of features, why: from one look at events."""
-    late = known_late(context, days) if days else {}
+    late = known_late(context, days) if days and context.definition.stream else {}
     return {day: NothingKnown(_text(context, day, late.get(day))) for day in days}
 
 
@@ -69,12 +69,12 @@ def require_known(context: Context, days: Sequence[date]) -> None:
 
 def known_late(context: Context, days: Sequence[date]) -> Mapping[date, KnownLate]:
     """Return, for each of the days that has events, when what decides over its rows was known."""
-    definition, stream = context.definition, context.definition.stream
-    groups = sorted({stream.column(key).known for key in stream.keys})
+    definition, row = context.definition, context.definition.row
+    groups = sorted({row.column(key).known for key in row.keys})
     cutoff = cutoff_column(definition.cutoff_hours)
     figures = []
     for group in groups:
-        at = F.col(stream.known(group).at)
+        at = F.col(row.known(group).at)
         is_late = ~F.coalesce(at < cutoff, F.lit(False))
         # As whole seconds since 1970: they come back as they are, whatever zone Python is in.
         seconds = at.cast("timestamp").cast("bigint")
@@ -93,7 +93,7 @@ def _known_late(context: Context, row: dict[str, Any], groups: Sequence[str]) ->
     return KnownLate(
         rows=row["_rows"],
         late=row[f"{worst}_late"],
-        column=context.definition.stream.known(worst).at,
+        column=context.definition.row.known(worst).at,
         earliest=_utc(row[f"{worst}_earliest"]),
         typical=_utc(row[f"{worst}_typical"]),
     )
@@ -106,6 +106,12 @@ def _utc(seconds: int | None) -> datetime | None:
 def _text(context: Context, day: date, found: KnownLate | None) -> str:
     definition = context.definition
     what = f"{definition.name} ds={day}: there is nothing to score"
+    if definition.stream is None:
+        told = ", ".join(side.stream.name for side in definition.spine.sides)
+        return (
+            f"{what}: no entity of the spine was told of in time in the days before it, of {told}. "
+            "Have what is missing delivered, or look further back: days of the spine"
+        )
     if found is None:
         return f"{what}: the day has no events. Have it delivered again and run it again"
     cutoff = definition.cutoff(day)

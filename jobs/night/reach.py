@@ -28,11 +28,11 @@ MAX_GROWTH = 4
 def days_to_ingest(context: Context, stream: Stream, days: Iterable[date]) -> list[date]:
     """Return the days of a stream that `days` are made of, oldest first.
 
-    They are `days` themselves, if its rows are what is scored, and those that a history window of
-    them reads.
+    They are `days` themselves, if its rows are what is scored, and those that a window of them
+    reads.
     """
     definition = context.definition
-    own = days if stream.name == definition.stream.name else ()
+    own = days if definition.is_scored(stream) else ()
     windows = (d for day in days for d in definition.window_days(day, stream))
     return sorted({*own, *windows})
 

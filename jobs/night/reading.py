@@ -29,7 +29,7 @@ _EXACT_TIMES = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 def content_of(definition: Definition, table: str) -> Content:
     """Return how the rows of a table are split into parts that this pipeline reads."""
-    for stream in definition.streams:
+    for stream in definition.all_streams:
         if table == stream_table(stream.name, EVENTS):
             return _events(stream, definition.cutoff_hours)
         if table == stream_table(stream.name, TILES):

@@ -86,7 +86,7 @@ def accept(context: Context, table: str, inputs: Mapping[date, Inputs]) -> None:
 
 def refusals(context: Context, wanted: Collection[tuple[str, date]] | None = None) -> list[Refusal]:
     """Return what stands refused, of these (table, day) or of all, in the order of days."""
-    streams = context.definition.streams
+    streams = context.definition.all_streams
     found = list[Refusal]()
     for kept_in in (REFUSED, *(stream_table(stream.name, REFUSED) for stream in streams)):
         standing = _standing(context, kept_in)

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
+from feature_store.definition import label_words, plain
 from feature_store.errors import InputsReplaced, WriteConflict, WriteFailed
 from feature_store.features.encode import KEYS, VALUES, pack
 from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES, TRAINING_SETS
@@ -189,11 +190,10 @@ def _require_encoding(definition: Definition, model: ModelRef) -> None:
     told = manifest.get("data", {}).get("label")
     if not definition.label.agrees_with(told):
         raise BundleInvalid(
-            f"{definition.name}: {model.title} predicts the label {told['expression']!r} (known by "
-            f"{told['known']!r}), and the definition's is now {definition.label.expression!r} "
-            f"(known by {definition.label.known!r}). Train a model for the new label: nightscore "
-            f"train --pipeline {definition.name} --from … --to … --eval-to …; or restore the "
-            "definition's label"
+            f"{definition.name}: {model.title} predicts the label {label_words(told)}, and the "
+            f"definition's is now {label_words(plain(definition.label))}. Train a model for the "
+            f"new label: nightscore train --pipeline {definition.name} --from … --to … "
+            "--eval-to …; or restore the definition's label"
         )
 
 

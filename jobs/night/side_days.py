@@ -125,7 +125,7 @@ def _of_events(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[d
         return {}
     definition = context.definition
     events = context.warehouse.read(context.events, days)
-    rows = known_in_time(events, definition.stream, definition.cutoff_hours)
+    rows = known_in_time(events, definition.row, definition.cutoff_hours)
     oldest, newest = event_days(lookup)
     must = F.least(newest, last_due(lookup, definition))
     ranges = (

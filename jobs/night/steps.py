@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest_events, ingest_lookups
 from jobs.night.publish import StagedRun, publish
-from jobs.night.reach import days_to_ingest, paced, ranges_text, source_days
+from jobs.night.reach import FIRST_ROWS, days_to_ingest, paced, ranges_text, source_days
 from jobs.night.refused import has_earlier
 from jobs.night.score import load_model_early, score_days
 from jobs.night.work import DayEnd, Work
@@ -112,7 +112,7 @@ def _do(work: Work, step: Step, watch: Stopwatch) -> None:
 def _require(work: Work, step: Step) -> None:
     """Have what a step needs, or say which step to repeat; days that need nothing more end."""
     for table in step.needs:
-        if table == EVENTS:
+        if table == EVENTS and work.context.definition.stream is not None:
             work.require_written(work.context.events)
         if table == FEATURES:
             work.require_written(FEATURES)
@@ -137,7 +137,7 @@ def _ingest(work: Work) -> str:
     found = []
     for stream in context.definition.streams:
         found += _ingest_stream(work, stream)
-    for chunk in paced(work.left, _rows_of(context, context.events)):
+    for chunk in paced(work.left, _rows_to_score(work)):
         found += ingest_lookups(context, chunk, again=work.left)
     work.is_new = any(result.written for result in found)
     for result in found:
@@ -162,6 +162,16 @@ def _ingest_stream(work: Work, stream: Stream) -> list[Ingested]:
         written = len(found[-1].written)
         work.on_progress(_line(table, chunk, written, time.monotonic() - started))
     return found
+
+
+def _rows_to_score(work: Work) -> Mapping[date, int]:
+    """Return how many rows each day has that is scored, as far as that is known beforehand."""
+    context = work.context
+    if context.definition.stream is not None:
+        return _rows_of(context, context.events)
+    # The days before tell what is scored, and tell of about as many as on other days.
+    most = max(_rows_of(context, FEATURES).values(), default=FIRST_ROWS)
+    return dict.fromkeys(work.left, most)
 
 
 def _rows_of(context: Context, table: str) -> dict[date, int]:
@@ -234,7 +244,7 @@ def _features(work: Work) -> str:
         if context.definition.tilings(stream):
             _tiles(work, stream)
     rows, written = 0, 0
-    for chunk in paced(work.left, _rows_of(context, context.events)):
+    for chunk in paced(work.left, _rows_to_score(work)):
         started = time.monotonic()
         built = build_day_features(context, chunk, force=asked.force)
         line = _line(FEATURES, chunk, len(built.written), time.monotonic() - started)

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from feature_store.errors import NightscoreError
+from feature_store.features.labels import LABEL_KNOWN_AT, label_column
 from feature_store.quality.drift import psi, psi_by_chance
 from feature_store.schema import (
     DS,
     EVENTS,
     FEATURES,
-    LABEL_PREFIX,
     QUALITY,
     QUARANTINE,
     RUN_ID,
     SCORE,
     SCORES,
     TILES,
-    stream_table,
+    beside,
 )
 from feature_store.tables.content import digest_of
 from feature_store.tables.inputs import Inputs
@@ -202,16 +202,15 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
     AUC is NaN where all labels are the same.
     """
     from jobs.night.ledger import scores_latest
-    from jobs.training.training_set import labelled
+    from jobs.training.label_rows import is_told, labelled_rows
     from models.metrics import summary
 
-    keys, label = [DS, *context.definition.keys], f"{LABEL_PREFIX}{context.definition.label.name}"
+    keys, label = [DS, *context.definition.keys], label_column(context.definition)
     published = context.warehouse.commits(SCORES)
-    if not any(day == ds for _, day, _ in published):
+    if not any(day == ds for _, day, _ in published) or not is_told(context, ds):
         return None
-    known = F.col("_known_at") <= F.lit(datetime.now(UTC))
-    labels = labelled(context.warehouse.read(context.events, [ds]), context.definition)
-    labels = labels.where(F.col(label).isNotNull() & known)
+    known = F.col(LABEL_KNOWN_AT) <= F.lit(datetime.now(UTC))
+    labels = labelled_rows(context, [ds]).where(F.col(label).isNotNull() & known)
     pairs = scores_latest(context, [ds]).join(labels, keys)
     every = _every_nth(context, ds)
     if every > 1:
@@ -224,8 +223,8 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
 
 
 def _every_nth(context: Context, ds: date) -> int:
-    events = context.warehouse.commit(context.events, ds)
-    return -(-(events.rows if events else 0) // MAX_LABELLED_ROWS)
+    features = context.warehouse.commit(FEATURES, ds)
+    return -(-(features.rows if features else 0) // MAX_LABELLED_ROWS)
 
 
 def _staged_run(checks: Sequence[CheckRow]) -> str:
@@ -233,9 +232,10 @@ def _staged_run(checks: Sequence[CheckRow]) -> str:
 
 
 def _commits(context: Context, ds: date, run_id: str) -> dict[str, DayCommit]:
-    stream = context.definition.stream.name
-    of_stream = {table: stream_table(stream, table) for table in (EVENTS, QUARANTINE, TILES)}
-    found = {table: context.warehouse.commit(name, ds) for table, name in of_stream.items()}
+    found: dict[str, DayCommit | None] = {}
+    if context.definition.stream is not None:  # else the days before tell what is scored
+        for table in (EVENTS, QUARANTINE, TILES):
+            found[table] = context.warehouse.commit(beside(context.events, table), ds)
     found[FEATURES] = context.warehouse.commit(FEATURES, ds)
     if run_id:
         found[SCORES] = context.warehouse.commit(SCORES, ds, run_id)
@@ -255,8 +255,8 @@ def _checks(context: Context, ds: date) -> list[CheckRow]:
 def _reasons(context: Context, ds: date, commits: Mapping[str, DayCommit]) -> dict[str, int]:
     if QUARANTINE not in commits or not commits[QUARANTINE].rows:
         return {}
-    table = stream_table(context.definition.stream.name, QUARANTINE)
-    counted = context.warehouse.read(table, [ds]).groupBy("reason").count().collect()
+    quarantine = beside(context.events, QUARANTINE)
+    counted = context.warehouse.read(quarantine, [ds]).groupBy("reason").count().collect()
     return dict(sorted(((r, n) for r, n in counted), key=lambda item: (-item[1], item[0])))
 
 

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from feature_store.definition import Label, label_words, plain
 from feature_store.errors import NightscoreError
-from feature_store.schema import DS, LABEL_PREFIX
+from feature_store.features.labels import LABEL_KNOWN_AT, label_column
+from feature_store.schema import DS
+from jobs.training.label_rows import labelled_rows
 from jobs.training.training_set import (
     EVAL,
-    KNOWN_AT,
     VALID,
     check_classes,
     first_day_after_training,
-    labelled,
     split_of,
 )
 
@@ -76,15 +77,14 @@ def split_labels(
 ) -> dict[str, SplitLabels]:
     """Return the labels of each split that has events, in one pass over them."""
     definition = context.definition
-    label = F.col(f"{LABEL_PREFIX}{definition.label.name}")
-    start = definition.cutoff(first_day_after_training(days))
-    events = context.warehouse.read(context.events, [d for split in splits for d in days[split]])
-    has_label, known = label.isNotNull(), F.col(KNOWN_AT)
+    label = F.col(label_column(definition))
+    start = definition.cutoff(first_day_after_training(definition, days))
+    has_label, known = label.isNotNull(), F.col(LABEL_KNOWN_AT)
     in_time = F.coalesce(known < F.lit(start), F.lit(False)) | (F.col("_split") == EVAL)
     usable = has_label & in_time
     delay = F.when(has_label, known.cast("bigint") - F.col(DS).cast("timestamp").cast("bigint"))
     rows = (
-        labelled(events, definition)
+        labelled_rows(context, [d for split in splits for d in days[split]])
         .withColumn("_split", split_of(days))
         .groupBy("_split")
         .agg(
@@ -106,13 +106,16 @@ def _text(
 ) -> str:
     definition = context.definition
     label, listed = definition.label, days[split]
-    at, start = (
-        definition.stream.known(label.known).at,
-        definition.cutoff(first_day_after_training(days)),
-    )
+    start = definition.cutoff(first_day_after_training(definition, days))
     what = f"{definition.name}: split {split} ({listed[0]} to {listed[-1]})"
     if found is None:
         return f"{what} has no events. Take other days"
+    if not isinstance(label, Label):
+        return (
+            f"{what} has no label {label.name!r}, {label_words(plain(label))}: none of its "
+            f"{found.events:,} rows has {', '.join(label.asked_by)}. Have the source fill them"
+        )
+    at = definition.row.known(label.known).at
     if not found.labels or found.typical is None or found.most is None:
         return (
             f"{what} has no label {label.name!r}: {label.expression} has no value, or {at} no "
@@ -126,7 +129,7 @@ def _text(
     )
     # The oldest day held out has all the others after it, and so the most time.
     needed = max(1, (found.most - definition.cutoff_hours * 3600) // _DAY + 1)
-    first = first_day_after_training(days) - timedelta(days=needed + 1)
+    first = first_day_after_training(definition, days) - timedelta(days=needed + 1)
     if split == VALID:
         return (
             f"{told}. validation_days={definition.training.validation_days} is less than that. Set "

@@ -24,6 +24,7 @@ from jobs.training.evaluate import Evaluation, evaluate_bundle
 from jobs.training.gate import GateDecision, decide, refuse
 from jobs.training.held_out import HeldOutRows, held_out_rows, training_files
 from jobs.training.labels import require_labels
+from jobs.training.outcomes import bring_outcomes
 from jobs.training.recipe import Recipe, recipe_of, signature_of
 from jobs.training.training_set import EVAL, TRAIN, VALID, TrainingSet, freeze, split_days
 from jobs.version import code_version
@@ -152,10 +153,12 @@ def train(
     _warn_of_slow_scoring(recipe, on_progress, compiled)
     watch = Stopwatch(lambda step, seconds: on_progress(f"{step}: {seconds:.1f} s"))
     with watch.step("prepare"):
+        every = sorted(day for listed in days.values() for day in listed)
+        bring_outcomes(context, every, on_progress)
         _require_held_out(context, days)
         prepared = prepare(
-            context, [*train_days, *eval_days], on_progress,
-            before_features=lambda: require_labels(context, days, list(days)),
+            context, every, on_progress,
+            before_features=lambda: _require_labels(context, days, list(days)),
         )  # fmt: skip
     for note in prepared.notes:
         on_progress(note)
@@ -177,12 +180,25 @@ def train(
 
 def _require_held_out(context: Context, days: Mapping[str, Sequence[date]]) -> None:
     """Refuse days whose labels are known too late to hold out, having taken in only those days."""
-    ingest_events(context, context.definition.stream, days[VALID])
-    events = context.events
+    stream, events = context.definition.stream, context.events
+    if stream is None:
+        return
+    ingest_events(context, stream, days[VALID])
     commits = context.warehouse.commits(events)
     # What could not be taken in is told of where everything is.
     if all((events, day, "") in commits for day in days[VALID]):
         require_labels(context, days, [VALID])
+
+
+def _require_labels(
+    context: Context, days: Mapping[str, Sequence[date]], splits: Sequence[str]
+) -> None:
+    """Refuse splits without labels; where the days before tell what is scored, that is seen last.
+
+    The rows to score are then in the features only.
+    """
+    if context.definition.stream is not None:
+        require_labels(context, days, splits)
 
 
 def _days(

@@ -19,21 +19,14 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import json_digest, plain
+from feature_store.definition import json_digest, label_words, plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
-from feature_store.events.versions import as_of
 from feature_store.features.encode import widen
-from feature_store.features.values import evaluated, last_known, resolved
-from feature_store.schema import (
-    DS,
-    FEATURES,
-    LABEL_PREFIX,
-    SEGMENT_PREFIX,
-    SPLIT,
-    TRAINING_SETS,
-)
+from feature_store.features.labels import LABEL_KNOWN_AT, label_column
+from feature_store.schema import DS, FEATURES, SEGMENT_PREFIX, SPLIT, TRAINING_SETS
 from feature_store.tables.inputs import pack, unpack
 from jobs.night.expected import pins
+from jobs.training.label_rows import label_pins, labelled_rows
 from jobs.training.resolution import refuse_coarse
 from jobs.version import revision
 
@@ -52,7 +45,6 @@ EVAL = "eval"
 ROWS_PER_FILE = 500_000
 """About 100 MB of 40 columns: a row group or two, few enough to open, enough to share out."""
 _SHUFFLE = "_shuffle"
-KNOWN_AT = "_known_at"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,24 +124,45 @@ def split_days(
 ) -> dict[str, list[date]]:
     """Return the days of each split: the last training days are held out for early stopping.
 
+    A day whose outcome is settled only after the next split begins is in none: what was learned
+    from it would be known too late to be used there.
+
     Raises:
         UsageError: the days overlap, are out of order, or too few to hold some out.
     """
     ordered, later = sorted(set(train_days)), sorted(set(eval_days))
-    held_out = definition.training.validation_days
-    if held_out < 1 or len(ordered) <= held_out:
-        raise UsageError(
-            f"{definition.name}: {len(ordered)} training days, of which validation_days={held_out} "
-            "are held out for early stopping: both must have one day or more. Start the range "
-            "earlier (--from), or change validation_days in the definition"
-        )
     if later and later[0] <= ordered[-1]:
         raise UsageError(
             f"{definition.name}: evaluation starts on {later[0]}, training ends on {ordered[-1]}: "
             "evaluation days must come after training days. Change --to or --eval-to"
         )
-    splits = {TRAIN: ordered[:-held_out], VALID: ordered[-held_out:]}
+    end = later[0] if later else ordered[-1] + timedelta(days=1)
+    held_out = _settled_by(definition, ordered, end)[-definition.training.validation_days :]
+    before = [day for day in ordered if held_out and day < held_out[0]]
+    learned = _settled_by(definition, before, held_out[0]) if before else []
+    if not learned:
+        raise UsageError(_too_few(definition, ordered))
+    splits = {TRAIN: learned, VALID: held_out}
     return {**splits, EVAL: later} if later else splits
+
+
+def _settled_by(definition: Definition, days: Sequence[date], end: date) -> list[date]:
+    """Return the days whose outcome is settled by the cut-off of a day."""
+    return [day for day in days if day + timedelta(days=definition.label_days) <= end]
+
+
+def _too_few(definition: Definition, days: Sequence[date]) -> str:
+    wait, held_out = definition.label_days, definition.training.validation_days
+    gap = (
+        f" A label is settled {wait} days after its day: those before the next split are left out."
+        if wait
+        else ""
+    )
+    return (
+        f"{definition.name}: {len(days)} training days, of which validation_days={held_out} are "
+        f"held out for early stopping: both must have one day or more.{gap} Start the range "
+        "earlier (--from), or change validation_days in the definition"
+    )
 
 
 def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> DataFrame:
@@ -157,14 +170,13 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     definition, warehouse = context.definition, context.warehouse
     every = sorted(d for listed in days.values() for d in listed)
     features = warehouse.read(FEATURES, every)
-    label = f"{LABEL_PREFIX}{definition.label.name}"
-    start = first_day_after_training(days)
+    label = label_column(definition)
+    start = definition.cutoff(first_day_after_training(definition, days))
     # A label that was corrected later is the one that was known when training could have begun.
-    then = F.when(split_of(days) != EVAL, F.lit(definition.cutoff(start)))
-    events = as_of(warehouse.read(context.events, every), then)
-    labels = labelled(events, definition).where(F.col(label).isNotNull())
+    then = F.when(split_of(days) != EVAL, F.lit(start))
+    labels = labelled_rows(context, every, then).where(F.col(label).isNotNull())
     # A null time is a label nobody knew: the comparison is null, and the row left out.
-    in_time = F.col(KNOWN_AT) < F.lit(definition.cutoff(start))
+    in_time = F.col(LABEL_KNOWN_AT) < F.lit(start)
     rows = (
         features.join(labels, [DS, *definition.keys])
         .withColumn(SPLIT, split_of(days))
@@ -173,21 +185,11 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     return _shuffled(rows, definition, _file_count(context, every))
 
 
-def labelled(events_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return ds, keys, the label as 0.0 or 1.0 (null = none) and when it became known."""
-    label = definition.label
-    spark, stream = events_df.sparkSession, definition.stream
-    value = evaluated(spark, label.expression).cast("float")
-    taken = resolved(spark, stream, f"label {label.name}", label.expression).columns
-    known_at = last_known(stream, label.known, taken)
-    return events_df.select(
-        DS, *definition.keys, value.alias(f"{LABEL_PREFIX}{label.name}"), known_at.alias(KNOWN_AT)
-    )
-
-
-def first_day_after_training(days: Mapping[str, Sequence[date]]) -> date:
+def first_day_after_training(definition: Definition, days: Mapping[str, Sequence[date]]) -> date:
     """Return the day until whose cut-off a training label counts."""
-    return days[EVAL][0] if days.get(EVAL) else days[VALID][-1] + timedelta(days=1)
+    if days.get(EVAL):
+        return days[EVAL][0]
+    return days[VALID][-1] + timedelta(days=max(1, definition.label_days))
 
 
 def split_of(days: Mapping[str, Sequence[date]]) -> Column:
@@ -211,9 +213,7 @@ def _shuffled(rows: DataFrame, definition: Definition, files: int) -> DataFrame:
         .repartition(files, _SHUFFLE)
         .sortWithinPartitions(SPLIT, _SHUFFLE, DS, *definition.keys)
     )
-    return widen(
-        ordered, definition, SPLIT, DS, f"{LABEL_PREFIX}{definition.label.name}", *segments
-    )
+    return widen(ordered, definition, SPLIT, DS, label_column(definition), *segments)
 
 
 def _file_count(context: Context, days: Sequence[date]) -> int:
@@ -231,7 +231,7 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
     """
     definition = context.definition
     every = sorted(d for listed in days.values() for d in listed)
-    read = {table: pins(context, table, every) for table in (FEATURES, context.events)}
+    read = {FEATURES: pins(context, FEATURES, every), **label_pins(context, every)}
     return {
         "pipeline": definition.name,
         "code": revision(TRAINING_SETS),
@@ -271,7 +271,7 @@ def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str
     Raises:
         NightscoreError: a split has no row, or only one class.
     """
-    label = F.col(f"{LABEL_PREFIX}{context.definition.label.name}")
+    label = F.col(label_column(context.definition))
     frame = context.warehouse.read(table, version=0)
     counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), F.sum(label)).collect()
     counts = {row[0]: (int(row[1]), int(row[2])) for row in counted}
@@ -292,12 +292,11 @@ def check_classes(definition: Definition, split: str, rows: int, positives: int)
         NightscoreError: it has no row, or only one class.
     """
     label, flag = definition.label, "--eval-to" if split == EVAL else "--from"
-    at = definition.stream.known(label.known).at
     widen_it = f"Take a longer range ({flag}), or change the label in the definition"
     if not rows:
         raise NightscoreError(
             f"{definition.name}: split {split} has no row with a label {label.name!r} known in "
-            f"time ({label.expression}, known {at}). {widen_it}"
+            f"time ({label_words(plain(label))}). {widen_it}"
         )
     if positives in (0, rows):
         raise NightscoreError(

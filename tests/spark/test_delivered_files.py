@@ -23,8 +23,8 @@ from feature_store.events.versions import EARLIER
 from feature_store.raw import read_events
 from feature_store.schema import stream_table
 from jobs.context import Context
-from jobs.night.ingest import ingest
 from tests.delivered import FIRST_DAY, at, csv_text, delivered, put, rows, table
+from tests.taken_in import ingest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

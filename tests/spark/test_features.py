@@ -22,7 +22,7 @@ from feature_store.home import Home
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
-from jobs.night.ingest import ingest
+from tests.taken_in import ingest
 from tests.toy import (
     COLUMNS,
     EVENTS,
@@ -236,7 +236,7 @@ def test_a_lookup_takes_the_latest_row_known_and_not_after(spark: SparkSession) 
     definition = toy_definition(rows, prices)
     events = definition.stream.source.read(spark, DAYS[:3])
     side = prices.read(spark, DAYS[:3])
-    joined = join_lookups(events, {"prices": side}, definition)
+    joined = join_lookups(events, {"prices": side}, definition, definition.lookups)
     assert {r.item: r.prices and r.prices.list_price for r in joined.collect()} == {
         "x": 3.0,
         "y": None,
@@ -260,7 +260,7 @@ def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession
             "TIMESTAMP'2026-01-01 00:00:00' AS known_at, CAST(low AS double) AS low, "
             f"CAST(high AS double) AS high FROM VALUES {rows} AS t(low, high)"
         ).coalesce(1)
-        joined = join_lookups(events, {"prices": side}, definition)
+        joined = join_lookups(events, {"prices": side}, definition, definition.lookups)
         taken.append(joined.collect()[0].prices)
     assert taken[0] == taken[1]
 

@@ -15,7 +15,6 @@ from feature_store.schema import FEATURES, LEDGER, LINEAGE, QUALITY, SCORES, TRA
 from jobs.context import Context
 from jobs.night import build_tiles as tiles_step
 from jobs.night import ingest as ingest_step
-from jobs.night.ingest import ingest
 from jobs.night.ledger import current
 from jobs.night.night import NightRequest, run_night
 from jobs.night.prepare import prepare
@@ -23,6 +22,7 @@ from jobs.registry import model_registry
 from jobs.version import REVISIONS
 from models.errors import BundleInvalid
 from tests.spark.test_backfill import backfill, plan, scores, statuses
+from tests.taken_in import ingest
 from tests.toy import (
     COLUMNS,
     EVENTS,

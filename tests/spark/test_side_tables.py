@@ -21,8 +21,9 @@ from feature_store.errors import (
 from feature_store.sources.files import DailyFiles
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
-from jobs.night.ingest import ingest, ingest_lookups
+from jobs.night.ingest import ingest_lookups
 from jobs.night.prepare import prepare
+from tests.taken_in import ingest
 from tests.toy import FIRST_DAY, Prices, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_store.definition import Column, Definition, History, Known, Stream
+from feature_store.definition import Definition, History, Stream
 from feature_store.errors import PartitionNotReady, SourceDayMissing
 from feature_store.home import Home
 from feature_store.schema import FEATURES, stream_table
@@ -22,71 +21,14 @@ from jobs.night.prepare import prepare
 from jobs.night.steps import PREPARATION, carry_out
 from jobs.night.stopwatch import Stopwatch
 from jobs.night.work import Asked, Work
-from tests.toy import EVENTS, FIRST_DAY, TILES, Row, changed, toy_days, toy_definition
+from tests.sales import Sale, sales_stream
+from tests.toy import EVENTS, TILES, Row, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DAYS = toy_days(6)
 SALES = stream_table("sales", "events")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sale:
-    """A sale at noon of a day, told `known` hours after the midnight that begins it."""
-
-    day: int
-    number: int
-    buyer: str
-    amount: float
-    known: float = 13.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sales:
-    """A source of sales, held in memory."""
-
-    sales: tuple[Sale, ...] = field(metadata={"is_data": True})
-
-    def fingerprint(self, day: date) -> str:
-        """Return a digest of the day's sales."""
-        own = [sale for sale in self.sales if FIRST_DAY + timedelta(days=sale.day) == day]
-        if not own:
-            raise SourceDayMissing("sales", day, "no such sales", "Add some")
-        return hashlib.sha256(repr(own).encode()).hexdigest()[:16]
-
-    def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
-        """Return the raw rows of `days`."""
-        rows = []
-        for sale in self.sales:
-            ds = FIRST_DAY + timedelta(days=sale.day)
-            midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
-            at, known = midnight + timedelta(hours=12), midnight + timedelta(hours=sale.known)
-            if ds in set(days):
-                rows.append((ds, sale.number, sale.buyer, sale.amount, at, known))
-        schema = "ds date, number int, buyer string, amount double, sold_at timestamp, "
-        return spark.createDataFrame(rows, f"{schema}known_at timestamp")
-
-
-def sales_stream(sales: Sequence[Sale], **changes: Any) -> Stream:
-    """Return a stream of sales."""
-    columns = (
-        Column(name="number", dtype="int", known="told"),
-        Column(name="buyer", dtype="string", known="told"),
-        Column(name="amount", dtype="double", known="told"),
-        Column(name="sold_at", dtype="timestamp", known="told"),
-        Column(name="known_at", dtype="timestamp", known="told"),
-    )
-    stream = Stream(
-        name="sales",
-        source=Sales(tuple(sales)),
-        keys=("number",),
-        event_time="sold_at",
-        knowns=(Known(name="told", at="known_at"),),
-        columns=columns,
-        first_day=FIRST_DAY,
-    )
-    return replace(stream, **changes)
 
 
 def shop(rows: Sequence[Row], sales: Stream, name: str = "shop") -> Definition:

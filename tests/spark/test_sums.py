@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import History
 from feature_store.errors import PartitionNotReady
-from feature_store.features.histories import window_sums
+from feature_store.features.histories import Wanted, window_sums
 from feature_store.features.tiles import build_tiles
 from tests.toy import FIRST_DAY, Row, changed, toy_days, toy_definition
 
@@ -74,7 +74,9 @@ def asked(tiles: DataFrame, definition: Definition, days: Sequence[date]) -> Dat
 
 
 def totals(tiles: DataFrame, definition: Definition) -> dict[str, tuple[int, float | None]]:
-    rows = window_sums(asked(tiles, definition, [DAY]), tiles, definition, [DAY]).collect()
+    rows = window_sums(
+        asked(tiles, definition, [DAY]), tiles, Wanted.of(definition), [DAY]
+    ).collect()
     return {row["_key"]: (row["_n_0"], row["_total_0"]) for row in rows}
 
 
@@ -153,9 +155,9 @@ def test_tiles_of_another_layout_are_refused_and_not_added_up(
     )
     mixed = made.where(F.col("ds") == F.lit(FIRST_DAY)).unionByName(old, allowMissingColumns=True)
     with pytest.raises(PartitionNotReady, match="older layout"):
-        window_sums(asked(old, definition, [DAY]), old, definition, [DAY])
+        window_sums(asked(old, definition, [DAY]), old, Wanted.of(definition), [DAY])
     with pytest.raises(Exception, match="older layout"):
-        window_sums(asked(mixed, definition, [DAY]), mixed, definition, [DAY]).collect()
+        window_sums(asked(mixed, definition, [DAY]), mixed, Wanted.of(definition), [DAY]).collect()
 
 
 @pytest.mark.parametrize("are_alike", [False, True])
@@ -186,7 +188,9 @@ def test_sums_of_many_days_are_those_of_each_day_by_itself(
     days = [DAY + timedelta(days=i) for i in (0, 1, 2, 5, 8)]
 
     def told(some: list[date]) -> set[tuple[object, ...]]:
-        rows = window_sums(asked(tiles, definition, some), tiles, definition, some).collect()
+        rows = window_sums(
+            asked(tiles, definition, some), tiles, Wanted.of(definition), some
+        ).collect()
         return {
             (row["ds"], f"h{row['_history']}", row["_key"], w, row[f"_n_{i}"], row[f"_total_{i}"])
             for row in rows

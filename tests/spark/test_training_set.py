@@ -94,7 +94,8 @@ def test_without_evaluation_days_a_label_counts_until_the_day_after_training(
     alone = freeze(context, TRAIN, [])
     assert list(alone.splits) == ["train", "valid"]
     assert alone.splits["train"].positives == 11
-    assert first_day_after_training({"train": DAYS[:3], "valid": DAYS[3:4]}) == DAYS[4]
+    days = {"train": DAYS[:3], "valid": DAYS[3:4]}
+    assert first_day_after_training(context.definition, days) == DAYS[4]
     assert alone.id != frozen.id
 
 

@@ -15,12 +15,12 @@ from feature_store.definition.functions import FUNCTIONS
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError
 from feature_store.features import values
-from feature_store.features.histories import asked, window_sums
+from feature_store.features.histories import Wanted, asked, window_sums
+from feature_store.features.labels import row_labels
 from feature_store.features.tiles import build_tiles
 from feature_store.features.values import check_expressions, evaluated, number
 from feature_store.home import Home
 from jobs.context import Context
-from jobs.training.training_set import labelled
 from tests.toy import COLUMNS, Row, Rows, changed, toy_days, toy_definition
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ def test_a_bad_row_takes_nothing_from_the_others_in_tiles_and_labels(spark: Spar
     definition = trap("1 / price", label=label)
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
     tiles, next_day = build_tiles(events, definition.tilings(definition.stream)), toy_days(2)[1:]
-    asking = asked(Rows((replace(rows[0], day=1),)).read(spark, next_day), definition)
-    sums = window_sums(asking, tiles, definition, next_day).collect()
+    asking = asked(Rows((replace(rows[0], day=1),)).read(spark, next_day), Wanted.of(definition))
+    sums = window_sums(asking, tiles, Wanted.of(definition), next_day).collect()
     assert [(row["_n_0"], row["_total_0"]) for row in sums] == [(2, 0.75)]
-    labels = labelled(events, definition).where(F.col("y_cheap").isNotNull())
+    labels = row_labels(events, definition).where(F.col("y_cheap").isNotNull())
     assert {row["user"]: row["y_cheap"] for row in labels.collect()} == {"u2.0": 1.0, "u4.0": 0.0}
 
 
@@ -179,7 +179,7 @@ def test_a_label_is_known_when_all_it_is_made_of_is(spark: SparkSession) -> None
     )
     label = Label(name="clicked", expression="clicked AND price > 0", known="click")
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
-    found = labelled(events, plain_toy(label=label))
+    found = row_labels(events, plain_toy(label=label))
     midnight = F.unix_timestamp(F.col("ds").cast("timestamp"))
     seconds = F.unix_timestamp("_known_at") - midnight
     hours = found.select("user", (seconds / 3600).alias("h"))

@@ -17,8 +17,8 @@ from feature_store.features.tiles import build_tiles
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
-from jobs.night.ingest import ingest
 from jobs.training.training_set import EVAL, TRAIN, VALID, training_frame
+from tests.taken_in import ingest
 from tests.toy import (
     COLUMNS,
     EVENTS,

@@ -219,7 +219,7 @@ OF_OTHER_FRAMES = frozenset(
     "history key value known_at total band usable_from n sign day t rows example".split()
 )
 # Fields of a struct that holds the time and the order of a version: they meet no column.
-OF_STRUCTS = frozenset("at known place told".split())
+OF_STRUCTS = frozenset("at known place since told until".split())
 
 
 def test_what_steps_add_to_rows_is_hidden_or_reserved() -> None:

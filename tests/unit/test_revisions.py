@@ -149,7 +149,7 @@ def test_a_new_file_that_a_step_comes_to_import_counts_by_itself(copy: Path) -> 
     ("place", "tables"),
     [
         ("feature_store/events/content.py", {EVENTS, FEATURES}),
-        ("feature_store/features/tiles.py", {TILES, FEATURES}),
+        ("feature_store/features/tiles.py", {TILES, FEATURES, TRAINING_SETS}),
         ("feature_store/features/encode.py", {TRAINING_SETS, SCORES}),
         ("feature_store/sources/files.py", set()),
         ("feature_store/definitions/flights.py", set()),

@@ -10,7 +10,8 @@ import pytest
 
 from feature_store.definition import Column, Definition, History
 from feature_store.errors import DefinitionError
-from tests.spark.test_streams import DAYS, impressions, sales_stream, shop
+from tests.sales import sales_stream
+from tests.spark.test_streams import DAYS, impressions, shop
 from tests.toy import changed
 
 SALES = sales_stream(())
@@ -32,6 +33,10 @@ BOUGHT = SHOP.histories[-1]
         ),
         ({"value": "clicked"}, r"bought='clicked': .*clicked"),
         ({"known": "click"}, r"bought.known='click': must be one of \['told'\]"),
+        ({"where": "amount"}, r"bought.where='amount': is of type double, and must be boolean"),
+        ({"where": "clicked"}, r"bought.where='clicked': clicked: is not a declared column"),
+        ({"where": "1 = 1"}, r"bought.where='1 = 1': must take a column"),
+        ({"aggregates": ("last",)}, r"bought.aggregates\[0\]='last': must be one of 'mean'"),
         ({"windows": (0,)}, r"bought.windows=\(0,\): must be days in"),
     ],
 )

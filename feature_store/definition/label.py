@@ -1,0 +1,79 @@
+"""What the model predicts: said by the row itself, or by a stream some days later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from feature_store.definition.parts import plain
+from feature_store.definition.stream import Stream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """A boolean SQL expression over columns of the row to score; null = no label.
+
+    A row for which it cannot be evaluated (a division by zero, text that is no number) has none.
+    """
+
+    name: str
+    expression: str
+    known: str
+
+    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
+        """Whether a model's record tells of this label; one that tells of none is not doubted."""
+        return told is None or told == plain(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """Whether something happens in a stream after the cut-off: `buys within 7 days`.
+
+    The label of a row is true if `value` holds for a row of the stream with the same keys on one of
+    the `within_days` whole days (UTC, as the stream counts its days) that follow the cut-off, and
+    false if it does for none. It is settled `settle_days` after the last of them: what is told of
+    them by then decides it, and what is told later changes it no more. Until then it has no value.
+
+    `value` is a boolean SQL expression over the stream's columns. A row for which it cannot be
+    evaluated says nothing. A row to score that lacks one of the keys has no label.
+    """
+
+    name: str
+    stream: Stream = field(metadata={"by_name": True})
+    keys: tuple[str, ...]
+    """Columns of the stream."""
+    value: str
+    known: str
+    """The group whose time says when a row of the stream counts."""
+    within_days: int
+    settle_days: int = 0
+    """How long to wait for what is told late."""
+    on: tuple[str, ...] = ()
+    """Columns of what is scored that are equal to `keys`, in their order; () if of the same names.
+    """
+
+    @property
+    def asked_by(self) -> tuple[str, ...]:
+        """The columns of what is scored that say of which keys the outcome is."""
+        return self.on or self.keys
+
+    @property
+    def counted(self) -> str:
+        """What is counted, where it is true."""
+        return self.value
+
+    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
+        """Whether a model's record tells of this label; one that tells of none is not doubted."""
+        return told is None or told == plain(self)
+
+
+def label_words(told: Mapping[str, Any]) -> str:
+    """Return what a label is, for a person, from what `plain` or a model's record tells of it."""
+    if "expression" in told:
+        return f"{told['expression']!r} (known by {told['known']!r})"
+    settled = f", settled {told['settle_days']} days later" if told["settle_days"] else ""
+    return (
+        f"{told['value']!r} in the stream {told['stream']} by {', '.join(told['keys'])} within "
+        f"{told['within_days']} days{settled} (known by {told['known']!r})"
+    )

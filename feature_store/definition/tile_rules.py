@@ -1,0 +1,109 @@
+"""The rules of what is made of tiles: histories, outcomes, and what the days before tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from feature_store.definition.common_rules import within
+from feature_store.definition.expressions import nearest
+from feature_store.definition.fields import Fields
+from feature_store.definition.history import History
+from feature_store.definition.label import Outcome
+from feature_store.definition.naming import Broken
+from feature_store.definition.parts import Dtype
+from feature_store.definition.row_rules import (
+    broken_expression,
+    by_name,
+    known_beforehand,
+    known_by_then,
+)
+from feature_store.definition.spine import Active, Top
+from feature_store.definition.spine_rules import sides_with_field
+
+_WINDOW_DAYS = (1, 3_660)
+_OF_OUTCOME = {"within_days": (1, 3_660), "settle_days": (0, 3_660)}
+TRUTHS: tuple[Dtype, ...] = ("boolean",)
+"""Types of what holds or does not."""
+_VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
+
+
+def broken_tiles(definition: Fields) -> Broken:
+    """Yield what keeps histories, the outcome and the spine from being made, or found."""
+    for field, part in _of_tiles(definition):
+        stream, types = definition.stream_of(part), _VALUES
+        if isinstance(part, Active | Outcome):
+            types = TRUTHS
+        if isinstance(part, History) and part.where is not None:
+            yield from broken_expression(stream, f"{field}.where", part.where, TRUTHS)
+        yield from broken_expression(stream, field, part.counted, types)
+        yield from known_by_then(stream, field, part.counted, part.known)
+    yield from _histories(definition)
+    yield from _outcome(definition)
+    for field, part in _asked(definition):
+        yield from _keys(definition, part, field)
+
+
+def broken_streams(definition: Fields) -> Broken:
+    """Yield a history or label of a stream that has the name of another one."""
+    for field, part in _of_tiles(definition):
+        stream = definition.stream_of(part)
+        same = next(known for known in definition.all_streams if known.name == stream.name)
+        if same != stream:
+            rule = "is the name of two streams that differ: give one of them another"
+            yield f"{field}.stream", stream.name, rule
+
+
+def _of_tiles(definition: Fields) -> Iterator[tuple[str, Active | Top | History | Outcome]]:
+    """Yield what is made of tiles, with the field that it stands in."""
+    yield from sides_with_field(definition)
+    yield from _asked(definition)
+
+
+def _asked(definition: Fields) -> Iterator[tuple[str, History | Outcome]]:
+    """Yield what is made of tiles and asked by columns of what is scored."""
+    yield from ((f"histories.{history.name}", history) for history in definition.histories)
+    if definition.outcome is not None:
+        yield f"label.{definition.outcome.name}", definition.outcome
+
+
+def _histories(definition: Fields) -> Broken:
+    low, high = _WINDOW_DAYS
+    for history in definition.histories:
+        field = f"histories.{history.name}"
+        if not history.windows or not low <= min(history.windows) <= max(history.windows) <= high:
+            yield f"{field}.windows", history.windows, f"must be days in {low}..{high}, one or more"
+        if not history.aggregates:
+            yield f"{field}.aggregates", (), "must name at least one"
+
+
+def _outcome(definition: Fields) -> Broken:
+    if definition.outcome is not None:
+        yield from within(definition.outcome, _OF_OUTCOME, f"label.{definition.outcome.name}.")
+
+
+def _keys(definition: Fields, part: History | Outcome, field: str) -> Broken:
+    if not part.keys:
+        yield f"{field}.keys", (), "must name at least one column"
+    if part.on and len(part.on) != len(part.keys):
+        yield f"{field}.on", part.on, f"must name a column for each of keys={part.keys}"
+    of_stream = {column.name: column for column in definition.stream_of(part).columns}
+    for name in part.keys:
+        if name not in of_stream:
+            rule = f"is not a column of the stream {definition.stream_of(part).name}"
+            yield f"{field}.keys", name, f"{rule}{nearest(name, of_stream)}"
+    which = "on" if part.on else "keys"
+    yield from known_beforehand(definition.row, f"{field}.{which}", part.asked_by)
+    _, own = by_name(definition.row)
+    for key, name in zip(part.keys, part.asked_by, strict=True):
+        if _key_kind(own[name].dtype) != _key_kind(of_stream[key].dtype):
+            rule = (
+                f"is of type {own[name].dtype} where rows are scored, and {key} of the stream "
+                f"{definition.stream_of(part).name} of type {of_stream[key].dtype}: no key "
+                "would be found. Declare both alike"
+            )
+            yield f"{field}.{which}", name, rule
+
+
+def _key_kind(dtype: Dtype) -> str:
+    """Return what two columns have in common whose equal values have the same text."""
+    return "whole number" if dtype in ("int", "bigint") else dtype

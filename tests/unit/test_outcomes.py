@@ -1,0 +1,90 @@
+"""What is refused of a label that a stream tells, and what follows from one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from feature_store.definition import Definition, Label, Outcome, label_words, plain
+from feature_store.errors import DefinitionError
+from tests.sales import sales_stream
+from tests.toy import FIRST_DAY, toy_days, toy_definition
+
+SALES = sales_stream(())
+BUYS = Outcome(
+    name="buys", stream=SALES, keys=("buyer",), on=("user",), value="amount > 0", known="told",
+    within_days=7,
+)  # fmt: skip
+
+
+def toy(**changes: Any) -> Definition:
+    return toy_definition((), **{"label": BUYS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"within_days": 0}, r"buys.within_days=0: must be in 1\.\.3660"),
+        ({"within_days": None}, r"within_days=None: must be a whole number"),
+        ({"settle_days": -1}, r"buys.settle_days=-1: must be in 0\.\."),
+        ({"keys": ()}, r"buys.keys=\(\): must name at least one column"),
+        ({"keys": ("bayer",)}, r"buys.keys='bayer': is not a column .* did you mean 'buyer'"),
+        ({"on": ()}, r"buys.keys='buyer': must be a column known beforehand"),
+        ({"on": ("clicked",)}, r"buys.on='clicked': must be a column known beforehand"),
+        ({"on": ("price",)}, r"buys.on='price': is of type double .* sales of type string"),
+        ({"on": ("user", "item")}, r"buys.on=.* must name a column for each of keys="),
+        ({"value": "amount"}, r"buys='amount': is of type double, and must be boolean"),
+        ({"value": "clicked"}, r"buys='clicked': clicked: is not a declared column"),
+        ({"known": "click"}, r"buys.known='click': must be one of \['told'\]"),
+        ({"name": "no name"}, r"name='no name'"),
+        ({"stream": None}, r"stream=None: must be a Stream"),
+    ],
+)
+def test_an_outcome_that_cannot_be_found_or_known_is_refused(
+    change: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(DefinitionError, match=rf"^definition toy: label\.{text}"):
+        toy(label=replace(BUYS, **change))
+
+
+def test_an_outcome_of_another_stream_of_the_same_name_is_refused() -> None:
+    named = replace(BUYS, stream=replace(SALES, name="toy"))
+    with pytest.raises(DefinitionError, match=r"buys.stream='toy': is the name of two streams"):
+        toy(label=named)
+
+
+@pytest.mark.parametrize(
+    ("hours", "first", "known"), [(0, 0, 9), (-30, 0, 9), (1, 1, 10), (24, 1, 10), (25, 2, 11)]
+)
+def test_it_is_looked_for_on_the_whole_days_after_the_cutoff(
+    hours: int, first: int, known: int
+) -> None:
+    definition = toy(label=replace(BUYS, settle_days=2), cutoff_hours=hours)
+    days = toy_days(20)
+    assert definition.outcome_days(FIRST_DAY) == days[first : first + 7]
+    assert definition.label_days == known
+    assert toy(label=Label(name="l", expression="clicked", known="click")).label_days == 0
+
+
+def test_the_stream_of_an_outcome_makes_no_features() -> None:
+    definition = toy()
+    assert [s.name for s in definition.streams] == ["toy"]
+    assert [s.name for s in definition.all_streams] == ["toy", "sales"]
+    assert definition.feature_tilings(SALES) == ()
+    assert len(definition.tilings(SALES)) == 1
+    plain_toy = toy_definition(())
+    assert definition.digest("features") == plain_toy.digest("features")
+    assert definition.digest("encoding") == plain_toy.digest("encoding")
+
+
+def test_a_label_is_told_in_words_from_its_record() -> None:
+    assert label_words(plain(BUYS)) == (
+        "'amount > 0' in the stream sales by buyer within 7 days (known by 'told')"
+    )
+    settled = label_words(plain(replace(BUYS, settle_days=3)))
+    assert "within 7 days, settled 3 days later" in settled
+    assert label_words(plain(toy_definition(()).label)) == "'clicked' (known by 'click')"
+    assert BUYS.agrees_with(plain(BUYS))
+    assert not BUYS.agrees_with(plain(replace(BUYS, within_days=8)))
