@@ -15,10 +15,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from feature_store.errors import SourceDayMissing
 from feature_store.sources import clicks_rows
+from feature_store.sources.best_possible import BayesMetrics, best_possible
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,16 +31,6 @@ FIRST_DAY = date(2026, 1, 1)
 MAX_ROWS_PER_DAY = 100_000_000
 _AUC_ROWS = 2_000_000
 """Rows whose true probability is brought to the driver to compute the best possible AUC."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BayesMetrics:
-    """What the true click probability scores, in expectation over the labels: no model beats it."""
-
-    auc: float
-    logloss: float
-    click_rate: float
-    rows: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,17 +96,3 @@ class Clicks:
                 raise SourceDayMissing(
                     "clicks", day, f"the log begins on {FIRST_DAY}", "Ask for a later day."
                 )
-
-
-def best_possible(probabilities: Any) -> BayesMetrics:
-    """Return the expected AUC and logloss of scoring each row with its true probability."""
-    import numpy as np
-
-    p = np.sort(np.asarray(probabilities, dtype=np.float64))
-    values, first = np.unique(p, return_index=True)
-    counts = np.diff(np.append(first, len(p)))
-    positives, negatives = values * counts, (1 - values) * counts
-    below = np.cumsum(negatives) - negatives
-    auc = float((positives * (below + negatives / 2)).sum() / (positives.sum() * negatives.sum()))
-    logloss = float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
-    return BayesMetrics(auc=auc, logloss=logloss, click_rate=float(p.mean()), rows=len(p))

@@ -208,9 +208,9 @@ def test_labels_agree_with_the_best_possible_metrics(spark: SparkSession) -> Non
     found = rows.selectExpr(
         "avg(int(clicked))", "-avg(if(clicked, ln(_p), ln(1 - _p)))", "avg(_p)"
     ).collect()[0]
-    assert found[0] == pytest.approx(best.click_rate, abs=0.01)
+    assert found[0] == pytest.approx(best.rate, abs=0.01)
     assert found[1] == pytest.approx(best.logloss, abs=0.01)
-    assert found[2] == pytest.approx(best.click_rate)
+    assert found[2] == pytest.approx(best.rate)
     assert 0.75 < best.auc < 0.85
 
 

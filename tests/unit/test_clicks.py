@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from feature_store.sources.clicks import Clicks, best_possible
+from feature_store.sources.best_possible import best_possible
+from feature_store.sources.clicks import Clicks
 from feature_store.sources.clicks_rows import CATEGORICAL, NUMERIC
 
 
@@ -18,7 +19,7 @@ def test_best_possible_of_two_rows_by_hand() -> None:
     assert found.auc == pytest.approx((0.8 * 0.7 + ties) / (1.1 * 0.9))
     entropy = [-(p * math.log(p) + (1 - p) * math.log(1 - p)) for p in (0.8, 0.3)]
     assert found.logloss == pytest.approx(sum(entropy) / 2)
-    assert (found.click_rate, found.rows) == (pytest.approx(0.55), 2)
+    assert (found.rate, found.rows) == (pytest.approx(0.55), 2)
 
 
 def test_best_possible_is_what_the_true_probability_scores() -> None:
