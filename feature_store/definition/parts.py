@@ -114,7 +114,8 @@ class Cross:
 class Lookup:
     """A side table joined as of a time: the latest row not after `at` and known before the cut-off.
 
-    Its rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A row of events
+    Where the days before tell what is scored there is no `at`: the time is that of the cut-off. Its
+    rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A row of events
     reads the days of the side table from that of `at` less `max_age_hours` to that of `at`, and
     `spread_days` more on either side, as far as they can be known before the cut-off.
 

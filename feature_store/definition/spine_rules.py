@@ -60,7 +60,3 @@ def _needs_rows(definition: Fields) -> Broken:
     for history in definition.histories:
         if history.stream is None:
             yield f"histories.{history.name}.stream", None, f"is needed, for {told}"
-    for lookup in definition.lookups:
-        if not lookup.snapshot:
-            rule = f"must be True: there is no time to look up by, for {told}"
-            yield f"lookups.{lookup.name}.snapshot", False, rule

@@ -68,8 +68,8 @@ def _join_newest(
     bounds = _bounds(lookup, definition, snapshots)
     lists = _newest_first(side_df, lookup)
     on = [F.col(key) == F.col(f"_k_{key}") for key in lookup.keys]
-    if lookup.at is not None:
-        on.append(_bucket(F.col(lookup.at), lookup) == F.col("_bucket"))
+    if not lookup.snapshot:
+        on.append(_bucket(looked_up_at(lookup, definition), lookup) == F.col("_bucket"))
     # Before the join, and so once for each row and not for each of its list.
     joined = rows_df.withColumns(bounds).join(lists, on, "left")
     newest = F.get(F.filter("_side", lambda side: _fits(side, lookup, bounds)), F.lit(0))
@@ -79,9 +79,10 @@ def _join_newest(
 def _bounds(lookup: Lookup, definition: Definition, snapshots: Sequence[date]) -> dict[str, Column]:
     """Return what a row asks of the side rows of its keys, as hidden columns of it."""
     bounds = {"_cutoff": cutoff_column(definition.cutoff_hours)}
-    if lookup.at is not None:
+    if not lookup.snapshot:
         bounds["_first"], bounds["_last"] = read_days(lookup, definition)
-        bounds["_oldest"] = F.col(lookup.at) - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
+        bounds["_at"] = looked_up_at(lookup, definition)
+        bounds["_oldest"] = bounds["_at"] - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
     elif snapshots:
         bounds["_first"], bounds["_last"] = snapshot_bounds(lookup, definition, snapshots)
     return bounds
@@ -92,8 +93,8 @@ def _fits(side: Column, lookup: Lookup, bounds: Collection[str]) -> Column:
     fits = side["known_at"] < F.col("_cutoff")
     if "_first" in bounds:
         fits &= (side["ds"] >= F.col("_first")) & (side["ds"] <= F.col("_last"))
-    if lookup.at is not None:
-        fits &= (side["event_time"] <= F.col(lookup.at)) & (side["event_time"] > F.col("_oldest"))
+    if not lookup.snapshot:
+        fits &= (side["event_time"] <= F.col("_at")) & (side["event_time"] > F.col("_oldest"))
     return fits
 
 
@@ -106,13 +107,13 @@ def _newest_first(side_df: DataFrame, lookup: Lookup) -> DataFrame:
     """
     names = [c.name for c in lookup.columns]
     times = F.col("event_time"), F.col("known_at"), content_hash(names).alias("_hash")
-    order = (*times, F.col(DS)) if lookup.at is not None else (F.col(DS), *times)
+    order = (*times, F.col(DS)) if not lookup.snapshot else (F.col(DS), *times)
     side = side_df.select(
         *[F.col(key).alias(f"_k_{key}") for key in lookup.keys],
         F.struct(*order, F.struct(*names).alias("_value")).alias("_side"),
     )
     by = [f"_k_{key}" for key in lookup.keys]
-    if lookup.at is not None:
+    if not lookup.snapshot:
         bucket = _bucket(F.col("_side.event_time"), lookup)
         side = side.withColumn("_bucket", F.explode(F.array(bucket, bucket + 1)))
         by.append("_bucket")
@@ -121,7 +122,7 @@ def _newest_first(side_df: DataFrame, lookup: Lookup) -> DataFrame:
 
 def read_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
     """Return the first and last day of a side table that a row reads: none if they cross."""
-    first, last = event_days(lookup)
+    first, last = event_days(lookup, definition)
     spread = lookup.spread_days
     return (
         F.date_sub(first, spread),
@@ -129,9 +130,16 @@ def read_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
     )
 
 
-def event_days(lookup: Lookup) -> tuple[Column, Column]:
+def looked_up_at(lookup: Lookup, definition: Definition) -> Column:
+    """Return the time as of which a row looks up: a column of it, or just before its cut-off."""
+    if lookup.at is not None:
+        return F.col(lookup.at)
+    return cutoff_column(definition.cutoff_hours) - F.expr(_MOMENT)
+
+
+def event_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
     """Return the first and last UTC day on which what a row looks for can have happened."""
-    at = F.col(str(lookup.at))
+    at = looked_up_at(lookup, definition)
     oldest = at - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS") + F.expr(_MOMENT)
     return F.to_date(oldest), F.to_date(at)
 

@@ -122,6 +122,8 @@ class Freshness:
         return [(table, d, s) for d, s in states.items() if d in wanted.due or not s.blocked_by]
 
     def _side_days(self, lookup: Lookup, day: date) -> SideDays:
+        if self.context.definition.stream is None:
+            return side_days(self.context, lookup, [day])[day]
         if lookup.name not in self._sides:
             # All that there are: those not known from their features in one look.
             events = [ds for _, ds, _ in self.context.warehouse.commits(self.context.events)]

@@ -14,13 +14,21 @@ from typing import TYPE_CHECKING, cast
 from pyspark.sql import functions as F
 
 from feature_store.definition import Snapshots
-from feature_store.features.asof import AHEAD_HOURS, event_days, last_due, read_days
+from feature_store.features.asof import (
+    AHEAD_HOURS,
+    event_days,
+    last_due,
+    looked_up_at,
+    read_days,
+)
 from feature_store.features.features import known_in_time
 from feature_store.schema import DS, FEATURES, lookup_table
 from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from feature_store.definition import Lookup
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
@@ -49,6 +57,8 @@ def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[da
     """
     if lookup.snapshot:
         return {day: _of_snapshot(context, lookup, day) for day in days}
+    if context.definition.stream is None:
+        return _of_cutoffs(context, lookup, list(days))
     events = context.events
     content = content_of(context.definition, events)
     days = list(days)
@@ -125,11 +135,31 @@ def _of_events(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[d
         return {}
     definition = context.definition
     events = context.warehouse.read(context.events, days)
-    rows = known_in_time(events, definition.row, definition.cutoff_hours)
-    oldest, newest = event_days(lookup)
+    return _of_rows(
+        context, lookup, known_in_time(events, definition.row, definition.cutoff_hours), days
+    )
+
+
+def _of_cutoffs(context: Context, lookup: Lookup, days: Sequence[date]) -> dict[date, SideDays]:
+    """Return what days read whose rows look up as of the cut-off, and so all the same."""
+    answers, name = context.answers, lookup.name
+    unknown = [day for day in days if ("side days", name, day) not in answers]
+    if unknown:
+        rows = context.spark.createDataFrame([(day,) for day in unknown], f"{DS} date")
+        for day, answer in _of_rows(context, lookup, rows, unknown).items():
+            answers["side days", name, day] = answer
+    return {day: cast("SideDays", answers["side days", name, day]) for day in days}
+
+
+def _of_rows(
+    context: Context, lookup: Lookup, rows_df: DataFrame, days: Sequence[date]
+) -> dict[date, SideDays]:
+    """Return what rows of days read, by the times that they have."""
+    definition = context.definition
+    oldest, newest = event_days(lookup, definition)
     must = F.least(newest, last_due(lookup, definition))
     ranges = (
-        rows.where(F.col(str(lookup.at)).isNotNull())
+        rows_df.where(looked_up_at(lookup, definition).isNotNull())
         .select(DS, *read_days(lookup, definition), oldest, must)
         .distinct()
         .collect()

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_store.definition import Active, Definition, Product, Spine, Stream, Top
+from feature_store.definition import (
+    Active,
+    Categorical,
+    Column,
+    Definition,
+    Lookup,
+    Numeric,
+    Product,
+    Spine,
+    Stream,
+    Top,
+)
 from feature_store.errors import NothingKnown, SpineTooLarge
 from feature_store.home import Home
 from feature_store.schema import FEATURES
@@ -21,13 +32,14 @@ from jobs.backfill.spine_rows import spine_rows
 from jobs.context import Context
 from jobs.night.night import NightRequest, run_night
 from jobs.night.prepare import prepare
+from jobs.night.reach import source_days
 from jobs.registry import model_registry
 from jobs.report.facts import labelled_metrics
 from jobs.training.outcomes import bring_outcomes
 from jobs.training.train import train
 from tests.sales import BUYERS, Sale, sales_stream, some_sales, standing
 from tests.spark.test_outcomes import by_hand
-from tests.toy import Row, clicky_definition, toy_days, toy_definition
+from tests.toy import Prices, Row, clicky_definition, toy_days, toy_definition
 from tests.unit.test_spines import BUYS, reorder
 
 if TYPE_CHECKING:
@@ -139,6 +151,43 @@ def test_one_side_alone_and_a_condition_on_both(spark: SparkSession, home: Home)
         context = Context.open(definition, home, spark)
         prepare(context, [DAYS[4]], lambda _: None)
         assert scored(context, DAYS[4]) == wanted, name
+
+
+def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
+    spark: SparkSession, home: Home
+) -> None:
+    # (item, day, hour of the price, hour it became known, price), of the item that is on top.
+    prices = (
+        ("x", 1, 20.0, 20.0, 1.0),  # too old for day 4
+        ("x", 2, 6.0, 7.0, 2.0),
+        ("x", 3, 8.0, 9.0, 3.0),
+        ("x", 3, 20.0, 24.0, 4.0),  # known at the cut-off of day 4
+        ("x", 4, 0.0, -2.0, 5.0),  # known before, and of a time that is not
+    )
+    rows = [replace(row, clicked=row.item == "x", click_known=20.0) for row in clicks_of(6)]
+    lookup = Lookup(
+        name="prices", source=Prices(prices), keys=("item",), max_age_hours=46,
+        columns=(Column(name="list_price", dtype="double", known="told"),),
+    )  # fmt: skip
+    stream = sales_stream(some_sales(6))
+    top = spine_of(stream, rows).right
+    definition = pipeline(
+        replace(top, n=1), stream, histories=(), lookups=(lookup,),
+        label=replace(BUYS, stream=stream, on=("item",)),
+        features=(
+            Categorical(name="item", column="item"),
+            Numeric(name="list_price", column="prices.list_price"),
+        ),
+    )  # fmt: skip
+    context = Context.open(definition, home, spark)
+    prepare(context, DAYS[3:6], lambda _: None)
+    found = context.warehouse.read(FEATURES).orderBy("ds").collect()
+    assert [row["list_price"] for row in found] == [2.0, 3.0, 5.0]
+    with context.warehouse.held():
+        fresh = Freshness(context)
+        fresh.look(DAYS[3:6])
+        assert {fresh.features(day).status for day in DAYS[3:6]} == {"fresh"}
+        assert source_days(context, DAYS[4]) >= {("lookup_prices", DAYS[2])}
 
 
 def test_entities_of_several_keys_have_their_types(spark: SparkSession, home: Home) -> None:

@@ -89,8 +89,11 @@ def test_what_only_a_delivered_row_tells_is_refused() -> None:
         name="prices", source=Prices(()), keys=("item",), at="happened_at", max_age_hours=9,
         columns=(Col(name="list_price", dtype="double", known="told"),),
     )  # fmt: skip
-    with pytest.raises(DefinitionError, match=r"lookups.prices.snapshot=False: must be True"):
+    with pytest.raises(DefinitionError, match=r"prices.at='happened_at': must be a declared time"):
         reorder(lookups=(timed,))
+    reorder(lookups=(replace(timed, at=None),))
+    with pytest.raises(DefinitionError, match=r"prices.max_age_hours=None: is needed"):
+        reorder(lookups=(replace(timed, at=None, max_age_hours=None),))
     with pytest.raises(DefinitionError, match=r"features.price='price': is not a column"):
         reorder(features=(Categorical(name="price", column="price"),))
     with pytest.raises(DefinitionError, match=r"bought.on='user': must be a column known befo"):
