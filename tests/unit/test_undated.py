@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.sources.adapted import Adapted
 from feature_store.sources.files import DailyFiles
-from feature_store.sources.instants import day_of_text, days_of
+from feature_store.sources.instants import days_of, instants_of, micros_of_text
 from feature_store.sources.undated import UndatedFiles
 
 FIRST = date(2026, 1, 2)
@@ -95,7 +95,6 @@ TEXTS: list[tuple[str, Literal["seconds", "milliseconds"] | None, date | None]] 
 def test_the_day_of_a_text_is_told_or_it_is_none(
     text: str, unit: Literal["seconds", "milliseconds"] | None, day: date | None
 ) -> None:
-    assert day_of_text(text, unit) == day
     assert days_of(pa.array([text, None, text]), unit).to_pylist() == [day, None, day]
 
 
@@ -120,6 +119,19 @@ def test_the_day_of_a_typed_value_is_told(
     assert days_of(values, unit).to_pylist() == [FIRST, None]
 
 
+def test_an_instant_keeps_what_is_finer_than_a_second() -> None:
+    values = [
+        ("2026-01-02 12:00:00.5", None),
+        ("1767355200.5", "seconds"),
+        ("1767355200500", "milliseconds"),
+    ]
+    half = NOON.replace(tzinfo=UTC) + timedelta(milliseconds=500)
+    for text, unit in values:
+        assert instants_of(pa.array([text]), unit).to_pylist() == [half]
+        if unit:
+            assert instants_of(pa.array([float(text)]), unit).to_pylist() == [half]
+
+
 @given(st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)), st.integers(-1080, 1080))
 @example(datetime(2026, 1, 1, 23, 59), -1)
 def test_a_day_is_that_of_utc_whatever_the_zone(instant: datetime, offset: int) -> None:
@@ -127,7 +139,10 @@ def test_a_day_is_that_of_utc_whatever_the_zone(instant: datetime, offset: int) 
     sign = "-" if offset < 0 else "+"
     zone = f"{sign}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
     text = f"{local.isoformat(timespec='seconds')}{zone}"
-    assert day_of_text(text, None) == instant.date()
+    assert days_of(pa.array([text]), None).to_pylist() == [instant.date()]
+    micros = micros_of_text(text, None)
+    assert micros is not None
+    assert datetime(1970, 1, 1) + timedelta(microseconds=micros) == instant.replace(microsecond=0)
 
 
 # --- what makes a day another -----------------------------------------------------------------
