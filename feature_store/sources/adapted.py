@@ -38,6 +38,8 @@ class Adapted:
     """Declared names of times that the files count in seconds since 1970."""
     milliseconds: tuple[str, ...] = ()
     """Declared names of times that the files count in milliseconds since 1970."""
+    nulls: tuple[str, ...] = ()
+    """Words such as `NA` that stand for a null in columns that are declared as no text."""
     times: tuple[tuple[str, int], ...] = ()
     """Times that the files do not hold: (declared name, hours after midnight UTC of `ds`)."""
 
@@ -129,6 +131,8 @@ class Adapted:
             else:
                 name = names.get(column.name, column.name)
                 raw = F.col(f"`{name}`")
+                if self.nulls and types[name] == "string" and column.dtype != "string":
+                    raw = F.when(~raw.isin(*self.nulls), raw)
                 value = raw if unit is None else _instant(raw, types[name] == "string", unit)
             found.append(value.alias(column.name))
         ds, *others = MARKS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.init.forms import numbers_of
 from jobs.init.keys import id_score
 from jobs.init.labels import is_outcome
-from jobs.init.names import feature_name, unused
+from jobs.init.names import AMOUNT, feature_name, unused
 from jobs.init.parts import FeatureGuess, HistoryGuess, LabelGuess, LeftOut
 from jobs.init.seen import Seen
 
@@ -24,11 +24,6 @@ _CODE = re.compile(
     r"region|country|city|channel|status|position|slot|gender|sex|kind|grade|tier|brand|plan)"
     r"(_of_.+)?\d*\Z"
 )
-_AMOUNT = re.compile(
-    r"(\A|_)(count|num|n|nb|visits|views|age|amount|price|cost|qty|quantity|total|days|hours|"
-    r"minutes|seconds|score|rate|ratio|share|size|length|distance|balance|income|bid|depth|weight|"
-    r"height|duration|delay|year)(_|\Z)"
-)
 _FEW, _MANY = 12, 1_000
 """Values up to which a whole number of an unknown kind, or one that its name calls a code, is a
 category."""
@@ -40,7 +35,8 @@ _WORDS, _LETTERS = 4.0, 60.0
 _EXACT = 1 << 24
 """From here on a model's float32 has steps."""
 _SKEWED = 10.0
-_LEAST_OF_LEAK = 2
+_LEAST_OF_LEAK, _LEAST_APART = 2, 10
+"""Rows on either side from which on it is no accident that something goes with the label."""
 _ENTITIES, _COMES_BACK = 3, 0.5
 
 
@@ -143,12 +139,28 @@ def _leak(seen: Seen, name: str, label: LabelGuess) -> str:
             return f"{what} exactly where {label.name} is false: it tells the label"
         if (shown == truth).all():
             return f"{what} exactly where {label.name} is true: it tells the label"
+    if _separates(seen, name, positive, known):
+        return f"is larger in every row where {label.name} is true, or smaller: it tells the label"
     stem = re.sub(r"\A(is|has|was)_|(ed|d)\Z", "", label.name)
     if re.match(rf"{stem}(ed|d)?_{_OF_OUTCOME}", name):
         return f"its name says that it belongs to the label {label.name}: known after the event"
     if name in label.others and is_outcome(name):
         return "reads like another outcome: known after the event"
     return ""
+
+
+def _separates(seen: Seen, name: str, positive: Mask, known: Mask) -> bool:
+    """Whether a number alone parts the rows for which the label is true from the others."""
+    import numpy as np
+
+    if seen.kinds[name].dtype not in ("int", "bigint", "double") or id_score(name):
+        return False
+    numbers = _numbers(seen, name)
+    is_there = known & ~np.isnan(numbers)
+    true, false = numbers[is_there & positive], numbers[is_there & ~positive]
+    if min(len(true), len(false)) < _LEAST_APART:
+        return False
+    return bool(true.min() > false.max() or true.max() < false.min())
 
 
 def _patterns(seen: Seen, name: str) -> Iterator[tuple[Mask, str]]:
@@ -207,7 +219,7 @@ def _feature(seen: Seen, name: str) -> FeatureGuess:
         why = f"an id by its name: {_count(seen, name)} values"
         return FeatureGuess(name=called, column=name, kind="categorical", why=why)
     is_few = look.is_exact and look.distinct <= (_MANY if _CODE.search(name) else _FEW)
-    is_code = bool(_CODE.search(name)) or not _AMOUNT.search(name)
+    is_code = bool(_CODE.search(name)) or not AMOUNT.search(name)
     comes_back = look.filled >= 5 * look.distinct
     if kind.dtype != "double" and is_few and is_code and comes_back:
         why = f"a whole number with {look.distinct} values"
@@ -232,6 +244,7 @@ def _is_skewed(seen: Seen, name: str) -> bool:
     import numpy as np
 
     numbers = _numbers(seen, name)
+    numbers = numbers[~np.isnan(numbers)]
     if len(numbers) < 10:
         return False
     middle, large = np.quantile(numbers, [0.5, 0.99])
@@ -242,20 +255,17 @@ def _counts_rows(seen: Seen, name: str) -> bool:
     import numpy as np
 
     numbers = _numbers(seen, name)
-    return (
-        len(numbers) > 2
-        and len(numbers) == seen.table.sample.num_rows
-        and bool(np.all(np.diff(numbers) == 1))
-    )
+    return len(numbers) > 2 and bool(np.all(np.diff(numbers) == 1))
 
 
 def _numbers(seen: Seen, name: str) -> NDArray[np.float64]:
+    """Return the numbers of a column of the sample, NaN where there is none."""
     import numpy as np
     import pyarrow as pa
 
-    values = seen.values(name).drop_null()
+    values = seen.values(name)
     numbers = numbers_of(values) if pa.types.is_string(values.type) else values.cast(pa.float64())
-    return np.asarray(numbers, dtype=np.float64)
+    return np.asarray(numbers.fill_null(np.nan), dtype=np.float64)
 
 
 def _count(seen: Seen, name: str) -> str:

@@ -21,19 +21,27 @@ FORMS = {
     "mark": r"(?i)^(na|n/a|nan|null|none|nil|\\n|-|\?)$",
 }
 """`day` and `time` exclude each other; a whole number is a number too. A `mark` stands for a null
-elsewhere, and not here: in CSV only an empty value is one."""
+elsewhere; here in CSV only an empty value is one, unless it is told of."""
 
 
-def forms_of(text: pa.Array) -> dict[str, int]:
-    """Return how many texts have each form."""
+def forms_of(values: pa.Array, counts: pa.Array) -> dict[str, int]:
+    """Return how many texts have each form, of which there are so many of each value."""
     import pyarrow.compute as pc
 
     found = {}
     for name, pattern in FORMS.items():
-        count = pc.sum(pc.match_substring_regex(text, pattern)).as_py()
+        count = pc.sum(counts.filter(pc.match_substring_regex(values, pattern))).as_py()
         if count:
             found[name] = int(count)
     return found
+
+
+def marks_of(values: pa.Array) -> list[str]:
+    """Return the words among texts that stand for a null elsewhere."""
+    import pyarrow.compute as pc
+
+    words: list[str] = values.filter(pc.match_substring_regex(values, FORMS["mark"])).to_pylist()
+    return words
 
 
 def numbers_of(text: pa.Array) -> pa.Array:

@@ -142,6 +142,7 @@ def _columns(
                 nullable=bool(look.nulls) or not must_be,
                 why=kind.why,
                 unit=kind.unit,
+                words=look.words if dtype != "string" else (),
             )
         )
     for time in times:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from jobs.init.names import AMOUNT
 from jobs.init.parts import KeysGuess
 from jobs.init.seen import Seen
 
@@ -23,7 +24,7 @@ _ENTITY = re.compile(
     r"msisdn|email|username|host|url|page)(_name)?\Z"
 )
 _MOST_COLUMNS = 4
-_MOST_TRIED = 400
+_MOST_TRIED = 200
 
 
 def id_score(name: str) -> int:
@@ -49,17 +50,21 @@ def keys_of(seen: Seen, days: Instants, event: str, kept_out: Sequence[str]) -> 
     when = [event] if event in seen.looks else []
     frame = _codes(seen, [*ids, *rest, *when], days)
     where = "in every row" if seen.table.is_whole else f"in the first {len(frame):,} rows"
+    fewest: tuple[int, tuple[str, ...]] | None = None
     for names in _tries(ids, rest, when):
-        if not frame.duplicated(["_day", *names]).any():
+        duplicates = int(frame.duplicated(["_day", *names]).sum())
+        if not duplicates:
             together = "together" if len(names) > 1 else "by itself"
             return KeysGuess(columns=names, why=f"unique within a day {together}, {where}")
-    best = tuple(ids[:_MOST_COLUMNS] or rest[:1] or when) + tuple(when if ids or rest else ())
-    duplicates = int(frame.duplicated(["_day", *best]).sum())
+        if fewest is None or duplicates < fewest[0]:
+            fewest = duplicates, names
+    if fewest is None:
+        return KeysGuess(columns=(), why="no column could be a key")
     why = (
-        f"nothing is unique within a day: {duplicates:,} of {len(frame):,} rows have the keys of "
+        f"nothing is unique within a day: {fewest[0]:,} of {len(frame):,} rows have the keys of "
         "another, and of these one is kept. Name columns that tell them apart"
     )
-    return KeysGuess(columns=best, why=why, duplicates=duplicates)
+    return KeysGuess(columns=fewest[1], why=why, duplicates=fewest[0])
 
 
 def _candidates(seen: Seen, kept_out: Sequence[str], event: str) -> list[str]:
@@ -72,7 +77,8 @@ def _candidates(seen: Seen, kept_out: Sequence[str], event: str) -> list[str]:
         and name not in (*kept_out, event)
         and seen.kinds[name].dtype in ("string", "int", "bigint")
         and not seen.kinds[name].positive
-        and (id_score(name) or (not seen.is_constant(name) and look.mean_words < 2))
+        and (id_score(name) or not (seen.is_constant(name) or AMOUNT.search(name)))
+        and look.mean_words < 2
     ]
     return sorted(found, key=lambda name: -id_score(name))
 
@@ -80,7 +86,7 @@ def _candidates(seen: Seen, kept_out: Sequence[str], event: str) -> list[str]:
 def _tries(ids: list[str], rest: list[str], when: list[str]) -> Iterator[tuple[str, ...]]:
     """Yield what may be the keys: ids alone, then with the time, then with whatever there is."""
     seen: set[tuple[str, ...]] = set()
-    for names in (ids, [*ids, *when], [*ids, *rest], [*ids, *rest, *when]):
+    for names in (ids, [*ids, *when], [*ids, *rest, *when]):
         for size in range(1, min(_MOST_COLUMNS, len(names)) + 1):
             for chosen in combinations(names, size):
                 if chosen in seen:

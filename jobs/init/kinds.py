@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feature_store.definition import Dtype
 from feature_store.raw import MAY_BECOME, family
@@ -11,6 +11,7 @@ from feature_store.sources.instants import Unit
 from feature_store.sources.parquetfile import NULL
 from jobs.init.table import ColumnLook
 
+_SHOWN = 3
 _INT, _BIGINT, _EXACT = 2**31, 2**63, 2**53
 _YEARS: dict[Unit, tuple[float, float]] = {
     "seconds": (946_684_800, 2_208_988_800),
@@ -61,6 +62,16 @@ def kind_of(column: ColumnLook, name: str) -> Kind:
         return Kind(dtype=None, why=f"no declared type takes {column.raw}")
     if not column.filled:
         return Kind(dtype="string", why="no row has a value")
+    if column.words:
+        bare = _kind_of(column, name, raw)
+        if bare.dtype == "string":
+            return bare
+        listed = ", ".join(repr(word) for word in column.words[:_SHOWN])
+        return replace(bare, why=f"{bare.why}; {listed} stands for none")
+    return _kind_of(column, name, raw)
+
+
+def _kind_of(column: ColumnLook, name: str, raw: str) -> Kind:
     if raw == "boolean":
         return Kind(dtype="boolean", why="true and false in the files")
     if raw == "date" or raw.startswith("timestamp"):
@@ -88,14 +99,6 @@ def _of_text(column: ColumnLook, name: str) -> Kind:
         )
     if column.minimum is not None:
         return _of_numbers(column, name)
-    marks = column.forms.get("mark", 0)
-    if marks and column.all_are("number", "mark"):
-        shown = next((v for v in column.counts if not v[:1].isdigit()), "a word")
-        why = (
-            f"numbers but for {marks:,} rows that hold a word such as {shown!r}; deliver these "
-            "empty, and it is a number"
-        )
-        return Kind(dtype="string", why=why)
     return Kind(dtype="string", why=f"text, such as {column.examples[0]!r}")
 
 

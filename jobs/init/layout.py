@@ -44,8 +44,8 @@ def lay_out(paths: Sequence[str | Path]) -> Layout:
     Raises:
         UsageError: nothing is there, or not all of it is CSV or all Parquet.
     """
-    paths = [Path(path).absolute() for path in paths]
-    files = sorted({file for path in paths for file in _files(path)})
+    named = [Path(path).absolute() for path in paths]
+    files = sorted({file for path in named for file in _files(path)})
     for file in files:
         why = unfit(file)
         if why:
@@ -60,11 +60,11 @@ def lay_out(paths: Sequence[str | Path]) -> Layout:
             f"files {files[0]} … {files[-1]}: some are CSV and some Parquet. "
             "Give those of one kind; the others are another table"
         )
-    days, places = zip(*(_dated(file, paths) for file in files), strict=True)
-    is_said = len(paths) == 1 and (
-        not paths[0].is_dir() or {file.parent for file in files} == {paths[0]}
+    days, places = zip(*(_dated(file, named) for file in files), strict=True)
+    is_said = len(named) == 1 and (
+        not named[0].is_dir() or {file.parent for file in files} == {named[0]}
     )
-    asked = str(paths[0]) if is_said else _pattern_of(files)
+    asked = str(named[0]) if is_said else _pattern_of(files)
     if None in days:
         return Layout(
             files=tuple(files), days=(None,) * len(files), folder=_folder(files), asked=asked

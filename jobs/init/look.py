@@ -15,7 +15,7 @@ from feature_store.raw import MAY_BECOME, family
 from feature_store.sources import csvfile, parquetfile
 from feature_store.sources.daycache import AGAIN
 from feature_store.sources.instants import days_of
-from jobs.init.forms import FORMS, forms_of, numbers_of
+from jobs.init.forms import FORMS, forms_of, marks_of, numbers_of
 from jobs.init.layout import Layout, lay_out
 from jobs.init.table import DS, ColumnLook, Table
 
@@ -232,84 +232,107 @@ class _Facts:
     forms: Counter[str] = field(default_factory=Counter)
     days: list[date] = field(default_factory=list)
     untold: int = 0
+    words: set[str] = field(default_factory=set)
     letters: int = 0
-    words: int = 0
+    spaces: int = 0
 
     def add(self, values: pa.Array) -> None:
         """Take in the values of a batch."""
         import pyarrow as pa
 
         self.nulls += values.null_count
-        values = values.drop_null()
+        told = values.drop_null().value_counts()
+        values, counts = told.field("values"), told.field("counts")
         if not len(values):
             return
-        self._tell_apart(values)
+        self._tell_apart(values, counts)
         if pa.types.is_string(values.type):
-            self._add_text(values)
+            self._add_text(values, counts)
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             self._add_numbers(values)
         else:
             self.is_number = False
             if not pa.types.is_boolean(values.type):
-                self._add_days(values)
+                self._add_days(values, counts)
 
     def told(self, rows: int) -> ColumnLook:
         """Return what is known, of a table of so many rows."""
-        filled = rows - self.nulls
+        forms, words = dict(self.forms), self._null_words(rows - self.nulls)
+        nulls = self.nulls + (forms.pop("mark", 0) if words else 0)
+        filled = rows - nulls
         low, high = (min(self.limits), max(self.limits)) if self.limits else (None, None)
         is_number = self.is_number and low is not None
+        counts = {v: n for v, n in self.counts.items() if v not in words}
         return ColumnLook(
             name=self.name,
             raw=self.raw,
             rows=rows,
-            nulls=self.nulls,
-            distinct=len(self.values),
+            nulls=nulls,
+            distinct=len(self.values - words),
             is_exact=self.is_exact,
-            counts=dict(self.counts) if len(self.values) <= _COUNTED else {},
-            examples=tuple(self.examples),
+            counts=counts if len(self.values) <= _COUNTED else {},
+            examples=tuple(value for value in self.examples if value not in words)[:_EXAMPLES],
             minimum=low if is_number else None,
             maximum=high if is_number else None,
             is_whole=is_number and self.is_whole,
-            forms=dict(self.forms),
+            forms=forms,
             first=min(self.days, default=None),
             last=max(self.days, default=None),
             untold=self.untold,
+            words=tuple(sorted(words)),
             mean_letters=self.letters / filled if filled else 0.0,
-            mean_words=self.words / filled if filled else 0.0,
+            mean_words=self.spaces / filled + 1 if filled else 0.0,
         )
 
-    def _tell_apart(self, values: pa.Array) -> None:
-        for item in values.value_counts().to_pylist():
-            value, count = item["values"], item["counts"]
+    def _null_words(self, filled: int) -> set[str]:
+        """Return the words that stand for a null, where all other values are of one form."""
+        marks = self.forms.get("mark", 0)
+        kinds = [self.forms.get(form, 0) for form in ("number", "truth")]
+        kinds.append(self.forms.get("time", 0) + self.forms.get("day", 0))
+        return self.words if marks and filled - marks in kinds and filled > marks else set()
+
+    def _tell_apart(self, values: pa.Array, counts: pa.Array) -> None:
+        if not self.is_exact:
+            return
+        for value, count in zip(values.to_pylist(), counts.to_pylist(), strict=True):
             if value in self.values or len(self.values) < _MOST_VALUES:
                 self.values.add(value)
             else:
                 self.is_exact = False
             if str(value) in self.counts or len(self.counts) <= _COUNTED:
                 self.counts[str(value)] += count
-            if len(self.examples) < _EXAMPLES and str(value)[:_LETTERS] not in self.examples:
+            if len(self.examples) <= _EXAMPLES and str(value)[:_LETTERS] not in self.examples:
                 self.examples.append(str(value)[:_LETTERS])
 
-    def _add_text(self, text: pa.Array) -> None:
+    def _add_text(self, values: pa.Array, counts: pa.Array) -> None:
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        forms = forms_of(text)
+        rows, forms = pc.sum(counts).as_py(), forms_of(values, counts)
         self.forms.update(forms)
-        self.letters += pc.sum(pc.utf8_length(text)).as_py()
-        self.words += pc.sum(pc.count_substring(text, " ")).as_py() + len(text)
-        if forms.get("time", 0) + forms.get("day", 0) == len(text):
-            self._add_days(text)
-        if self.is_number and forms.get("number", 0) == len(text):
-            self._limit(numbers_of(text))
-            self.is_whole = self.is_whole and forms.get("whole", 0) == len(text)
+        self.letters += pc.sum(pc.multiply(pc.utf8_length(values), counts)).as_py()
+        self.spaces += pc.sum(pc.multiply(pc.count_substring(values, " "), counts)).as_py()
+        if forms.get("mark"):
+            words = marks_of(values)
+            self.words.update(words)
+            is_other = pc.invert(pc.is_in(values, pa.array(words)))
+            values, counts = values.filter(is_other), counts.filter(is_other)
+            rows -= forms["mark"]
+        if not rows:
+            return
+        if forms.get("time", 0) + forms.get("day", 0) == rows:
+            self._add_days(values, counts)
+        if self.is_number and forms.get("number", 0) == rows:
+            self._limit(numbers_of(values))
+            self.is_whole = self.is_whole and forms.get("whole", 0) == rows
         else:
             self.is_number = False
 
-    def _add_days(self, values: pa.Array) -> None:
+    def _add_days(self, values: pa.Array, counts: pa.Array) -> None:
         import pyarrow.compute as pc
 
         days = days_of(values, None)
-        self.untold += days.null_count
+        self.untold += pc.sum(counts.filter(days.is_null())).as_py() or 0
         limits = pc.min_max(days).as_py()
         self.days = [day for day in (*self.days, *limits.values()) if day is not None]
         self.days = [min(self.days), max(self.days)] if self.days else []

@@ -16,6 +16,13 @@ _INDEX = re.compile(
     r"(unnamed: \d+|unnamed_\d+|index|level_\d+|_*index_level_\d+_*|rownames?|)\Z", re.IGNORECASE
 )
 
+AMOUNT = re.compile(
+    r"(\A|_)(count|num|n|nb|visits|views|age|amount|price|cost|qty|quantity|total|days|hours|"
+    r"minutes|seconds|score|rate|ratio|share|size|length|distance|balance|income|bid|depth|weight|"
+    r"height|duration|delay|year|temp|temperature|speed)(_|\Z)"
+)
+"""Names of what is counted or measured."""
+
 
 def declared_names(theirs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the declared name of each column of the files, and why some can have none."""

@@ -53,6 +53,8 @@ class ColumnGuess:
     nullable: bool
     why: str
     unit: Unit | None = None
+    words: tuple[str, ...] = ()
+    """Words that stand for a null in it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +167,11 @@ class Guess:
     def names(self) -> dict[str, str]:
         """What the files call columns otherwise than the definition, by declared name."""
         return {c.name: c.theirs for c in self.columns if c.theirs and c.theirs != c.name}
+
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """Words that stand for a null in declared columns."""
+        return tuple(sorted({word for column in self.columns for word in column.words}))
 
     def counted(self, unit: Unit) -> tuple[str, ...]:
         """Return the declared times that the files count in a unit."""

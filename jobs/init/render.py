@@ -45,8 +45,8 @@ def render(guess: Guess, name: str) -> dict[str, str]:
 
 
 def _stream_module(guess: Guess, name: str) -> str:
-    adapted = bool(guess.names or guess.times or guess.counted("seconds"))
-    adapted = adapted or bool(guess.counted("milliseconds"))
+    counted = guess.counted("seconds") + guess.counted("milliseconds")
+    adapted = bool(guess.names or guess.times or counted or guess.null_words)
     own = "DailyFiles" if guess.source.kind == "daily" else "UndatedFiles"
     module = "files" if guess.source.kind == "daily" else "undated"
     sources = [imports("feature_store.sources.adapted", ["Adapted"])] if adapted else []
@@ -119,6 +119,10 @@ def _adapted(guess: Guess) -> Call:
         if counted:
             value = several(literal(name) for name in counted)
             items.append(Item(keyword=unit, value=value))
+    if guess.null_words:
+        value = several(literal(word) for word in guess.null_words)
+        why = "words that stand for a null in columns that are no text"
+        items.append(Item(keyword="nulls", value=value, remarks=(why,)))
     if guess.times:
         stated = Several(
             tuple(

@@ -40,8 +40,18 @@ class Seen:
         return cls(table=table, looks=looks, kinds=kinds, without=without)
 
     def values(self, name: str) -> pa.Array:
-        """Return a column of the sample, as raw as it is."""
-        return _whole(self.table.sample.column(self.looks[name].name))
+        """Return a column of the sample, as raw as it is; a word that stands for a null is one."""
+        return self._own(self.looks[name])
+
+    def _own(self, look: ColumnLook) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values = _whole(self.table.sample.column(look.name))
+        if not look.words:
+            return values
+        is_null = pc.is_in(values, pa.array(look.words))
+        return pc.if_else(is_null, pa.scalar(None, pa.string()), values)
 
     def instants(self, name: str) -> Instants:
         """Return the times of a column of the sample; NaT where there is none."""

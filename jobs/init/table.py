@@ -44,6 +44,9 @@ class ColumnLook:
     """The days between which times lie, typed or written out."""
     untold: int = 0
     """Of texts that look like times, those of a day that there is not, such as 2026-02-30."""
+    words: tuple[str, ...] = ()
+    """Words such as `NA` that stand for a null among numbers, times or truth values; counted as
+    nulls."""
     mean_letters: float = 0.0
     mean_words: float = 0.0
 

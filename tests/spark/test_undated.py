@@ -163,15 +163,19 @@ def test_a_number_that_is_no_time_is_a_bad_row_and_not_a_null(
 ) -> None:
     path = tmp_path / "ds=2026-01-02" / "part.csv"
     path.parent.mkdir()
-    path.write_text("u,ts,seen\na,1767355200,never\nb,1767355200,1767355200.25\nc,1767355200,\n")
-    source = Adapted(source=DailyFiles(folder=str(tmp_path)), seconds=("ts", "seen"))
+    path.write_text(
+        "u,ts,seen\na,1767355200,never\nb,1767355200,1767355200.25\nc,1767355200,\nNA,1767355200,NA\n"
+    )
+    source = Adapted(source=DailyFiles(folder=str(tmp_path)), seconds=("ts", "seen"), nulls=("NA",))
     columns = [
         Column(name="u", dtype="string", known=""),
         Column(name="ts", dtype="timestamp", known=""),
         Column(name="seen", dtype="timestamp", known=""),
     ]
+    assert isinstance(source, FileSource)
     (part,) = source.read_parts(spark, DAYS[:1], columns)
     assert [(row["ts"], row["seen"]) for row in part.orderBy("u").collect()] == [
+        ("2026-01-02 12:00:00", None),
         ("2026-01-02 12:00:00", "never"),
         ("2026-01-02 12:00:00", "2026-01-02 12:00:00.25"),
         ("2026-01-02 12:00:00", None),

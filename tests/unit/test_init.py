@@ -56,6 +56,7 @@ def clicks(rows: int = 600, seed: int = 1) -> pd.DataFrame:
         }
     )
     frame["clicked_at"] = frame["shown_at"].where(frame["clicked"] == 1)
+    frame["dwell"] = chance.integers(0, 20, rows) + 30 * frame["clicked"]
     frame["paid"] = (frame["price"] + 0.01).where(frame["clicked"] == 1, 0.0)
     return frame
 
@@ -165,13 +166,14 @@ def test_an_undated_log_is_guessed_part_by_part(tmp_path: Path, name: str) -> No
     assert [(time.name, time.hours) for time in found.times] == [("known_at", -1)]
     why = left_out(found)
     assert set(why) == {
-        "impression_id", "remark", "shop", "coupon", "clicked_at", "paid"
+        "impression_id", "remark", "shop", "coupon", "clicked_at", "paid", "dwell"
     }  # fmt: skip
     assert why["shop"] == "the same in every row: main"
     assert why["coupon"] == "no row has a value"
     assert why["remark"].startswith("free text")
     assert why["clicked_at"] == "is null exactly where clicked is false: it tells the label"
     assert why["paid"] == "is 0 or null exactly where clicked is false: it tells the label"
+    assert why["dwell"].startswith("is larger in every row where clicked is true")
     assert [history.keys for history in found.histories] == [("user_id",), ("item",)]
 
 
@@ -323,7 +325,13 @@ def test_a_snapshot_with_a_date_is_of_that_day(tmp_path: Path) -> None:
         ([True, False, True], "boolean"),
         (["007", "012", "100"], "string"),
         (["yes", "no", "no"], "string"),
-        (["1", "NA", "3"], "string"),
+        (["1", "NA", "3"], "int"),
+        (["1.5", "NA", "nan"], "double"),
+        (["0", "1", "NULL"], "boolean"),
+        (["2026-01-02", "2026-01-03", "-"], "date"),
+        (["007", "012", "NA"], "string"),
+        (["NA", "n/a", "NA"], "string"),
+        (["1", "NA", "x"], "string"),
         (["1e3", ".5", "-2"], "double"),
         (["true", "False", "t"], "boolean"),
         (["2026-01-02", "2026-01-03", None], "date"),
@@ -358,6 +366,17 @@ def test_times_that_are_numbers_are_told_by_their_range(
     made = executed(found)
     assert f'unit="{unit}"' in render(found, "shop")["feature_store/streams/shop.py"]
     assert made.source.fingerprint(FIRST)
+
+
+def test_words_that_stand_for_a_null_are_told_of_where_they_are_no_text(tmp_path: Path) -> None:
+    frame = clicks()
+    frame["age"] = frame["age"].astype(object).where(frame.index % 7 > 0, "NA")
+    frame["item"] = frame["item"].where(frame.index % 5 > 0, "none")
+    found = guessed(put(tmp_path / "log.csv", frame))
+    assert dtypes(found)["age"] == "int"
+    assert features(found)["age"] == "numeric"
+    assert found.null_words == ("NA",)
+    assert executed(found).source.nulls == ("NA",)
 
 
 # --- what there is no good guess of -----------------------------------------------------------
@@ -443,7 +462,7 @@ def test_names_that_tables_need_or_that_no_definition_holds_are_told_beside_the_
 
 
 def test_without_a_label_it_is_said_what_to_write(tmp_path: Path) -> None:
-    frame = clicks().drop(columns=["clicked", "clicked_at", "paid"])
+    frame = clicks().drop(columns=["clicked", "clicked_at", "paid", "dwell"])
     found = guessed(put(tmp_path / "log.csv", frame))
     assert found.label is None
     assert 'expression="price > 0"' in found.no_label
@@ -463,7 +482,7 @@ def test_without_a_label_it_is_said_what_to_write(tmp_path: Path) -> None:
 def test_the_likeliest_label_comes_first_and_the_others_are_named(
     tmp_path: Path, columns: dict[str, int], chosen: str, others: tuple[str, ...]
 ) -> None:
-    frame = clicks().drop(columns=["clicked", "clicked_at", "paid"])
+    frame = clicks().drop(columns=["clicked", "clicked_at", "paid", "dwell"])
     numbers = np.arange(len(frame))
     frame = frame.assign(**{name: numbers % every == 0 for name, every in columns.items()})
     found = guessed(put(tmp_path / "log.csv", frame))
@@ -473,7 +492,7 @@ def test_the_likeliest_label_comes_first_and_the_others_are_named(
 
 def test_a_pair_of_numbers_is_a_label_if_its_name_says_so(tmp_path: Path) -> None:
     frame = clicks().assign(target=lambda f: f["clicked"] + 1)
-    frame = frame.drop(columns=["clicked", "clicked_at", "paid"])
+    frame = frame.drop(columns=["clicked", "clicked_at", "paid", "dwell"])
     found = guessed(put(tmp_path / "log.csv", frame))
     assert found.label is not None
     assert found.label.expression == "target = 2"
