@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from feature_store.definition import Dtype
 from feature_store.errors import UsageError
@@ -27,14 +28,18 @@ from jobs.init.seen import Seen
 from jobs.init.table import Table
 from jobs.init.when import event_of, event_order, row_days, source_of
 
+if TYPE_CHECKING:
+    from jobs.init.seen import Instants
+
 _RARE = 0.001
 _FEW_DAYS = 3
+_SPARSE = 10
 
 
 def guess(tables: Sequence[Table]) -> Guess:
     """Return what is guessed of some tables: one of them is the rows, the others stand beside it.
 
-    The rows are of the first table that has a label; of the first one, if none has.
+    The rows are of the table with the likeliest label; of the first one, if none has any.
 
     Raises:
         UsageError: no pipeline can be made of it: it says which file and column, and what to do.
@@ -42,7 +47,7 @@ def guess(tables: Sequence[Table]) -> Guess:
     if not tables:
         raise UsageError("data: no file was named. Name the files of a table")
     seen = [Seen.of(table) for table in tables]
-    chosen = next((s for s in seen if label_of(s, label_scores(s))[0] is not None), seen[0])
+    chosen = max(seen, key=lambda s: max(label_scores(s).values(), default=0))
     found = _guess(chosen)
     sides = [_side(found, other) for other in seen if other is not chosen]
     return replace(found, sides=tuple(sides))
@@ -87,7 +92,7 @@ def _guess(seen: Seen) -> Guess:
         features=tuple(features),
         left_out=tuple(left_out),
         histories=tuple(histories_of(seen, features, label)),
-        notes=(*_notes(seen, source, keys, label), *known.notes),
+        notes=(*_notes(seen, source, keys, label), *_gaps(days, source), *known.notes),
     )
 
 
@@ -107,9 +112,9 @@ def _require_rows(table: Table) -> None:
 
 def _is_of(name: str, label: LabelGuess | None) -> bool:
     """Whether a time is told of the label: it says when that happened."""
-    return label is not None and (
-        name.startswith(f"{label.name}_") or label.name.startswith(name.rsplit("_", 1)[0])
-    )
+    if label is None or "_" not in name:
+        return False
+    return name.startswith(f"{label.name}_") or label.name.startswith(name.rsplit("_", 1)[0])
 
 
 def _columns(
@@ -184,12 +189,23 @@ def _notes(seen: Seen, source: SourceGuess, keys: KeysGuess, label: LabelGuess |
     return found
 
 
+def _gaps(days: Instants, source: SourceGuess) -> list[str]:
+    """Return a note if rows lie on a few days of many: some of them may be typing errors."""
+    import numpy as np
+
+    span, held = (source.last_day - source.first_day).days + 1, len(np.unique(days))
+    if span < _SPARSE * max(held, 1):
+        return []
+    return [
+        f"rows lie on {held:,} of the {span:,} days from {source.first_day} to {source.last_day}: "
+        "look at the first and the last of them, and at first_day"
+    ]
+
+
 def _side(found: Guess, other: Seen) -> SideGuess:
     """Return what another table could be joined by."""
     keys = {column.name for column in found.columns if column.known == ROW}
-    shared = tuple(
-        name for name in other.looks if name in keys and (id_score(name) or len(keys) == 1)
-    )
+    shared = tuple(name for name in other.looks if name in keys and id_score(name))
     if shared:
         why = "a Lookup could join it by these; write one in the definition"
     else:

@@ -24,7 +24,8 @@ _ENTITY = re.compile(
     r"msisdn|email|username|host|url|page)(_name)?\Z"
 )
 _MOST_COLUMNS = 4
-_MOST_TRIED = 200
+_MOST_OF_A_KIND, _MOST_TRIED = 6, 200
+"""Columns that are tried together, and how often: each try looks at every row of the sample."""
 
 
 def id_score(name: str) -> int:
@@ -45,8 +46,9 @@ def keys_of(seen: Seen, days: Instants, event: str, kept_out: Sequence[str]) -> 
         event: the column that says when a row happens; the last to be a key.
         kept_out: columns that are no keys: what is known after the event.
     """
-    ids = [name for name in _candidates(seen, kept_out, event) if id_score(name)]
-    rest = [name for name in _candidates(seen, kept_out, event) if not id_score(name)]
+    candidates = _candidates(seen, kept_out, event)
+    ids = [name for name in candidates if id_score(name)][:_MOST_OF_A_KIND]
+    rest = [name for name in candidates if not id_score(name)][:_MOST_OF_A_KIND]
     when = [event] if event in seen.looks else []
     frame = _codes(seen, [*ids, *rest, *when], days)
     where = "in every row" if seen.table.is_whole else f"in the first {len(frame):,} rows"

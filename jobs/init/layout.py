@@ -144,7 +144,7 @@ def _by_day(files: Sequence[Path], places: Sequence[int]) -> tuple[Path, str]:
         )
     columns = [set(parts) for parts in zip(*below, strict=True)]
     pattern = "/".join(_one_pattern(sorted(column)) for column in columns)
-    return folder, _UNFIT_FOR_PATTERN.sub("*", pattern)
+    return folder, re.sub(r"\*+", "*", _UNFIT_FOR_PATTERN.sub("*", pattern))
 
 
 def _undated_parts(parts: Sequence[str]) -> list[str]:

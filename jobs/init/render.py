@@ -22,6 +22,7 @@ from jobs.init.parts import OUTCOME, FeatureGuess, Guess
 _BY = "guessed from files by `nightscore init`: read each remark"
 _WINDOWS = (7, 28)
 _MOST_VALIDATION_DAYS = 14
+_MANY_ROWS, _ROUGH_ECE = 100_000, 0.15
 _TO_WRITE = "CHANGE_ME"
 """Stands where a label must be written: a definition that holds it is refused with its name."""
 _LONGEST_TITLE = 60
@@ -234,14 +235,19 @@ def _definition(guess: Guess, name: str) -> Call:
                 value=training,
                 remarks=(f"small, to begin with; a fifth of {days:,} days is held out to stop by",),
             ),
-            Item(
-                keyword="gate",
-                value=call("Gate", min_auc=literal(0.5)),
-                remarks=("better than chance; raise it once it is known what can be reached",),
-            ),
+            _gate(guess),
             Item(keyword="first_day", value=literal(guess.source.first_day)),
         ),
     )
+
+
+def _gate(guess: Guess) -> Item:
+    why = "better than chance; raise it once it is known what can be reached"
+    if guess.rows >= _MANY_ROWS:
+        return Item(keyword="gate", value=call("Gate", min_auc=literal(0.5)), remarks=(why,))
+    value = call("Gate", min_auc=literal(0.5), max_ece=literal(_ROUGH_ECE))
+    why = f"{why}; of so few rows the calibration error is known but roughly"
+    return Item(keyword="gate", value=value, remarks=(why,))
 
 
 def _description(guess: Guess) -> str:

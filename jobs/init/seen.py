@@ -41,12 +41,10 @@ class Seen:
 
     def values(self, name: str) -> pa.Array:
         """Return a column of the sample, as raw as it is; a word that stands for a null is one."""
-        return self._own(self.looks[name])
-
-    def _own(self, look: ColumnLook) -> pa.Array:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        look = self.looks[name]
         values = _whole(self.table.sample.column(look.name))
         if not look.words:
             return values

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAMED = (
     (100, re.compile(r"event_(time|at|timestamp|ts|date|datetime|day)\Z")),
     (95, re.compile(r"(occurred|happened|shown|seen|served|requested|started)_(at|on|time)\Z")),
-    (90, re.compile(r"(ts|time|timestamp|datetime|date_time|unix_time|epoch)\Z")),
+    (90, re.compile(r"(at|ts|when|time|timestamp|datetime|date_time|unix_time|epoch)\Z")),
     (80, re.compile(r"(date|day|as_of|as_of_date|snapshot_(date|day|at|time))\Z")),
     (20, re.compile(r"(created|loaded|updated|ingested|inserted|recorded|modified|published)_")),
     (

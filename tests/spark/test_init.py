@@ -51,7 +51,17 @@ def dated(folder: Path) -> tuple[Path, int]:
     return put(folder / "users.csv", frame), 20 * DAYS
 
 
-@pytest.mark.parametrize("make", [log, parquet, epoch, daily, snapshots, dated])
+@pytest.mark.parametrize(
+    "make",
+    [
+        log,
+        parquet,
+        epoch,
+        dated,
+        pytest.param(daily, marks=pytest.mark.slow),
+        pytest.param(snapshots, marks=pytest.mark.slow),
+    ],
+)
 def test_no_row_is_a_bad_one_to_what_was_guessed_of_it(
     spark: SparkSession, tmp_path: Path, make: object
 ) -> None:

@@ -6,12 +6,15 @@ import ast
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -500,14 +503,66 @@ def test_a_pair_of_numbers_is_a_label_if_its_name_says_so(tmp_path: Path) -> Non
     executed(found)
 
 
+def test_a_day_far_from_the_others_is_noted(tmp_path: Path) -> None:
+    frame = clicks()
+    frame.loc[0, "shown_at"] = pd.Timestamp("1900-01-01")
+    found = guessed(put(tmp_path / "log.csv", frame))
+    assert found.notes[-1].startswith("rows lie on 11 of the 46,0")
+
+
 def test_another_table_beside_the_rows_is_told_by_what_joins_it(tmp_path: Path) -> None:
     log = put(tmp_path / "log.csv", clicks())
-    side = pd.DataFrame({"user_id": range(1, 40), "country": "de", "since": "2026-01-01"})
+    side = pd.DataFrame({"user_id": range(1, 40), "is_member": [n % 2 for n in range(39)]})
     found = guessed(put(tmp_path / "users.csv", side), log)
     assert found.title == f"file {log}"
     assert [(s.title, s.keys) for s in found.sides] == [
         (f"file {tmp_path / 'users.csv'}", ("user_id",))
     ]
+    text = render(found, "shop")["feature_store/definitions/shop.py"]
+    assert formatted(text) == text
+    assert "users.csv has user_id too: a Lookup could join it" in text.replace("\n# ", " ")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_few_rows_are_enough_for_a_guess(tmp_path: Path, rows: int) -> None:
+    found = guessed(put(tmp_path / "log.csv", clicks().head(rows)))
+    assert found.source.day_column == "shown_at"
+    assert found.notes[-1].startswith("the files hold 1 day: ")
+    for text in render(found, "shop").values():
+        assert formatted(text) == text
+
+
+def test_columns_of_every_parquet_type_are_taken_or_left_out(tmp_path: Path) -> None:
+    rows = 40
+    numbers = range(rows)
+    at = pa.array([datetime(2026, 1, 1 + n % 5, 12) for n in numbers], pa.timestamp("ns"))
+    table = pa.table(
+        {
+            "id": pa.array(numbers, pa.uint64()),
+            "user": pa.array([f"u{n % 7}" for n in numbers]).dictionary_encode(),
+            "blob": pa.array([b"x", b"y"] * 20),
+            "price": pa.array([Decimal(n).scaleb(-2) for n in numbers], pa.decimal128(9, 2)),
+            "weight": pa.array([n / 3 for n in numbers], pa.float32()),
+            "level": pa.array([n % 3 for n in numbers], pa.int8()),
+            "tags": pa.array([[n] for n in numbers]),
+            "took": pa.array(numbers, pa.duration("s")),
+            "nothing": pa.nulls(rows),
+            "born": pa.array([date(1990, 1, 1 + n % 28) for n in numbers]),
+            "at": at,
+            "local_at": at.cast(pa.timestamp("us", "Europe/Paris")),
+            "y": pa.array([n % 2 == 0 for n in numbers]),
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet", row_group_size=7)
+    found = guessed(tmp_path / "log.parquet")
+    assert (found.source.day_column, found.keys.columns) == ("at", ("id",))
+    assert dtypes(found) == {
+        "id": "bigint", "user": "string", "blob": "string", "price": "double", "weight": "double",
+        "level": "int", "at": "timestamp", "y": "boolean", "known_at": "timestamp",
+    }  # fmt: skip
+    assert left_out(found)["tags"] == "no declared type takes list<element: int64>"
+    assert {"took", "nothing", "born", "local_at"} <= set(left_out(found))
+    executed(found)
 
 
 # --- shapes that are drawn --------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import random
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -313,6 +315,15 @@ def test_two_files_of_the_same_bytes_are_refused(tmp_path: Path) -> None:
 def test_a_source_that_cannot_be_is_refused_when_it_is_made(said: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="UndatedFiles"):
         UndatedFiles(**{"path": "in", "day_column": "at", **said})
+
+
+def test_a_definition_that_names_these_sources_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, feature_store.sources.adapted\n"
+        "print(*{'pandas', 'pyarrow', 'pyspark', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 # --- what is told of columns beside the files -------------------------------------------------
