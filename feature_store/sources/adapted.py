@@ -29,6 +29,7 @@ class Adapted:
     A value that cannot be what is told of it stays as it is, and is judged like any other.
     """
 
+    # Raised as well when that of a source is that it may hold: it stands for theirs.
     revision: ClassVar[int] = 1
 
     source: DailyFiles | UndatedFiles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -69,7 +69,13 @@ class UndatedFiles:
             SourceDayMissing: no row is of the day.
             SourceCorrupt: a file cannot be read, or has a row of no day.
         """
-        found = [f"{name}\t{index.days[day]}" for name, index in self._holding(day)]
+        root, pattern = self._place()
+        below = root if pattern else root.parent
+        indexes = self._indexes(day)
+        found = [
+            f"{path.relative_to(below).as_posix()}\t{indexes[path].days[day]}"
+            for path in self._holding(day, indexes)
+        ]
         return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
     def prefetch(self, days: Iterable[date]) -> None:
@@ -126,7 +132,8 @@ class UndatedFiles:
             SourceCorrupt: a file cannot be read, has a row of no day, lacks a column that may not
                 be null, or has one of a type that cannot become the declared one.
         """
-        first = {path: day for day in reversed(days) for path, _ in self._paths(day)}
+        indexes = self._indexes(days[0]) if days else {}
+        first = {path: day for day in reversed(days) for path in self._holding(day, indexes)}
         alike: dict[tuple[str | None, ...], list[Piece]] = {}
         told = Column(name=self.day_column, dtype="string", known="", nullable=False)
         for path in sorted(first):
@@ -141,8 +148,10 @@ class UndatedFiles:
         Raises:
             SourceCorrupt: it names both files.
         """
+        indexes: dict[Path, DayIndex] | None = None
         for day in days:
-            paths = [path for path, _ in self._paths(day)]
+            indexes = self._indexes(day) if indexes is None else indexes
+            paths = self._holding(day, indexes)
             with of_day(day):
                 digests = content_digests(paths)
             twins: dict[str, Path] = {}
@@ -190,24 +199,18 @@ class UndatedFiles:
             f"as {index.example}. A day is {kind}. Correct or remove them, and run the day again."
         )
 
-    def _paths(self, day: date) -> list[tuple[Path, DayIndex]]:
+    def _holding(self, day: date, indexes: Mapping[Path, DayIndex]) -> list[Path]:
         """Return the files that hold rows of a day.
 
         Raises:
             SourceDayMissing: none does.
         """
-        indexes = self._indexes(day)
-        found = [(path, index) for path, index in indexes.items() if day in index.days]
+        found = [path for path, index in indexes.items() if day in index.days]
         if found:
             return found
         held = sorted({day for index in indexes.values() for day in index.days})
         why = f"its rows are of {held[0]}..{held[-1]}" if held else "it has no rows"
         raise SourceDayMissing(self.path, day, why, "Wait for its delivery, then run again.")
-
-    def _holding(self, day: date) -> list[tuple[str, DayIndex]]:
-        root, pattern = self._place()
-        below = root if pattern else root.parent
-        return [(path.relative_to(below).as_posix(), index) for path, index in self._paths(day)]
 
     def _pieces(self, path: Path, day: date) -> Iterator[Piece]:
         for part in parquetfile.parts(path) if self.format == "parquet" else [None]:

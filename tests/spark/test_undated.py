@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
+from feature_store.events.casts import cast
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
 from feature_store.raw import FileSource, read_events
 from feature_store.sources.adapted import Adapted
 from feature_store.sources.files import DailyFiles
+from feature_store.sources.instants import _within, micros_of_text
 from feature_store.sources.undated import UndatedFiles
 from tests.delivered import COLUMNS, FIRST_DAY, NAMES, csv_line, delivered, put, rows
+from tests.spark.test_delivered_files import CSV_VALUES
+from tests.unit.test_undated import TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,6 +185,25 @@ def test_a_number_that_is_no_time_is_a_bad_row_and_not_a_null(
         ("2026-01-02 12:00:00", "2026-01-02 12:00:00.25"),
         ("2026-01-02 12:00:00", None),
     ]
+
+
+def test_a_text_says_the_day_that_its_value_will_have(spark: SparkSession) -> None:
+    """What a column is cast to by Spark, and what the day is told by, are two pieces of code."""
+    texts = [text.replace("DAY", "2026-01-02") for column, text, _ in CSV_VALUES if "_at" in column]
+    texts += [text for text, unit, _ in TEXTS if unit is None]
+    texts += [
+        f"{day} {clock}{zone}"
+        for day in ("2024-02-29", "2023-02-29", "0001-01-02", "9999-12-31", "2026-13-01")
+        for clock in ("00:00", "23:59:59.9999999", "24:00", "12:60", "12:00:60", "1:00")
+        for zone in ("", "Z", " UTC", "+18:00", "-18:01", "+0530", "-00:00", "+19:00", "+05:60")
+    ]
+    raw = spark.createDataFrame([(text,) for text in texts], "at string")
+    value = cast(Column(name="at", dtype="timestamp", known=""), "string").value
+    found = raw.select("at", F.unix_micros(value).alias("micros")).collect()
+    ours = [micros_of_text(text, None) for text in texts]
+    # Both refuse what lies outside the years 1 to 9999, Spark where the row is judged.
+    theirs = [_within(row["micros"]) if row["micros"] is not None else None for row in found]
+    assert dict(zip(texts, ours, strict=True)) == dict(zip(texts, theirs, strict=True))
 
 
 def test_a_large_parquet_file_is_shared_out_and_no_row_is_read_twice(

@@ -503,6 +503,22 @@ def test_a_pair_of_numbers_is_a_label_if_its_name_says_so(tmp_path: Path) -> Non
     executed(found)
 
 
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_what_is_kept_of_a_long_table_is_bounded_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("jobs.init.look.SAMPLE_ROWS", 100)
+    monkeypatch.setattr("jobs.init.facts._MOST_VALUES", 50)
+    table = look([put(tmp_path / name, clicks())])
+    assert (table.rows, table.sample.num_rows, table.is_whole) == (600, 100, False)
+    ids = table.column("impression_id")
+    assert (ids.distinct, ids.is_exact, ids.minimum, ids.maximum) == (50, False, 5000, 5599)
+    found = guess([table])
+    assert found.keys.why == "unique within a day by itself, in the first 100 rows"
+    assert found.notes[0] == "keys, times and leaks were looked for in 100 of 600 rows"
+    assert found.source.last_day == date(2026, 1, 10)
+
+
 def test_a_day_far_from_the_others_is_noted(tmp_path: Path) -> None:
     frame = clicks()
     frame.loc[0, "shown_at"] = pd.Timestamp("1900-01-01")
