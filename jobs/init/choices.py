@@ -99,7 +99,7 @@ def histories_of(
         stem = re.sub(r"_(id|uuid|key|no|code)\Z", "", name)
         why = f"the label's share for each {name} before: {rows:,.1f} rows each"
         history = unused(f"{stem}_rate", [*taken, *(h.name for h in found)])
-        found.append(HistoryGuess(name=history, keys=(name,), why=why))
+        found.append(HistoryGuess(name=history, keys=(name,), value=label.expression, why=why))
     return found
 
 

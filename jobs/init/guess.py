@@ -80,7 +80,6 @@ def _guess(seen: Seen) -> Guess:
     return Guess(
         title=table.title,
         rows=table.rows,
-        is_whole=table.is_whole,
         source=source,
         times=times,
         columns=_columns(seen, used, keys, event, known, label, times),

@@ -29,6 +29,8 @@ class SourceGuess:
     unit: Unit | None = None
     first_day: date
     last_day: date
+    absent_days: tuple[date, ...] = ()
+    """Days between these that the files do not hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +129,8 @@ class HistoryGuess:
 
     name: str
     keys: tuple[str, ...]
+    value: str
+    """The label's expression."""
     why: str
 
 
@@ -145,8 +149,6 @@ class Guess:
 
     title: str
     rows: int
-    is_whole: bool
-    """Whether every row was looked at for keys, times and leaks, and not the first ones alone."""
     source: SourceGuess
     times: tuple[TimeGuess, ...]
     columns: tuple[ColumnGuess, ...]

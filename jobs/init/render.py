@@ -25,11 +25,15 @@ _MOST_VALIDATION_DAYS = 14
 _MANY_ROWS, _ROUGH_ECE = 100_000, 0.15
 _TO_WRITE = "CHANGE_ME"
 """Stands where a label must be written: a definition that holds it is refused with its name."""
+_OF_A_LABEL = (
+    f'Until it stands where {_TO_WRITE} does, the pipeline is refused. A column of it may be no '
+    f'feature: take it out of `features`, and give it known="{OUTCOME}" in the stream.'
+)
 _LONGEST_TITLE = 60
 
 
 def render(guess: Guess, name: str) -> dict[str, str]:
-    """Return the text of each module by its path below the repository.
+    """Return the text of each module by its path below the folder that holds the code.
 
     Args:
         guess: what was guessed.
@@ -39,10 +43,13 @@ def render(guess: Guess, name: str) -> dict[str, str]:
         UsageError: nothing may be called so.
     """
     require_pipeline_name(name)
-    return {
-        f"feature_store/streams/{name}.py": _stream_module(guess, name),
-        f"feature_store/definitions/{name}.py": _definition_module(guess, name),
-    }
+    stream, definition = module_paths(name)
+    return {stream: _stream_module(guess, name), definition: _definition_module(guess, name)}
+
+
+def module_paths(name: str) -> tuple[str, str]:
+    """Return where a pipeline's stream and definition lie, below the folder that holds the code."""
+    return f"feature_store/streams/{name}.py", f"feature_store/definitions/{name}.py"
 
 
 def _stream_module(guess: Guess, name: str) -> str:
@@ -88,9 +95,19 @@ def _stream(guess: Guess, name: str, adapted: bool) -> Call:
             Item(keyword="columns", value=_columns(guess)),
             Item(keyword="first_day", value=literal(source.first_day)),
             Item(keyword="last_day", value=last, remarks=(why_last,)),
+            *_absent_days(guess),
             Item(keyword="event_days", value=several(literal(day) for day in event.days)),
         ),
     )
+
+
+def _absent_days(guess: Guess) -> list[Item]:
+    days = guess.source.absent_days
+    if not days:
+        return []
+    why = "days between these that the files do not hold; one that will be there is none of them"
+    value = several(literal(day) for day in days)
+    return [Item(keyword="absent_days", value=value, remarks=(why,))]
 
 
 def _files(guess: Guess) -> Call:
@@ -263,7 +280,7 @@ def _label(guess: Guess) -> Item:
         value = call(
             "Label", name=literal("label"), expression=literal(_TO_WRITE), known=literal(OUTCOME)
         )
-        return Item(keyword="label", value=value, remarks=(guess.no_label,))
+        return Item(keyword="label", value=value, remarks=(f"{guess.no_label}.", _OF_A_LABEL))
     value = call(
         "Label",
         name=literal(guess.label.name),
@@ -297,14 +314,13 @@ def _feature(feature: FeatureGuess) -> Call:
 
 
 def _histories(guess: Guess) -> Several:
-    expression = guess.label.expression if guess.label else _TO_WRITE
     items = []
     for history in guess.histories:
         value = call(
             "History",
             name=literal(history.name),
             keys=several(literal(key) for key in history.keys),
-            value=literal(expression),
+            value=literal(history.value),
             known=literal(OUTCOME),
             windows=several(literal(days) for days in _WINDOWS),
             aggregates=several((literal("mean"),)),
