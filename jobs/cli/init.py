@@ -38,7 +38,7 @@ def init(
         typer.Option(
             "--into",
             metavar="DIR",
-            help="The checkout to write to; by default the one that runs, where pipelines are found.",
+            help="The checkout to write to; by default the one that runs and finds pipelines.",
         ),
     ] = str(ROOT),
     dry_run: Annotated[

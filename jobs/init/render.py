@@ -26,7 +26,7 @@ _MANY_ROWS, _ROUGH_ECE = 100_000, 0.15
 _TO_WRITE = "CHANGE_ME"
 """Stands where a label must be written: a definition that holds it is refused with its name."""
 _OF_A_LABEL = (
-    f'Until it stands where {_TO_WRITE} does, the pipeline is refused. A column of it may be no '
+    f"Until it stands where {_TO_WRITE} does, the pipeline is refused. A column of it may be no "
     f'feature: take it out of `features`, and give it known="{OUTCOME}" in the stream.'
 )
 _LONGEST_TITLE = 60
@@ -211,7 +211,8 @@ def _definition(guess: Guess, name: str) -> Call:
     ]
     if guess.histories:
         items.append(Item(keyword="histories", value=_histories(guess)))
-    days = (guess.source.last_day - guess.source.first_day).days + 1
+    source = guess.source
+    days = (source.last_day - source.first_day).days + 1 - len(source.absent_days)
     held_out = max(1, min(_MOST_VALIDATION_DAYS, days // 5))
     training = call(
         "Training",

@@ -11,7 +11,7 @@ import pytest
 
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
 from feature_store.raw import read_events
-from tests.unit.test_init import DAYS, FIRST, by_day, clicks, executed, guessed, put, users
+from tests.unit.test_init import DAYS, FIRST, by_day, clicks, guessed, made_of, put, users
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,11 +67,11 @@ def test_no_row_is_a_bad_one_to_what_was_guessed_of_it(
 ) -> None:
     assert callable(make)
     path, rows = make(tmp_path)
-    definition = executed(guessed(path))
+    stream = made_of(guessed(path)).stream
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
-    raw = read_events(definition.source, spark, days, event_columns(definition))
-    judged = judge_rows(raw, definition).persist()
-    bad = bad_rows(judged, definition).groupBy("reason").count().collect()
+    raw = read_events(stream.source, spark, days, event_columns(stream))
+    judged = judge_rows(raw, stream).persist()
+    bad = bad_rows(judged, stream).groupBy("reason").count().collect()
     assert [tuple(row) for row in bad] == []
-    assert good_rows(judged, definition).count() == rows
+    assert good_rows(judged, stream).count() == rows
     judged.unpersist()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import definition as parts
 from feature_store.definition import Definition
 from feature_store.errors import DefinitionError, UsageError
 from jobs.cli.guessed import print_guess
@@ -30,6 +28,7 @@ from jobs.init.look import look, look_at_each
 from jobs.init.names import declared, in_expression
 from jobs.init.parts import Guess
 from jobs.init.render import render
+from jobs.init.trial import loaded
 
 FIRST = date(2026, 1, 1)
 DAYS = 10
@@ -96,30 +95,9 @@ def left_out(found: Guess) -> dict[str, str]:
     return {left.theirs: left.why for left in found.left_out}
 
 
-def executed(found: Guess, name: str = "shop") -> Definition:
-    """Return the pipeline that the rendered modules define, its stream's fields among its own.
-
-    `Stream` and `Rows` stand for classes that hold what they are given.
-    """
-    names: dict[str, Any] = {n: getattr(parts, n) for n in parts.__all__}
-    names["Stream"] = lambda **fields: fields
-    names["Rows"] = lambda stream: stream
-
-    def whole(spine: Mapping[str, Any], **fields: Any) -> Definition:
-        return Definition(**{**spine, **fields})
-
-    names["Definition"] = whole
-    for text in render(found, name).values():
-        tree = ast.parse(text)
-        tree.body = [
-            node
-            for node in tree.body
-            if not isinstance(node, ast.ImportFrom)
-            or str(node.module).startswith(("feature_store.sources", "datetime"))
-        ]
-        exec(compile(tree, "rendered", "exec"), names)  # noqa: S102 - our own text
-    made: Definition = names["DEFINITION"]
-    return made
+def made_of(found: Guess, name: str = "shop") -> Definition:
+    """Return the pipeline that the rendered modules define."""
+    return loaded(render(found, name))
 
 
 def formatted(text: str) -> str:
@@ -197,10 +175,10 @@ def test_daily_files_are_found_by_the_day_in_their_path(
     assert (found.source.kind, found.source.pattern) == ("daily", pattern)
     assert found.source.place == str(tmp_path / "in")
     assert found.source.first_day == FIRST
-    made = executed(found)
-    assert made.source.fingerprint(FIRST) != made.source.fingerprint(date(2026, 1, 2))
-    assert made.event_days == (0, 0)
-    assert made.last_day is None
+    made = made_of(found)
+    assert made.stream.source.fingerprint(FIRST) != made.stream.source.fingerprint(date(2026, 1, 2))
+    assert made.stream.event_days == (0, 0)
+    assert made.stream.last_day is None
 
 
 def test_some_daily_files_that_are_named_are_their_folder(tmp_path: Path) -> None:
@@ -229,7 +207,7 @@ def test_events_that_lie_a_day_behind_their_file_are_told(tmp_path: Path) -> Non
         )
     found = guessed(tmp_path)
     assert (found.event.column, found.event.days) == ("shown_at", (0, 1))
-    assert executed(found).event_days == (0, 1)
+    assert made_of(found).stream.event_days == (0, 1)
 
 
 # --- when things are known --------------------------------------------------------------------
@@ -246,9 +224,9 @@ def test_columns_that_say_when_things_are_known_are_taken(tmp_path: Path) -> Non
         ("outcome", "click_known_at"),
     ]
     assert found.times == ()
-    made = executed(found)
-    assert made.known("outcome").after_event
-    assert made.column("click_known_at").known == "outcome"
+    made = made_of(found)
+    assert made.stream.known("outcome").after_event
+    assert made.stream.column("click_known_at").known == "outcome"
 
 
 def test_a_row_that_is_written_during_its_day_is_not_known_before_it(tmp_path: Path) -> None:
@@ -296,7 +274,7 @@ def test_a_snapshot_of_entities_that_is_delivered_daily_has_its_day_for_a_time(
     assert found.label.expression == "churned = 'yes'"
     assert found.label.others == ("is_member",)
     assert features(found)["user_id"] == "categorical"
-    assert executed(found).event_time == "as_of"
+    assert made_of(found).stream.event_time == "as_of"
 
 
 def test_an_undated_snapshot_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -311,7 +289,7 @@ def test_a_snapshot_with_a_date_is_of_that_day(tmp_path: Path) -> None:
     assert (found.source.day_column, found.event.column) == ("date", "date")
     assert dtypes(found)["date"] == "date"
     assert [time.name for time in found.times] == ["known_at", "outcome_known_at"]
-    executed(found)
+    made_of(found)
 
 
 # --- what values are --------------------------------------------------------------------------
@@ -366,9 +344,9 @@ def test_times_that_are_numbers_are_told_by_their_range(
     found = guessed(put(tmp_path / "log.csv", frame))
     assert (found.source.day_column, found.source.unit) == ("ts", unit)
     assert dtypes(found)["ts"] == "timestamp"
-    made = executed(found)
+    made = made_of(found)
     assert f'unit="{unit}"' in render(found, "shop")["feature_store/streams/shop.py"]
-    assert made.source.fingerprint(FIRST)
+    assert made.stream.source.fingerprint(FIRST)
 
 
 def test_words_that_stand_for_a_null_are_told_of_where_they_are_no_text(tmp_path: Path) -> None:
@@ -379,7 +357,7 @@ def test_words_that_stand_for_a_null_are_told_of_where_they_are_no_text(tmp_path
     assert dtypes(found)["age"] == "int"
     assert features(found)["age"] == "numeric"
     assert found.null_words == ("NA",)
-    assert executed(found).source.nulls == ("NA",)
+    assert made_of(found).stream.source.nulls == ("NA",)
 
 
 # --- what there is no good guess of -----------------------------------------------------------
@@ -461,7 +439,7 @@ def test_names_that_tables_need_or_that_no_definition_holds_are_told_beside_the_
     assert "nothing but case" in left_out(found)["Item name"]
     assert found.label is not None
     assert found.label.expression == "`from`"
-    executed(found)
+    made_of(found)
 
 
 def test_without_a_label_it_is_said_what_to_write(tmp_path: Path) -> None:
@@ -470,7 +448,7 @@ def test_without_a_label_it_is_said_what_to_write(tmp_path: Path) -> None:
     assert found.label is None
     assert 'expression="price > 0"' in found.no_label
     with pytest.raises(DefinitionError, match="CHANGE_ME"):
-        executed(found)
+        made_of(found)
 
 
 @pytest.mark.parametrize(
@@ -500,7 +478,7 @@ def test_a_pair_of_numbers_is_a_label_if_its_name_says_so(tmp_path: Path) -> Non
     assert found.label is not None
     assert found.label.expression == "target = 2"
     assert found.label.rate == pytest.approx(clicks()["clicked"].mean())
-    executed(found)
+    made_of(found)
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
@@ -578,7 +556,7 @@ def test_columns_of_every_parquet_type_are_taken_or_left_out(tmp_path: Path) -> 
     }  # fmt: skip
     assert left_out(found)["tags"] == "no declared type takes list<element: int64>"
     assert {"took", "nothing", "born", "local_at"} <= set(left_out(found))
-    executed(found)
+    made_of(found)
 
 
 # --- shapes that are drawn --------------------------------------------------------------------
@@ -639,9 +617,9 @@ def test_a_table_that_is_drawn_is_guessed_back(
     assert features(found)["user_id"] == "categorical"
     assert features(found)["noise"] == "numeric"
     assert dtypes(found)[label] == ("string" if truth == "yes" else "boolean")
-    made = executed(found)
+    made = made_of(found)
     assert made.keys == keys
-    assert made.source.fingerprint(FIRST) != made.source.fingerprint(date(2026, 1, 2))
+    assert made.stream.source.fingerprint(FIRST) != made.stream.source.fingerprint(date(2026, 1, 2))
 
 
 # --- what is written and printed --------------------------------------------------------------
@@ -661,10 +639,10 @@ def test_rendered_modules_parse_are_formatted_and_hold_what_was_guessed(tmp_path
         assert f'Column(name="{column.name}", dtype="{column.dtype}"' in stream
     for left in found.left_out:
         assert f"# - {left.theirs}: {left.why}" in definition
-    made = executed(found)
+    made = made_of(found)
     assert made.name == "shop"
     assert made.label.expression == "clicked"
-    assert {c.name: c.dtype for c in made.columns} == dtypes(found)
+    assert {c.name: c.dtype for c in made.stream.columns} == dtypes(found)
     assert made.histories[0].windows == (7, 28)
     assert made.training.model == "dcnv2"
     assert made.gate.min_auc == 0.5
@@ -686,7 +664,7 @@ def test_data_in_a_remark_or_a_print_is_no_code_and_no_markup(
         assert formatted(text) == text
         assert "\x1b" not in text
         assert "\u202e" not in text
-    assert NASTY in executed(found).source.names[0]
+    assert NASTY in made_of(found).stream.source.names[0]
     print_guess(found)
     out = capsys.readouterr().out
     assert "\x1b" not in out
@@ -727,11 +705,11 @@ def test_code_is_laid_out_as_ruff_does(values: list[Any]) -> None:
 @given(st.text(max_size=90))
 def test_every_name_has_one_that_a_definition_may_hold(name: str) -> None:
     from feature_store.definition.expressions import columns_of
-    from feature_store.definition.names import _NAME
+    from feature_store.definition.naming import is_name
     from feature_store.schema import OF_EVENTS, RESERVED
 
     found = declared(name)
-    assert _NAME.match(found)
+    assert is_name(found)
     assert found not in {*OF_EVENTS, *RESERVED}
     assert columns_of(in_expression(found), {found}) == {found}
     assert declared(found) == found
