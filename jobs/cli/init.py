@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from feature_store.definition.rules import UNWRITTEN
 from feature_store.errors import UsageError
 from jobs.cli.command import Command
 from jobs.cli.guessed import print_guess
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="What the pipeline is called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the pipeline is called.")],
     data: Annotated[
         list[str],
         typer.Option(
@@ -31,7 +32,7 @@ def init(
     ],
     more: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="More files, as a shell makes them of a *."),
+        typer.Argument(metavar="FILE", help="More files, as a shell makes them of a *."),
     ] = None,
     into: Annotated[
         str,
@@ -90,8 +91,8 @@ def _next_steps(found: Proposal, paths: tuple[Path, Path], root: Path) -> list[s
         said.append(f"next: bring both files to {ROOT}, where pipelines are found")
     if found.guess.label is None:
         said.append(
-            f"next: write the label in {paths[1]} where CHANGE_ME stands; until then {found.name} "
-            f"is refused. {found.guess.no_label}"
+            f"next: write the label in {paths[1]}, where {UNWRITTEN} stands: "
+            f"{found.guess.no_label}. Until then {found.name} is refused"
         )
     commands = _commands(found)
     if not commands:

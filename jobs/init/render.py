@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+from feature_store.definition.rules import UNWRITTEN
 from jobs.init.code import (
     Call,
     Item,
@@ -22,11 +24,11 @@ from jobs.init.parts import OUTCOME, FeatureGuess, Guess
 _BY = "guessed from files by `nightscore init`: read each remark"
 _WINDOWS = (7, 28)
 _MOST_VALIDATION_DAYS = 14
-_MANY_ROWS, _ROUGH_ECE = 100_000, 0.15
-_TO_WRITE = "CHANGE_ME"
-"""Stands where a label must be written: a definition that holds it is refused with its name."""
+_MANY_ROWS, _FEW_ROWS = 100_000, 20_000
+_BINS, _MAX_ECE = 15, 0.05
+"""Of the calibration error, and what it may be where chance plays no part in it."""
 _OF_A_LABEL = (
-    f"Until it stands where {_TO_WRITE} does, the pipeline is refused. A column of it may be no "
+    f"Until it stands where {UNWRITTEN} does, the pipeline is refused. A column of it may be no "
     f'feature: take it out of `features`, and give it known="{OUTCOME}" in the stream.'
 )
 _LONGEST_TITLE = 60
@@ -214,10 +216,13 @@ def _definition(guess: Guess, name: str) -> Call:
     source = guess.source
     days = (source.last_day - source.first_day).days + 1 - len(source.absent_days)
     held_out = max(1, min(_MOST_VALIDATION_DAYS, days // 5))
+    # A batch of the usual size would be half of a small table: ten steps teach nothing.
+    small = {"batch_size": literal(64)} if guess.rows < _FEW_ROWS else {}
     training = call(
         "Training",
         model=literal("dcnv2"),
-        epochs=literal(5),
+        epochs=literal(20 if small else 5),
+        **small,
         validation_days=literal(held_out),
         config=several(
             (
@@ -263,8 +268,12 @@ def _gate(guess: Guess) -> Item:
     why = "better than chance; raise it once it is known what can be reached"
     if guess.rows >= _MANY_ROWS:
         return Item(keyword="gate", value=call("Gate", min_auc=literal(0.5)), remarks=(why,))
-    value = call("Gate", min_auc=literal(0.5), max_ece=literal(_ROUGH_ECE))
-    why = f"{why}; of so few rows the calibration error is known but roughly"
+    judged = max(1, guess.rows // 5)
+    # What a bin of so many rows is off by chance alone, at a base rate of one half.
+    by_chance = math.sqrt(_BINS * 0.25 / judged)
+    max_ece = min(round(_MAX_ECE + by_chance, 2), 1.0)
+    value = call("Gate", min_auc=literal(0.5), max_ece=literal(max_ece))
+    why = f"{why}; of about {judged:,} rows the calibration error is known but roughly"
     return Item(keyword="gate", value=value, remarks=(why,))
 
 
@@ -279,7 +288,7 @@ def _description(guess: Guess) -> str:
 def _label(guess: Guess) -> Item:
     if guess.label is None:
         value = call(
-            "Label", name=literal("label"), expression=literal(_TO_WRITE), known=literal(OUTCOME)
+            "Label", name=literal("label"), expression=literal(UNWRITTEN), known=literal(OUTCOME)
         )
         return Item(keyword="label", value=value, remarks=(f"{guess.no_label}.", _OF_A_LABEL))
     value = call(

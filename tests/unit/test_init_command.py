@@ -106,10 +106,12 @@ def test_without_a_label_the_pipeline_is_written_and_refused_until_there_is_one(
     log = put(tmp_path / "log.csv", clicks().drop(columns=UNLABELLED))
     code, out, _ = init("--data", log)
     assert code == 0
-    assert f"next: write the label in {into / DEFINITION} where CHANGE_ME stands" in out
+    assert f"next: write the label in {into / DEFINITION}, where CHANGE_ME stands" in out
     assert 'such as expression="price > 0"' in out
     assert cli.main(["run", "--pipeline", "shop", "--ds", "2026-01-10"]) == 2
-    assert "label.label='CHANGE_ME': " in capsys.readouterr().err
+    assert (
+        "label.label='CHANGE_ME': is still to be written, in its place" in capsys.readouterr().err
+    )
     # What the remark beside it says is what has to be done.
     stream, definition = into / STREAM, into / DEFINITION
     text = definition.read_text().replace("CHANGE_ME", "price > 5")
