@@ -10,6 +10,8 @@ from datetime import date
 from feature_store.text import visible
 
 _WIDTH, _STEP = 100, 4
+BY = "guessed from files by `nightscore init`: read each remark"
+"""What a module's docstring says of how it came to be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
