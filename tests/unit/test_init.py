@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -647,6 +648,19 @@ def test_rendered_modules_parse_are_formatted_and_hold_what_was_guessed(tmp_path
     assert made.training.model == "dcnv2"
     assert made.gate.min_auc == 0.5
     assert made.checks[0].kind == "row_count"
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs", "max_ece"),
+    [(600, 64, 20, 0.23), (50_000, None, 5, 0.07), (1_000_000, None, 5, 0.05)],
+)
+def test_a_first_model_is_taught_and_judged_by_how_many_rows_there_are(
+    tmp_path: Path, rows: int, batch_size: int | None, epochs: int, max_ece: float
+) -> None:
+    found = guessed(put(tmp_path / "log.csv", clicks(60)))
+    made = made_of(replace(found, rows=rows))
+    assert (made.training.batch_size, made.training.epochs) == (batch_size, epochs)
+    assert made.gate.max_ece == max_ece
 
 
 NASTY = 'a"b\'\\\n# [bold]\x1b[31m\u202e{x}"""'
