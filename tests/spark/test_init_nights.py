@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from feature_store.definition import Definition
 
+pytestmark = pytest.mark.slow  # each trains a model; that no row is a bad one is in test_init.py
+
 Make = Callable[[Path], tuple[Path, int]]
 """Writes files, and returns them with how many rows the last day has."""
 
@@ -128,7 +130,6 @@ def test_files_that_nobody_described_reach_published_scores(
     assert found["ds"] == written["last_day"]
 
 
-@pytest.mark.slow
 def test_three_commands_of_a_shell_lead_to_published_scores(tmp_path: Path) -> None:
     """In a checkout of its own, where `init` writes to unless it is told otherwise."""
     for package in ("feature_store", "jobs", "models"):
