@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from feature_store.definition import Definition, Source
+    from feature_store.definition import Source, Stream
 
 DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
 EPOCH = datetime(1970, 1, 1)
 
 
-def over(source: Source) -> Definition:
+def over(source: Source) -> Stream:
     from dataclasses import replace
 
-    return replace(delivered(Path("unused")), source=source)
+    return replace(delivered(Path("unused")).stream, source=source)
 
 
 def judged(
     spark: SparkSession, source: Source, days: Sequence[date]
 ) -> tuple[dict[date, list[dict[str, Any]]], list[str]]:
     """Return the good rows of each day, by user, and the reasons of the bad ones."""
-    definition = over(source)
-    raw = read_events(definition.source, spark, days, event_columns(definition))
-    judged_df = judge_rows(raw, definition)
+    stream = over(source)
+    raw = read_events(stream.source, spark, days, event_columns(stream))
+    judged_df = judge_rows(raw, stream)
     good: dict[date, list[dict[str, Any]]] = {day: [] for day in days}
-    for row in good_rows(judged_df, definition).orderBy("ds", "user").collect():
+    for row in good_rows(judged_df, stream).orderBy("ds", "user").collect():
         good[row["ds"]].append({name: row[name] for name in NAMES})
-    return good, [row["reason"] for row in bad_rows(judged_df, definition).collect()]
+    return good, [row["reason"] for row in bad_rows(judged_df, stream).collect()]
 
 
 def whole_log(path: Path, kind: Literal["csv", "parquet"]) -> Path:
