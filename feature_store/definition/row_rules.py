@@ -9,6 +9,9 @@ from feature_store.definition.naming import Broken
 from feature_store.definition.parts import Column, Dtype, Known
 from feature_store.definition.row_type import RowType
 
+UNWRITTEN = "CHANGE_ME"
+"""Stands in a definition that was begun for somebody, where they have to write an expression."""
+
 
 def known_by_then(row: RowType, field: str, expression: str, known: str) -> Broken:
     """Yield a column of an expression that is known later than the expression is said to be."""
@@ -26,6 +29,10 @@ def broken_expression(
     row: RowType, field: str, expression: str, types: Collection[Dtype]
 ) -> Broken:
     """Yield what may not be in an expression, and the type of one that is a column and no more."""
+    if expression == UNWRITTEN:
+        rule = "is still to be written, in its place in the definition: the remark above says how"
+        yield field, expression, rule
+        return
     _, columns = by_name(row)
     try:
         names = row.taken_by(expression)

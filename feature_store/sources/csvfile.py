@@ -34,6 +34,19 @@ _OTHERS = {
 """How files begin that are often taken for CSV, and what to say of them."""
 
 
+def require_delimiter(source: str, delimiter: str) -> None:
+    """Do nothing if a source's delimiter can stand between values.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise ValueError(
+            f"{source}.delimiter={delimiter!r}: must be one character, not a quote or an end of "
+            "line"
+        )
+
+
 def header(path: Path, delimiter: str) -> list[str]:
     """Return the column names of a file.
 

@@ -73,7 +73,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def of_day(day: date) -> Iterator[None]:
+def of_day(day: date | None) -> Iterator[None]:
     """Name the day in what is wrong with a source, in the block."""
     try:
         yield

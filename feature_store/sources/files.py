@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, get_args
 
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.raw import refusal
 from feature_store.sources import csvfile, parquetfile
+from feature_store.sources.astext import as_text, text_columns
 from feature_store.sources.daycache import AGAIN, of_day
 from feature_store.sources.digests import content_digests
-from feature_store.sources.readers import MARKS, Format, Piece, raw_types, read, schema
+from feature_store.sources.frames import arrow_schema, frame
+from feature_store.sources.places import counts, shown, unfit
+from feature_store.sources.readers import Format, Piece, raw_types, read, schema
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _PATTERN = re.compile(r"(?!/|.*\*\*[^/]|.*[^/]\*\*)[A-Za-z0-9_.=*/-]*\{ds\}[A-Za-z0-9_.=*/-]*\Z")
-_PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _COPY_DAYS = 31
 """Days back in which a file's twin is looked for."""
-_TASKS_PER_CORE = 4
 _FIRST_YEAR = 1970
-_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
-_FOLDER = "is a folder; the files in it are found only if DailyFiles.pattern leads to them"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +57,7 @@ class DailyFiles:
                 f"DailyFiles.pattern={self.pattern!r}: must hold {{ds}} once, beside letters, "
                 "digits and _ . = - * /; it begins without a /, and ** stands alone between two /"
             )
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
-            raise ValueError(
-                f"DailyFiles.delimiter={self.delimiter!r}: must be one character, not a quote or "
-                "an end of line"
-            )
+        csvfile.require_delimiter("DailyFiles", self.delimiter)
 
     def fingerprint(self, day: date) -> str:
         """Return a digest of the names, sizes and bytes of the day's files.
@@ -102,9 +93,9 @@ class DailyFiles:
             SourceCorrupt: what should be one of them is no file, or has a name that is not UTF-8.
         """
         found = self._entries(day)
-        for path, why in ((path, _unfit(path)) for path in found):
+        for path, why in ((path, unfit(path)) for path in found):
             if why:
-                raise SourceCorrupt(f"source file {_shown(path)}: {why}. {AGAIN}", day)
+                raise SourceCorrupt(f"source file {shown(path)}: {why}. {AGAIN}", day)
         if not found:
             pattern = self.pattern.replace("{ds}", day.isoformat())
             why = f"no file matches {Path(self.folder) / pattern}"
@@ -120,7 +111,7 @@ class DailyFiles:
         parts = [re.escape(part).replace(r"\*", "[^/]*") for part in self.pattern.split("{ds}")]
         place = re.compile(rf"{parts[0]}(\d{{4}}-\d\d-\d\d){parts[1]}")
         paths = root.glob(self.pattern.replace("{ds}", "????-??-??"))
-        names = (path.relative_to(root).as_posix() for path in paths if _counts(path))
+        names = (path.relative_to(root).as_posix() for path in paths if counts(path))
         days = (_day(match.group(1)) for match in map(place.fullmatch, names) if match)
         return sorted({day for day in days if day})
 
@@ -133,18 +124,9 @@ class DailyFiles:
             SourceDayMissing: a day has no file.
             SourceCorrupt: a file cannot be read.
         """
-        from pyspark.sql import functions as F
-
         paths = [path for day in days for path in self.files(day)]
-        # Spark does not tell two names apart that differ in case: the first is shown.
-        spelt: dict[str, str] = {}
-        for name in (name for path in paths for name in self._text_columns(path)):
-            spelt.setdefault(name.casefold(), name)
-        names = list(spelt.values())
-        columns = [Column(name=name, dtype="string", known="") for name in names]
-        parts = self.read_parts(spark, days, columns)
-        text = [part.select(*(F.col(n).cast("string") for n in names), *MARKS) for part in parts]
-        return reduce(lambda left, right: left.unionByName(right), text)
+        names = text_columns(paths, self.format, self.delimiter)
+        return as_text(names, lambda columns: self.read_parts(spark, days, columns))
 
     def read_parts(
         self, spark: SparkSession, days: Sequence[date], columns: Sequence[Column]
@@ -191,12 +173,12 @@ class DailyFiles:
 
     def _matching(self, day: date) -> list[Path]:
         """Return the files of a day that can be opened, to look at beside others."""
-        return [path for path in self._entries(day) if not _unfit(path)]
+        return [path for path in self._entries(day) if not unfit(path)]
 
     def _entries(self, day: date) -> list[Path]:
         """Return what is put down as the files of a day, whether or not each is one."""
         pattern = self.pattern.replace("{ds}", day.isoformat())
-        return sorted(path for path in Path(self.folder).glob(pattern) if _counts(path))
+        return sorted(path for path in Path(self.folder).glob(pattern) if counts(path))
 
     def _pieces(self, path: Path, day: date) -> Iterator[Piece]:
         for part in parquetfile.parts(path) if self.format == "parquet" else [None]:
@@ -204,45 +186,12 @@ class DailyFiles:
                 path=str(path), day=day, format=self.format, delimiter=self.delimiter, part=part
             )
 
-    def _text_columns(self, path: Path) -> list[str]:
-        if self.format == "csv":
-            names = csvfile.header(path, self.delimiter)
-        else:
-            types = parquetfile.types(path)
-            names = [n for n, t in types if t == parquetfile.NULL or not refusal(t, "string")]
-        return [name for name in names if _PLAIN.match(name) and name not in MARKS]
-
     def _has_rows(self, path: Path, day: date) -> bool:
         with of_day(day):
             if self.format == "parquet":
                 return parquetfile.rows(path) > 0
             names = csvfile.header(path, self.delimiter)
             return any(True for _ in csvfile.batches(path, self.delimiter, names[:1]))
-
-
-def _counts(path: Path) -> bool:
-    """Whether a path is meant as a file; a folder is, if it has the name of one."""
-    if path.name.startswith((".", "_")):
-        return False
-    return path.suffix in _SUFFIXES or _unfit(path) != _FOLDER
-
-
-def _unfit(path: Path) -> str | None:
-    """Return why what is put down as a file cannot be one, None if it can."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:  # a link that leads nowhere, a folder that is closed to this user
-        return f"cannot be read ({error.strerror})"
-    if stat.S_ISDIR(mode):
-        return _FOLDER
-    if not stat.S_ISREG(mode):
-        return "is no file but a pipe or a device"
-    return None if _shown(path) == str(path) else "has a name that is not UTF-8"
-
-
-def _shown(path: Path) -> str:
-    """Return a path as text that can be stored; a byte of it that is not UTF-8 is written out."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _day(text: str) -> date | None:
@@ -278,16 +227,6 @@ def _frame(
     types: Sequence[str | None],
 ) -> DataFrame:
     """Return the rows of files that hold the columns in the same raw types."""
-    from pyspark.sql.pandas.types import to_arrow_schema
-
     described = schema(columns, types)
-    target = to_arrow_schema(spark.createDataFrame([], described).schema)
-    names = [column.name for column in columns]
-
-    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for index in batch.column(0).to_pylist():
-                yield from read(pieces[index], names, target)
-
-    tasks = min(len(pieces), _TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
-    return spark.range(0, len(pieces), 1, tasks).mapInArrow(rows, described)
+    target, names = arrow_schema(spark, described), [column.name for column in columns]
+    return frame(spark, pieces, described, lambda piece: read(piece, names, target))

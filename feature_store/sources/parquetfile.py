@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,9 @@ def rows(path: Path) -> int:
 
 
 def batches(
-    path: Path, part: tuple[int, int] | None, names: Sequence[str], target: pa.Schema
+    path: Path, part: tuple[int, int] | None, target: Mapping[str, pa.DataType]
 ) -> Iterator[tuple[list[pa.Array], pa.Array]]:
-    """Yield the columns `names` in the types of `target`, and what is wrong with a row.
+    """Yield the columns of `target` in its types, and what is wrong with a row.
 
     Wrong is text that is not UTF-8 and a time outside the years 1 to 9999.
 
@@ -62,16 +62,16 @@ def batches(
     import pyarrow as pa
 
     file = _open(path)
-    wanted = [name for name in names if name in file.schema_arrow.names]
+    wanted = [name for name in target if name in file.schema_arrow.names]
     groups = list(range(*(part or (0, file.metadata.num_row_groups))))
     try:
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
             problems: list[str | None] = [None] * batch.num_rows
             columns = [
-                _column(batch, name, target.field(name).type, problems)
+                _column(batch, name, kind, problems)
                 if name in wanted
-                else pa.nulls(batch.num_rows, target.field(name).type)
-                for name in names
+                else pa.nulls(batch.num_rows, kind)
+                for name, kind in target.items()
             ]
             yield columns, pa.array(problems, pa.string())
     except (pa.ArrowException, OSError) as error:

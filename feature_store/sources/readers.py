@@ -48,7 +48,7 @@ MARKS = (DS, CORRUPT_RECORD, UNREADABLE, SOURCE_FILE)
 
 def raw_types(
     path: Path,
-    day: date,
+    day: date | None,
     kind: Format,
     delimiter: str,
     columns: Sequence[Column],
@@ -58,7 +58,7 @@ def raw_types(
 
     Args:
         path: the file.
-        day: the day it belongs to.
+        day: the day it belongs to, if it is of one.
         kind: what it is.
         delimiter: between the values of a CSV file.
         columns: what is read of it.
@@ -126,21 +126,25 @@ def schema(columns: Sequence[Column], types: Sequence[str | None]) -> str:
 def read(piece: Piece, names: Sequence[str], target: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a piece in the columns of `target`: `names` between ds and the marks.
 
+    `names` are those of the file; a column may be called otherwise in `target`, where its place is
+    the same.
+
     A file that cannot be read to its end yields, last, a row that says so in `_unreadable`: what
     came before it is no whole day, and the day is refused for it.
     """
     import pyarrow as pa
 
     path = Path(piece.path)
+    types = dict(zip(names, target.types[1:], strict=False))
     try:
         if piece.format == "csv":
             batches = csvfile.batches(path, piece.delimiter, names)
         else:
-            batches = parquetfile.batches(path, piece.part, names, target)
+            batches = parquetfile.batches(path, piece.part, types)
         for columns, corrupt in batches:
             yield _batch(piece, columns, corrupt, None, target)
     except SourceCorrupt as error:
-        nothing = [pa.nulls(1, target.field(name).type) for name in names]
+        nothing = [pa.nulls(1, kind) for kind in types.values()]
         yield _batch(piece, nothing, pa.nulls(1, pa.string()), str(error), target)
 
 

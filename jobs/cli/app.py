@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import about, backfill, maintain, models, night, report, scores, status, train
+from jobs.cli import (
+    about,
+    backfill,
+    init,
+    maintain,
+    models,
+    night,
+    report,
+    scores,
+    status,
+    train,
+)
 from jobs.cli.command import EXIT_CODES, add
 from jobs.cli.errors import INTERRUPTED, guarded, interrupted, told
 from jobs.cli.logs import configure
@@ -36,6 +47,7 @@ add(
     *train.COMMANDS,
     *report.COMMANDS,
     *status.COMMANDS,
+    *init.COMMANDS,
     *about.COMMANDS,
 )
 app.add_typer(scores.app, name="scores")

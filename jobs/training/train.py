@@ -209,11 +209,17 @@ def _days(
     if last < first:
         raise UsageError(f"--from={first} --to={last}: --from must not be after --to")
     if eval_to is None:
-        return days_between(first, last), []
+        return _scored_days(definition, first, last), []
     check_day(definition, eval_to, "--eval-to")
     if eval_to <= last:
         raise UsageError(f"--to={last} --eval-to={eval_to}: --eval-to must be after --to")
-    return days_between(first, last), days_between(last + timedelta(days=1), eval_to)
+    later = _scored_days(definition, last + timedelta(days=1), eval_to)
+    return _scored_days(definition, first, last), later
+
+
+def _scored_days(definition: Definition, first: date, last: date) -> list[date]:
+    """Return the days of a range; of those that the source will never have nothing is learnt."""
+    return [day for day in days_between(first, last) if day not in definition.absent_days]
 
 
 def _warn_of_slow_scoring(recipe: Recipe, on_progress: OnProgress, compiled: bool) -> None:

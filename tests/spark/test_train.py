@@ -22,7 +22,7 @@ from jobs.night.ingest import ingest_events
 from jobs.registry import model_registry
 from jobs.training.labels import require_labels
 from jobs.training.recipe import signature_of
-from jobs.training.train import TrainResult, train
+from jobs.training.train import TrainResult, _days, train
 from jobs.training.training_set import VALID, split_days
 from models.errors import ModelInvalid, UnknownModel
 from models.scoring import bundle
@@ -97,6 +97,14 @@ def run(context: Context, **options: Any) -> TrainResult:
     return train(
         context, FIRST, LAST, EVAL_TO, on_progress=lambda _: None, compiled=False, **options
     )
+
+
+def test_days_that_the_source_will_never_have_are_in_no_split() -> None:
+    definition = changed(lenient(), absent_days=(DAYS[2], DAYS[6]))
+    learnt, judged = _days(definition, FIRST, LAST, EVAL_TO)
+    assert learnt == [day for day in DAYS[:5] if day != DAYS[2]]
+    assert judged == [DAYS[5], DAYS[7]]
+    assert _days(definition, FIRST, LAST, None) == (learnt, [])
 
 
 def test_a_first_model_that_passes_becomes_champion(

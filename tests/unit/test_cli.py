@@ -32,7 +32,7 @@ HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expe
 COMMANDS = (
     ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
-    ["status"], ["plan"], ["backfill"], ["maintain"],
+    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"],
 )  # fmt: skip
 
 
@@ -98,6 +98,11 @@ def test_help_says_what_the_exit_codes_mean(run) -> None:
         (["scores", "rollback", "--pipeline", "flights", "--ds", "2013-12-10"], "--why"),
         (["models", "promote", "zero", "--pipeline", "flights", "--why", "x"], "version"),
         (["report", "--pipeline", "flights", "--ds", "soon"], "--ds='soon'"),
+        (["init", "shop"], "Missing option '--data'"),
+        (["init", "shop", "--data", "/none/of/it.csv", "--dry-run"], "/none/of/it.csv: cannot be"),
+        (["init", "shop", "--data", "x.csv", "--into", "/none"], "--into='/none': is no folder"),
+        (["init", "My-Shop", "--data", "x.csv"], "name='My-Shop': must be lower case letters"),
+        (["init", "flights", "--data", "x.csv"], "streams/flights.py: is there already. Choose"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["reprot", "--pipeline", "flights"], "Did you mean 'report'"),
         (["report", "--pipelin", "flights"], "--pipeline"),

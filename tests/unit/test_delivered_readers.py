@@ -327,7 +327,7 @@ def test_a_large_parquet_file_is_shared_out_by_its_row_groups(
     found = [
         value
         for part in pieces
-        for (column,), _ in parquetfile.batches(path, part, ["n"], target)
+        for (column,), _ in parquetfile.batches(path, part, {"n": target.field("n").type})
         for value in column.to_pylist()
     ]
     assert found == list(range(100))
@@ -392,7 +392,7 @@ def test_an_old_timestamp_beyond_nanoseconds_does_not_come_round_again(tmp_path:
     pq.write_table(pa.table({"at": array}), path, use_deprecated_int96_timestamps=True)
     assert pq.read_metadata(path).schema.column(0).physical_type == "INT96"
     target = pa.schema([("at", pa.timestamp("us", "UTC"))])
-    (((column,), _),) = parquetfile.batches(path, None, ["at"], target)
+    (((column,), _),) = parquetfile.batches(path, None, {"at": target.field("at").type})
     assert column.cast(pa.timestamp("us")).to_pylist() == array.to_pylist()
 
 

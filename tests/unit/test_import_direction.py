@@ -31,6 +31,7 @@ ROOMS = (
     "maintenance",
     "training",
     "report",
+    "init",
     "cli",
 )
 # What starts a whole application imports the rooms, not the other way round.
