@@ -34,7 +34,13 @@ CONNECTION = "nightscore_spark"
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a driver elsewhere must know too. No credentials: they would show in spark-submit's log.
-PASSED_ON = ("NIGHTSCORE_HOME", "NIGHTSCORE_USER", "NIGHTSCORE_CLICKS_ROWS", "MLFLOW_TRACKING_URI")
+PASSED_ON = (
+    "NIGHTSCORE_HOME",
+    "NIGHTSCORE_USER",
+    "NIGHTSCORE_CLICKS_ROWS",
+    "NIGHTSCORE_SHOP_SCALE",
+    "MLFLOW_TRACKING_URI",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,8 @@ for its nights, and fails, so that somebody hears of it.
 
 `nightscore pipelines` shows the same error, or only Airflow's environment has it: there a source
 finds neither pandas nor pyspark, so it imports them inside its methods. What the definition reads
-from the environment (`NIGHTSCORE_CLICKS_ROWS`) must be right for the DAG processor too.
+from the environment (`NIGHTSCORE_CLICKS_ROWS`, `NIGHTSCORE_SHOP_SCALE`) must be right for the DAG
+processor too.
 
 After mending it, trigger `backfill_{name}` for the nights that were missed.
 """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from feature_store.definition import Column, Known, Stream
 from feature_store.sources.shop import ShopTable
 from feature_store.sources.shop_settings import FIRST_DAY
+from feature_store.streams.shop_size import SHOP
 
 SHOP_CLICKS = Stream(
     name="shop_clicks",
-    source=ShopTable(table="clicks"),
+    source=ShopTable(table="clicks", shop=SHOP),
     keys=("impression_id",),
     event_time="clicked_at",
     knowns=(Known(name="click", at="known_at"),),

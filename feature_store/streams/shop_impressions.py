@@ -5,10 +5,11 @@ from __future__ import annotations
 from feature_store.definition import Column, Known, Stream
 from feature_store.sources.shop import ShopTable
 from feature_store.sources.shop_settings import FIRST_DAY
+from feature_store.streams.shop_size import SHOP
 
 SHOP_IMPRESSIONS = Stream(
     name="shop_impressions",
-    source=ShopTable(table="impressions"),
+    source=ShopTable(table="impressions", shop=SHOP),
     keys=("impression_id",),
     event_time="shown_at",
     knowns=(Known(name="plan", at="planned_at"),),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from feature_store.definition import Column, Known, Stream
 from feature_store.sources.shop import ShopTable
 from feature_store.sources.shop_settings import FIRST_DAY
+from feature_store.streams.shop_size import SHOP
 
 SHOP_ITEMS = Stream(
     name="shop_items",
-    source=ShopTable(table="items"),
+    source=ShopTable(table="items", shop=SHOP),
     keys=("item_id",),
     event_time="event_time",
     knowns=(Known(name="item", at="known_at"),),

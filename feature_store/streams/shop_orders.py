@@ -5,10 +5,11 @@ from __future__ import annotations
 from feature_store.definition import Column, Known, Stream
 from feature_store.sources.shop import ShopTable
 from feature_store.sources.shop_settings import FIRST_DAY
+from feature_store.streams.shop_size import SHOP
 
 SHOP_ORDERS = Stream(
     name="shop_orders",
-    source=ShopTable(table="orders"),
+    source=ShopTable(table="orders", shop=SHOP),
     keys=("order_id",),
     event_time="ordered_at",
     # One group: what is told again is told whole.

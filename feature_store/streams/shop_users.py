@@ -5,10 +5,11 @@ from __future__ import annotations
 from feature_store.definition import Column, Known, Stream
 from feature_store.sources.shop import ShopTable
 from feature_store.sources.shop_settings import FIRST_DAY
+from feature_store.streams.shop_size import SHOP
 
 SHOP_USERS = Stream(
     name="shop_users",
-    source=ShopTable(table="users"),
+    source=ShopTable(table="users", shop=SHOP),
     keys=("user_id",),
     event_time="event_time",
     knowns=(Known(name="user", at="known_at"),),

@@ -8,11 +8,13 @@ from itertools import product
 
 import pytest
 
-from feature_store.errors import SourceDayMissing
+from feature_store.definitions import shop_ads, shop_reorder
+from feature_store.errors import DefinitionError, SourceDayMissing
 from feature_store.sources.shop import ShopTable, Table
 from feature_store.sources.shop_orders import MOST_DAYS_LATE, untold
 from feature_store.sources.shop_settings import FIRST_DAY, Shop, count_by
 from feature_store.streams import clicks, shop_clicks, shop_impressions, shop_items, shop_orders
+from feature_store.streams.shop_size import shop_of
 from feature_store.streams.shop_users import SHOP_USERS
 
 STREAMS = (
@@ -79,3 +81,25 @@ def test_whatever_is_late_is_told_in_the_end() -> None:
     shop = Shop(slow_share=0.3)
     found = [untold(shop, days) for days in range(1, MOST_DAYS_LATE + 2)]
     assert found == pytest.approx([0.3, 0.2, 0.1, 0.0])
+
+
+def test_the_shop_of_the_environment_grows_with_its_scale() -> None:
+    small, usual, large = shop_of("0.01"), shop_of(None), shop_of("4")
+    assert usual == Shop()
+    assert (small.users, small.items, small.impressions_per_day) == (20, 40, 50)
+    assert (large.users, large.items, large.impressions_per_day) == (8_000, 800, 20_000)
+    assert large.new_items_per_day == 4
+    for text in ("many", "0", "nan", "1e9", ""):
+        with pytest.raises(DefinitionError, match=r"NIGHTSCORE_SHOP_SCALE='.*must be a number in"):
+            shop_of(text)
+
+
+def test_the_pipelines_of_the_shop_share_its_streams_and_what_they_count_alike() -> None:
+    ads, reorder = shop_ads.DEFINITION, shop_reorder.DEFINITION
+    assert [s.name for s in ads.all_streams] == ["shop_impressions", "shop_clicks"]
+    assert [s.name for s in reorder.all_streams] == ["shop_orders"]
+    assert reorder.stream is None
+    # The label is told by the tiles that the pairs' spine is told by, or those of histories.
+    assert len(reorder.tilings(reorder.outcome.stream)) == 6  # type: ignore[union-attr]
+    assert ads.label_days == 4
+    assert reorder.label_days == 10
