@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -98,22 +98,40 @@ def _told_rows(
 
     What is asked by keys of one side is found once for each entity of that side.
     """
-    definition, histories = wanted.definition, wanted.histories
-    lookups = definition.lookups
-    found = {side: entities(tiles_df, side, definition, made.days) for side in spine.sides}
-    pairing = None
-    if isinstance(spine, Product):
-        pairing = paired(found[spine.left], found[spine.right], spine, definition)
-    for side, frame in found.items():
-        of_side = tuple(h for h in histories if set(h.asked_by) <= set(side.keys))
-        looked_up = [lookup for lookup in lookups if set(lookup.keys) <= set(side.keys)]
-        found[side] = made.with_all(
-            frame, replace(wanted, histories=of_side, keys=side.keys), looked_up
+    definition = wanted.definition
+    found = [entities(tiles_df, side, definition, made.days) for side in spine.sides]
+    if not isinstance(spine, Product):
+        return made.with_all(found[0], wanted, definition.lookups)
+    pairing = paired(found[0], found[1], spine, definition)
+    left, right = (
+        made.with_all(
+            frame,
+            replace(
+                wanted,
+                keys=side.keys,
+                histories=tuple(h for h in wanted.histories if _is_of(h.asked_by, side)),
+            ),
+            [lookup for lookup in definition.lookups if _is_of(lookup.keys, side)],
         )
-        histories = tuple(h for h in histories if h not in of_side)
-        lookups = tuple(lookup for lookup in lookups if lookup not in looked_up)
-    (rows,) = [pairing.of(*found.values())] if pairing else found.values()
-    return made.with_all(rows, replace(wanted, histories=histories), lookups)
+        for frame, side in zip(found, spine.sides, strict=True)
+    )
+    of_both = tuple(
+        history
+        for history in wanted.histories
+        if not any(_is_of(history.asked_by, side) for side in spine.sides)
+    )
+    looked_up = [
+        lookup
+        for lookup in definition.lookups
+        if not any(_is_of(lookup.keys, side) for side in spine.sides)
+    ]
+    rows = pairing.of(left, right)
+    return made.with_all(rows, replace(wanted, histories=of_both), looked_up)
+
+
+def _is_of(names: Collection[str], side: Active | Top) -> bool:
+    """Whether what is asked by these columns is the same for all pairs with an entity of a side."""
+    return set(names) <= set(side.keys)
 
 
 def known_in_time(events_df: DataFrame, row: RowType, cutoff_hours: int) -> DataFrame:

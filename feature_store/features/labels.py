@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from feature_store.definition import Label
 from feature_store.events.cutoff import cutoff_column
 from feature_store.features.sums import DIGITS
-from feature_store.features.tiles import key_text
+from feature_store.features.tiles import days_counted, key_text
 from feature_store.features.values import evaluated, last_known, resolved
 from feature_store.schema import DS, LABEL_PREFIX
 
@@ -87,14 +87,15 @@ def _happened(tiles_df: DataFrame, definition: Definition, days: Sequence[date])
     """
     looked = definition.outcome_days(days[0])
     nearest, furthest = ((day - days[0]).days for day in (looked[0], looked[-1]))
-    asking = F.sequence(F.date_sub(DS, furthest), F.date_sub(DS, nearest))
+    settled = F.date_sub("usable_from", definition.label_days)
     # Of a boolean the first digit is how many rows said so, and a correction takes it off again.
-    said = (
-        tiles_df.where(F.col(DIGITS[0]) != 0)
-        .select("key", "usable_from", DIGITS[0], F.explode(asking).alias(DS))
-        .where(F.col(DS).isin(list(days)))
-        .where(F.col("usable_from") <= F.date_add(DS, definition.label_days))
-        .groupBy(DS, F.col("key").alias("_key"))
-        .agg(F.sum(DIGITS[0]).alias("_said"))
+    counting = days_counted(
+        tiles_df.where(F.col(DIGITS[0]) != 0),
+        F.greatest(F.date_sub(DS, furthest), settled),
+        F.date_sub(DS, nearest),
+        days,
+    )
+    said = counting.groupBy(F.col("_day").alias(DS), F.col("key").alias("_key")).agg(
+        F.sum(DIGITS[0]).alias("_said")
     )
     return said.where("_said > 0").drop("_said")

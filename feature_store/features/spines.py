@@ -14,7 +14,7 @@ from feature_store.definition import Top
 from feature_store.errors import SpineTooLarge
 from feature_store.features.histories import digits_by_place
 from feature_store.features.sums import rounded
-from feature_store.features.tiles import SEPARATOR
+from feature_store.features.tiles import SEPARATOR, days_counted
 from feature_store.features.values import evaluated
 from feature_store.schema import DS
 
@@ -38,23 +38,22 @@ def entities(
         definition: the pipeline.
         days: the days.
 
-    A tile of day t counts for day d when d - days <= t < d and usable_from <= d. An entity one of
-    whose keys holds the character that separates keys cannot be told from others: it is left out.
+    A tile of day t counts for day d when d - days <= t < d and usable_from <= d. An entity of
+    several keys, one of which holds the character that separates them, cannot be told from others:
+    it is left out.
     """
     tiling = definition.tiling(side)
     own = tiles_df.where(F.col("history") == tiling.digest)
     digits = digits_by_place(own, [tiling], definition, days)
-    counts_for = F.sequence(F.date_add(DS, 1), F.date_add(DS, side.days))
-    parts = [digit.alias(f"_{place}") for place, digit in digits.items()]
-    told = own.select("key", "usable_from", *parts, F.explode(counts_for).alias(DS))
-    sums = (
-        told.where(F.col(DS).isin(list(days)) & (F.col("usable_from") <= F.col(DS)))
-        .groupBy(DS, "key")
-        .agg(*[F.sum(f"_{place}").alias(f"_{place}") for place in digits])
+    counting = days_counted(
+        own, F.greatest(F.date_add(DS, 1), "usable_from"), F.date_add(DS, side.days), days
+    )
+    sums = counting.groupBy(F.col("_day").alias(DS), "key").agg(
+        *[F.sum(digit).alias(f"_{place}") for place, digit in digits.items()]
     )
     total = rounded({int(place): F.coalesce(f"_{place}", F.lit(0)) for place in digits})
     chosen = sums.select(DS, "key", total.alias("_total")).transform(_chosen, side)
-    keys = F.split("key", SEPARATOR, -1)
+    keys = F.split("key", SEPARATOR, -1) if len(side.keys) > 1 else F.array("key")
     typed = [
         F.get(keys, place).cast(column.dtype).alias(column.name)
         for place, column in enumerate(side.row.columns)

@@ -8,6 +8,7 @@ did, counts from the day after it was known, and a window never sees it earlier.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,17 @@ def key_text(keys: Sequence[str]) -> Column:
     """Return the text key of a row for a history; null where one of its columns is null."""
     parts = [F.col(key).cast("string") for key in keys]
     return reduce(lambda left, right: F.concat(left, F.lit(SEPARATOR), right), parts)
+
+
+def days_counted(
+    tiles_df: DataFrame, first: Column, last: Column, days: Sequence[date]
+) -> DataFrame:
+    """Return each tile once for each of `days`, `_day`, from its first to its last."""
+    begins, ends = F.greatest(first, F.lit(min(days))), F.least(last, F.lit(max(days)))
+    # A sequence whose end lies before its beginning would run backwards.
+    counting = tiles_df.where(begins <= ends)
+    each = counting.withColumn("_day", F.explode(F.sequence(begins, ends)))
+    return each.where(F.col("_day").isin(list(days)))
 
 
 def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
