@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import date
 
 from jobs.context import Context
+from jobs.night.deliveries import Ingested
 from jobs.night.ingest import ingest_events, ingest_lookups
 from jobs.night.reach import days_to_ingest
 
 
-def ingest(context: Context, days: Sequence[date]) -> None:
+def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
     """Bring the events of `days`, and what lookups read of them, up to date, or raise.
 
     So are absent days that windows of them read. The days whose delivery is good are written before
@@ -25,3 +26,4 @@ def ingest(context: Context, days: Sequence[date]) -> None:
     for result in results:
         for _, error in sorted(result.errors.items()):
             raise error
+    return results

@@ -131,6 +131,8 @@ def split_days(
         UsageError: the days overlap, are out of order, or too few to hold some out.
     """
     ordered, later = sorted(set(train_days)), sorted(set(eval_days))
+    if not ordered:
+        raise UsageError(_too_few(definition, ordered))
     if later and later[0] <= ordered[-1]:
         raise UsageError(
             f"{definition.name}: evaluation starts on {later[0]}, training ends on {ordered[-1]}: "

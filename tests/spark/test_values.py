@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
-from feature_store.definition import Column, History, Label, stream_fields
+from feature_store.definition import Column, History, Label, row_type
 from feature_store.definition.expressions import columns_of
 from feature_store.definition.functions import FUNCTIONS
 from feature_store.definitions import clicks, flights
@@ -279,7 +279,7 @@ def leave_open(monkeypatch: pytest.MonkeyPatch, value: str, names: set[str]) -> 
     def read(expression: str, columns: Any) -> frozenset[str]:
         return frozenset(names) if expression == value else columns_of(expression, columns)
 
-    monkeypatch.setattr(stream_fields, "columns_of", read)
+    monkeypatch.setattr(row_type, "columns_of", read)
 
 
 def test_names_that_are_words_of_sql_are_the_columns_in_back_ticks(spark: SparkSession) -> None:
