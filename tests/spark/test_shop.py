@@ -86,6 +86,7 @@ def test_a_shop_is_as_large_as_it_is_asked_to_be(spark: SparkSession) -> None:
     assert 2 < orders[1] / orders[0] < 4
 
 
+@pytest.mark.slow
 def test_side_tables_tell_what_clicks_depend_on(spark: SparkSession) -> None:
     """All that came is told, none longer ago than promised, and ads are of what was told last."""
     for name, key, every, columns in (
@@ -105,6 +106,7 @@ def test_side_tables_tell_what_clicks_depend_on(spark: SparkSession) -> None:
         assert shown.exceptAll(last.select(key, *columns)).isEmpty()
 
 
+@pytest.mark.slow
 def test_clicks_are_as_probable_as_is_said(spark: SparkSession) -> None:
     days = DAYS[40:50]
     clicks = table("clicks").read(spark, days).select("impression_id", F.lit(1).alias("y"))
@@ -114,12 +116,14 @@ def test_clicks_are_as_probable_as_is_said(spark: SparkSession) -> None:
     assert told.count() == planned.count() < 8_000
 
 
+@pytest.mark.slow
 def test_orders_given_a_click_are_as_probable_as_is_said(spark: SparkSession) -> None:
     days, pair = DAYS[30:70], ["ds", "user_id", "item_id"]
     pairs = conversion_probabilities(spark, SMALL, days).dropDuplicates(pair)
     require_calibrated(ordered_within_7_days(spark, pairs))
 
 
+@pytest.mark.slow
 def test_orders_again_are_as_probable_as_is_said_where_many_are_told_late(
     spark: SparkSession,
 ) -> None:
@@ -128,6 +132,7 @@ def test_orders_again_are_as_probable_as_is_said_where_many_are_told_late(
     require_calibrated(ordered_within_7_days(spark, reorder_probabilities(SMALL, pairs)))
 
 
+@pytest.mark.slow
 def test_the_truth_is_far_from_certain_and_from_chance(spark: SparkSession) -> None:
     pairs = ordered_pairs(spark, SMALL, [DAY])
     for best in (
