@@ -155,19 +155,13 @@ class Fields:
     def streams(self) -> tuple[Stream, ...]:
         """Every stream that features are made of, that of the rows to score first."""
         told = [self.stream] if self.stream else [side.stream for side in self.spine.sides]
-        made = [*told, *map(self.stream_of, self.histories)]
-        found: dict[str, Stream] = {}
-        for stream in made:
-            found.setdefault(stream.name, stream)
-        return tuple(found.values())
+        return _first_of_each([*told, *map(self.stream_of, self.histories)])
 
     @property
     def all_streams(self) -> tuple[Stream, ...]:
         """Every stream that features or the label are made of."""
-        found = {stream.name: stream for stream in self.streams}
-        if self.outcome is not None:
-            found.setdefault(self.outcome.stream.name, self.outcome.stream)
-        return tuple(found.values())
+        of_label = [self.outcome.stream] if self.outcome else []
+        return _first_of_each([*self.streams, *of_label])
 
     @property
     def outcome(self) -> Outcome | None:
@@ -217,6 +211,13 @@ class Fields:
             {**plain(lookup), "source": "", "columns": [[c.name, c.dtype] for c in lookup.columns]}
             for lookup in self.lookups
         ]
+
+
+def _first_of_each(streams: Iterable[Stream]) -> tuple[Stream, ...]:
+    found: dict[str, Stream] = {}
+    for stream in streams:
+        found.setdefault(stream.name, stream)
+    return tuple(found.values())
 
 
 def _each_once(tilings: Iterable[Tiling]) -> tuple[Tiling, ...]:

@@ -11,15 +11,10 @@ from feature_store.definition.stream import Stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """A boolean SQL expression over columns of the row to score; null = no label.
-
-    A row for which it cannot be evaluated (a division by zero, text that is no number) has none.
-    """
+class _Predicted:
+    """What a label is called, whoever tells it."""
 
     name: str
-    expression: str
-    known: str
 
     def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
         """Whether a model's record tells of this label; one that tells of none is not doubted."""
@@ -27,7 +22,18 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Label(_Predicted):
+    """A boolean SQL expression over columns of the row to score; null = no label.
+
+    A row for which it cannot be evaluated (a division by zero, text that is no number) has none.
+    """
+
+    expression: str
+    known: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome(_Predicted):
     """Whether something happens in a stream after the cut-off: `buys within 7 days`.
 
     The label of a row is true if `value` holds for a row of the stream with the same keys on one of
@@ -39,7 +45,6 @@ class Outcome:
     evaluated says nothing. A row to score that lacks one of the keys has no label.
     """
 
-    name: str
     stream: Stream = field(metadata={"by_name": True})
     keys: tuple[str, ...]
     """Columns of the stream."""
@@ -62,10 +67,6 @@ class Outcome:
     def counted(self) -> str:
         """What is counted, where it is true."""
         return self.value
-
-    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
-        """Whether a model's record tells of this label; one that tells of none is not doubted."""
-        return told is None or told == plain(self)
 
 
 def label_words(told: Mapping[str, Any]) -> str:

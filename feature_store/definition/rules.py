@@ -155,8 +155,8 @@ def _lookups(definition: Fields) -> Broken:
     for lookup in definition.lookups:
         field = f"lookups.{lookup.name}"
         # What is scored without a row that is delivered is looked up as of the cut-off.
-        has_time = lookup.at is not None or definition.stream is None
-        if lookup.at is not None if lookup.snapshot else not has_time:
+        needs_time = not lookup.snapshot and definition.stream is not None
+        if (lookup.snapshot and lookup.at is not None) or (needs_time and lookup.at is None):
             yield f"{field}.at", lookup.at, "is needed unless the lookup is a snapshot"
         if lookup.at is not None and _dtype(columns, lookup.at) != "timestamp":
             rule = f"must be a declared timestamp column{nearest(lookup.at, columns)}"

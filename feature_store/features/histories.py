@@ -39,9 +39,9 @@ class Wanted:
     keys: tuple[str, ...]
 
     @property
-    def digests(self) -> list[str]:
+    def tilings(self) -> list[Tiling]:
         """What the tiles of each history are made of, in their order."""
-        return [self.definition.tiling(history).digest for history in self.histories]
+        return [self.definition.tiling(history) for history in self.histories]
 
     @classmethod
     def of(cls, definition: Definition) -> Wanted:
@@ -61,8 +61,13 @@ def known_histories(
         days: the days of the rows.
     """
     sums = window_sums(asked(rows_df, wanted), tiles_df, wanted, days)
-    if any("days_since_last" in history.aggregates for history in wanted.histories):
-        sums = with_last_day(sums, tiles_df, wanted.digests)
+    lasts = {
+        place: tiling.digest
+        for place, tiling in enumerate(wanted.tilings)
+        if "days_since_last" in wanted.histories[place].aggregates
+    }
+    if lasts:
+        sums = with_last_day(sums, tiles_df, lasts)
     features = [
         # A row asks once of each history, so there is one value, or none.
         F.max(F.when(F.col("_history") == place, _value(history, aggregate, window))).alias(name)
@@ -114,8 +119,7 @@ def window_sums(
         wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    tilings = [wanted.definition.tiling(history) for history in wanted.histories]
-    parts = {"n": F.col("n"), **digits_by_place(tiles_df, tilings, wanted.definition, days)}
+    parts = {"n": F.col("n"), **digits_by_place(tiles_df, wanted.tilings, wanted.definition, days)}
     steps = _steps(tiles_df, parts, wanted, days)
     changes = [name for name in steps.columns if name not in ("_history", "_key", "_day")]
     every = asked_df.withColumn("_day", F.col(DS)).unionByName(steps, allowMissingColumns=True)
@@ -182,7 +186,7 @@ def _steps(
 
 def _places(wanted: Wanted) -> Column:
     """Return the places of the histories that take a tile: in a row each if there are several."""
-    digests = wanted.digests
+    digests = [tiling.digest for tiling in wanted.tilings]
     first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
     if len(set(digests)) == len(digests):
         return F.when(first >= 0, first)

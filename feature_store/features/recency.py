@@ -10,24 +10,28 @@ from pyspark.sql import functions as F
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from pyspark.sql import DataFrame
 
 
-def with_last_day(asked_df: DataFrame, tiles_df: DataFrame, digests: Sequence[str]) -> DataFrame:
+def with_last_day(
+    asked_df: DataFrame, tiles_df: DataFrame, digests: Mapping[int, str]
+) -> DataFrame:
     """Return `asked_df` with `_last`: the last day whose tiles hold a value; null if none does.
 
     Args:
         asked_df: rows with ds, _history and _key.
         tiles_df: tiles of the windows before the rows.
-        digests: what the tiles of each history are made of, by its place `_history`.
+        digests: what the tiles are made of, of each history that is wanted, by its place
+            `_history`; rows that ask another have null.
 
     A tile of day t counts for day d when t < d and usable_from <= d, for as long as corrections
     that are usable by then leave a value of it.
     """
-    lists = _told(tiles_df.where(F.col("history").isin(list(digests))))
-    digest = F.get(F.lit(list(digests)), F.col("_history"))
+    lists = _told(tiles_df.where(F.col("history").isin(list(digests.values()))))
+    asked = [F.lit(item) for pair in digests.items() for item in pair]
+    digest = F.create_map(*asked)[F.col("_history")]
     joined = asked_df.withColumn("history", digest).join(lists, ["history", "_key"], "left")
     counting = F.filter(
         "_told",

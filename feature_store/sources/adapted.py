@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from feature_store.definition import Column
 from feature_store.schema import DS
 from feature_store.sources.files import DailyFiles
-from feature_store.sources.instants import Unit
+from feature_store.sources.instants import MICROS_OF, Unit
 from feature_store.sources.readers import MARKS
 from feature_store.sources.undated import UndatedFiles
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
-_PER_SECOND: dict[Unit, int] = {"seconds": 1, "milliseconds": 1000}
 _NUMBER = r"^\s*[+-]?[0-9]{1,14}(\.[0-9]*)?\s*$"
 
 
@@ -147,5 +146,5 @@ def _instant(raw: SparkColumn, is_text: bool, unit: Unit) -> SparkColumn:
     number = raw.try_cast("decimal(20,6)")
     if is_text:
         number = F.when(raw.rlike(_NUMBER), number)
-    micros = (number * F.lit(10**6 // _PER_SECOND[unit])).try_cast("bigint")
+    micros = (number * F.lit(MICROS_OF[unit])).try_cast("bigint")
     return F.coalesce(F.timestamp_micros(micros).cast("string"), raw.cast("string"))

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
+from feature_store.definition.common_rules import within
 from feature_store.errors import SourceDayMissing
 from feature_store.sources import clicks_rows
 from feature_store.sources.best_possible import BayesMetrics, best_possible
@@ -52,13 +53,14 @@ class Clicks:
     copy_share: float = 0.005
 
     def __post_init__(self) -> None:
-        for name, high in [("rows_per_day", MAX_ROWS_PER_DAY), ("users", 10**9), ("items", 10**8)]:
-            value = getattr(self, name)
-            if not 1 <= value <= high:
-                raise ValueError(f"Clicks.{name}={value!r}: must be in 1..{high}")
-        for name in ("late_share", "copy_share"):
-            if not 0.0 <= getattr(self, name) <= 0.5:
-                raise ValueError(f"Clicks.{name}={getattr(self, name)!r}: must be in 0..0.5")
+        ranges = {
+            "rows_per_day": (1, MAX_ROWS_PER_DAY),
+            "users": (1, 10**9),
+            "items": (1, 10**8),
+            **dict.fromkeys(("late_share", "copy_share"), (0, 0.5)),
+        }
+        for name, value, rule in within(self, ranges, "Clicks."):
+            raise ValueError(f"{name}={value!r}: {rule}")
 
     def fingerprint(self, day: date) -> str:
         """Return a digest of the generator's settings and the day.

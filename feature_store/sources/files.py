@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
@@ -19,7 +19,7 @@ from feature_store.sources.daycache import AGAIN, of_day
 from feature_store.sources.digests import content_digests
 from feature_store.sources.frames import arrow_schema, frame
 from feature_store.sources.places import counts, shown, unfit
-from feature_store.sources.readers import Format, Piece, raw_types, read, schema
+from feature_store.sources.readers import Format, Piece, pieces_of, raw_types, read, schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -144,7 +144,9 @@ class DailyFiles:
         for day in days:
             for path in self.files(day):
                 types = raw_types(path, day, self.format, self.delimiter, wanted, needed)
-                alike.setdefault(types, []).extend(self._pieces(path, day))
+                alike.setdefault(types, []).extend(
+                    pieces_of(path, day, self.format, self.delimiter)
+                )
         return [_frame(spark, pieces, wanted, types) for types, pieces in alike.items()]
 
     def refuse_copies(self, days: Iterable[date]) -> None:
@@ -179,12 +181,6 @@ class DailyFiles:
         """Return what is put down as the files of a day, whether or not each is one."""
         pattern = self.pattern.replace("{ds}", day.isoformat())
         return sorted(path for path in Path(self.folder).glob(pattern) if counts(path))
-
-    def _pieces(self, path: Path, day: date) -> Iterator[Piece]:
-        for part in parquetfile.parts(path) if self.format == "parquet" else [None]:
-            yield Piece(
-                path=str(path), day=day, format=self.format, delimiter=self.delimiter, part=part
-            )
 
     def _has_rows(self, path: Path, day: date) -> bool:
         with of_day(day):

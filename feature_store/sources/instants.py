@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Unit = Literal["seconds", "milliseconds"]
 """What a number counts since 1970. Nobody can tell it from the number, so somebody says it."""
 
-_PER_SECOND: dict[Unit, int] = {"seconds": 1, "milliseconds": 1000}
 _MICROS = 10**6
+MICROS_OF: dict[Unit, int] = {"seconds": _MICROS, "milliseconds": _MICROS // 1000}
+"""Microseconds in one of a unit."""
 _DAY = 86_400 * _MICROS
 _EPOCH = date(1970, 1, 1)
 _FIRST = (date.min - _EPOCH).days * _DAY
@@ -78,7 +79,7 @@ def micros_of_text(text: str, unit: Unit | None) -> int | None:
     if unit is not None:
         if not _NUMBER.fullmatch(text):
             return None
-        return _within(math.floor(Decimal(text) * (_MICROS // _PER_SECOND[unit])))
+        return _within(math.floor(Decimal(text) * MICROS_OF[unit]))
     found = _TIME.fullmatch(text)
     if found is None:
         return None
@@ -106,7 +107,7 @@ def _counted(values: pa.Array, unit: Unit) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    factor, is_null = _MICROS // _PER_SECOND[unit], _is_null(values)
+    factor, is_null = MICROS_OF[unit], _is_null(values)
     numbers: NDArray[Any] = np.asarray(values.fill_null(0))
     with np.errstate(invalid="ignore"):
         beyond = ~((numbers >= _FIRST // factor) & (numbers < _END // factor))

@@ -42,6 +42,15 @@ class Piece:
     """Row groups of a Parquet file, from the first to before the last; None is all of the file."""
 
 
+def pieces_of(path: Path, day: date, kind: Format, delimiter: str) -> list[Piece]:
+    """Return what tasks share out of a file, told as one of `day`."""
+    parts = parquetfile.parts(path) if kind == "parquet" else [None]
+    return [
+        Piece(path=str(path), day=day, format=kind, delimiter=delimiter, part=part)
+        for part in parts
+    ]
+
+
 MARKS = (DS, CORRUPT_RECORD, UNREADABLE, SOURCE_FILE)
 """What a raw row carries beside the columns of its file."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from feature_store.definition.common_rules import within
+
 FIRST_DAY = date(2026, 1, 1)
 _EPOCH = date(1970, 1, 1)
 FIRST = (FIRST_DAY - _EPOCH).days
@@ -55,10 +57,8 @@ class Shop:
             "impressions_per_day": (1, MAX_IMPRESSIONS_PER_DAY),
             **dict.fromkeys(_SHARES, (0.0, 0.5)),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"Shop.{name}={value!r}: must be in {low}..{high}")
+        for name, value, rule in within(self, ranges, "Shop."):
+            raise ValueError(f"{name}={value!r}: {rule}")
 
 
 def growth(shop: Shop, what: Numbered) -> tuple[int, int]:

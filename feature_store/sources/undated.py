@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
-from feature_store.sources import csvfile, parquetfile
+from feature_store.sources import csvfile
 from feature_store.sources.astext import as_text, text_columns
 from feature_store.sources.daycache import of_day
 from feature_store.sources.dayindex import DayIndex, Reading, day_index
@@ -19,7 +19,7 @@ from feature_store.sources.digests import content_digests
 from feature_store.sources.frames import arrow_schema, frame
 from feature_store.sources.instants import Unit, days_of
 from feature_store.sources.places import SUFFIXES, counts, shown, unfit
-from feature_store.sources.readers import Format, Piece, raw_types, read, schema
+from feature_store.sources.readers import Format, Piece, pieces_of, raw_types, read, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +139,7 @@ class UndatedFiles:
         for path in sorted(first):
             day = first[path]
             types = raw_types(path, day, self.format, self.delimiter, [*columns, told])
-            alike.setdefault(types, []).extend(self._pieces(path, day))
+            alike.setdefault(types, []).extend(pieces_of(path, day, self.format, self.delimiter))
         return [self._frame(spark, pieces, days, columns, t) for t, pieces in alike.items()]
 
     def refuse_copies(self, days: Iterable[date]) -> None:
@@ -211,12 +211,6 @@ class UndatedFiles:
         held = sorted({day for index in indexes.values() for day in index.days})
         why = f"its rows are of {held[0]}..{held[-1]}" if held else "it has no rows"
         raise SourceDayMissing(self.path, day, why, "Wait for its delivery, then run again.")
-
-    def _pieces(self, path: Path, day: date) -> Iterator[Piece]:
-        for part in parquetfile.parts(path) if self.format == "parquet" else [None]:
-            yield Piece(
-                path=str(path), day=day, format=self.format, delimiter=self.delimiter, part=part
-            )
 
     def _frame(
         self,

@@ -7,8 +7,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store.features.spines import entities
-from feature_store.schema import TILES, stream_table
 from jobs.night.build_features import tiles_before
+from jobs.night.build_tiles import tiled_days
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -31,11 +31,8 @@ def spine_rows(context: Context, day: date) -> int | None:
 
 def _is_told(context: Context, day: date) -> bool:
     definition = context.definition
-    for side in definition.spine.sides:
-        table, digest = stream_table(side.stream.name, TILES), definition.tiling(side).digest
-        commits = context.warehouse.commits(table)
-        for ds in definition.window_days(day, side.stream):
-            commit = commits.get((table, ds, ""))
-            if commit is None or digest not in commit.inputs.parts.values():
-                return False
-    return True
+    return all(
+        set(definition.window_days(day, side.stream))
+        <= tiled_days(context, definition.tiling(side))
+        for side in definition.spine.sides
+    )

@@ -7,12 +7,11 @@ from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
 from feature_store.events.quarantine import lookup_columns
 from feature_store.features.features import build_features
 from feature_store.features.tiles import TILE_SCHEMA
-from feature_store.schema import DS, FEATURES, TILES, lookup_table, stream_table
+from feature_store.schema import DS, FEATURES, lookup_table
+from jobs.night.build_tiles import read_tiles
 from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
 from jobs.night.side_days import merged, side_days
@@ -65,9 +64,7 @@ def tiles_before(context: Context, days: Sequence[date]) -> DataFrame | None:
     for stream in definition.streams:
         window = sorted({d for day in days for d in definition.window_days(day, stream)})
         if window:
-            own = [tiling.digest for tiling in definition.feature_tilings(stream)]
-            stored = context.warehouse.read(stream_table(stream.name, TILES), window)
-            frames.append(stored.where(F.col("history").isin(own)))
+            frames.append(read_tiles(context, stream, window, definition.feature_tilings(stream)))
     if not frames and definition.stream is None:
         return context.spark.createDataFrame([], TILE_SCHEMA)
     return reduce(lambda left, right: left.unionByName(right), frames) if frames else None

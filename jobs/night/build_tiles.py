@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from jobs.night.outdated import StepResult, write_outdated
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Stream
+    from feature_store.definition import Stream, Tiling
     from feature_store.tables.commits import DayCommit
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
@@ -40,6 +40,20 @@ def build_day_tiles(context: Context, stream: Stream, days: Sequence[date]) -> S
         return _tiles_frame(context, stream, {day: inputs[day] for day in outdated})
 
     return write_outdated(context, stream_table(stream.name, TILES), inputs, compute)
+
+
+def tiled_days(context: Context, tiling: Tiling) -> set[date]:
+    """Return the days of a stream that have tiles made as a tiling says."""
+    commits = context.warehouse.commits(stream_table(tiling.stream.name, TILES))
+    return {day for (_, day, _), c in commits.items() if tiling.digest in c.inputs.parts.values()}
+
+
+def read_tiles(
+    context: Context, stream: Stream, days: Sequence[date], tilings: Iterable[Tiling]
+) -> DataFrame:
+    """Return the tiles of days of a stream that are made as one of the tilings says."""
+    stored = context.warehouse.read(stream_table(stream.name, TILES), days)
+    return stored.where(F.col("history").isin([tiling.digest for tiling in tilings]))
 
 
 def _tiles_frame(context: Context, stream: Stream, inputs: Mapping[date, Inputs]) -> DataFrame:

@@ -6,19 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
 from feature_store.errors import PartitionNotReady
 from feature_store.events.versions import as_of
 from feature_store.features.features import known_in_time
 from feature_store.features.labels import outcome_labels, row_labels
 from feature_store.schema import DS, FEATURES, TILES, stream_table
+from jobs.night.build_tiles import read_tiles, tiled_days
 from jobs.night.expected import pins
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Outcome
     from feature_store.tables.inputs import Pins
     from jobs.context import Context
 
@@ -53,9 +51,8 @@ def labelled_rows(
         events = warehouse.read(context.events, days)
         rows = known_in_time(events, definition.stream, definition.cutoff_hours)
     asked = dict.fromkeys((DS, *definition.keys, *outcome.asked_by))
-    table, digest = _table(outcome), definition.tiling(outcome).digest
-    tiles = warehouse.read(table, _looked_for_on(context, days))
-    told = tiles.where(F.col("history") == digest)
+    looked = _looked_for_on(context, days)
+    told = read_tiles(context, outcome.stream, looked, [definition.tiling(outcome)])
     return outcome_labels(rows.select(*asked), told, definition, outcome, days)
 
 
@@ -72,7 +69,7 @@ def label_pins(context: Context, days: Sequence[date]) -> dict[str, Pins]:
     if outcome is None:
         return {context.events: pins(context, context.events, days)}
     require_told(context, days)
-    table, digest = _table(outcome), definition.tiling(outcome).digest
+    table, digest = stream_table(outcome.stream.name, TILES), definition.tiling(outcome).digest
     settled = max(days) + timedelta(days=definition.label_days)
     looked = _looked_for_on(context, days)
     return {table: pins(context, table, looked, until=settled, of=[digest])}
@@ -80,8 +77,7 @@ def label_pins(context: Context, days: Sequence[date]) -> dict[str, Pins]:
 
 def is_told(context: Context, day: date) -> bool:
     """Whether every day is there that an outcome of a day is looked for on."""
-    outcome = context.definition.outcome
-    return outcome is None or not _untold(context, outcome, [day])
+    return not _untold(context, [day])
 
 
 def require_told(context: Context, days: Sequence[date]) -> None:
@@ -90,11 +86,9 @@ def require_told(context: Context, days: Sequence[date]) -> None:
     Raises:
         PartitionNotReady: one is not; says which, and which days can be had without it.
     """
-    outcome = context.definition.outcome
-    missing = _untold(context, outcome, days) if outcome else []
+    outcome, missing = context.definition.outcome, _untold(context, days)
     if not outcome or not missing:
         return
-    table = _table(outcome)
     told = [day for day in days if is_told(context, day)]
     last = f"The last day whose outcome is told is {max(told)}" if told else "None of them is told"
     step = (
@@ -102,19 +96,17 @@ def require_told(context: Context, days: Sequence[date]) -> None:
         f"after its cut-off. {last}: take days up to then, or wait for the stream "
         f"{outcome.stream.name}"
     )
-    raise PartitionNotReady(table, missing, step)
+    raise PartitionNotReady(stream_table(outcome.stream.name, TILES), missing, step)
 
 
-def _untold(context: Context, outcome: Outcome, days: Sequence[date]) -> list[date]:
-    table, digest = _table(outcome), context.definition.tiling(outcome).digest
-    commits = context.warehouse.commits(table)
-    there = {day for (_, day, _), c in commits.items() if digest in c.inputs.parts.values()}
+def _untold(context: Context, days: Sequence[date]) -> list[date]:
+    """Return the days that outcomes of `days` are looked for on and that are not there."""
+    outcome = context.definition.outcome
+    if outcome is None:
+        return []
+    there = tiled_days(context, context.definition.tiling(outcome))
     return [day for day in _looked_for_on(context, days) if day not in there]
 
 
 def _looked_for_on(context: Context, days: Iterable[date]) -> list[date]:
     return sorted({d for day in days for d in context.definition.outcome_days(day)})
-
-
-def _table(outcome: Outcome) -> str:
-    return stream_table(outcome.stream.name, TILES)

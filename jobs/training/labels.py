@@ -55,6 +55,9 @@ def require_labels(
 ) -> None:
     """Do nothing if each split has labels of both classes that were known in time.
 
+    Where the days before tell what is scored, the rows are in the features only, and what labels
+    they have is seen when they are frozen.
+
     Args:
         context: the pipeline; the events of the splits are there.
         days: the days of every split.
@@ -64,6 +67,8 @@ def require_labels(
         NightscoreError: one has none, or of one class only; says when labels become known, and
             what to change.
     """
+    if context.definition.stream is None:
+        return
     found = split_labels(context, days, splits)
     for split in splits:
         labels = found.get(split)

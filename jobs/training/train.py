@@ -158,7 +158,7 @@ def train(
         _require_held_out(context, days)
         prepared = prepare(
             context, every, on_progress,
-            before_features=lambda: _require_labels(context, days, list(days)),
+            before_features=lambda: require_labels(context, days, list(days)),
         )  # fmt: skip
     for note in prepared.notes:
         on_progress(note)
@@ -188,17 +188,6 @@ def _require_held_out(context: Context, days: Mapping[str, Sequence[date]]) -> N
     # What could not be taken in is told of where everything is.
     if all((events, day, "") in commits for day in days[VALID]):
         require_labels(context, days, [VALID])
-
-
-def _require_labels(
-    context: Context, days: Mapping[str, Sequence[date]], splits: Sequence[str]
-) -> None:
-    """Refuse splits without labels; where the days before tell what is scored, that is seen last.
-
-    The rows to score are then in the features only.
-    """
-    if context.definition.stream is not None:
-        require_labels(context, days, splits)
 
 
 def _days(
