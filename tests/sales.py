@@ -22,13 +22,14 @@ BUYERS = "abcdef"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sale:
-    """A sale at noon of a day, told `known` hours after the midnight that begins it."""
+    """A sale at an hour of a day, told `known` hours after the midnight that begins it."""
 
     day: int
     number: int
     buyer: str
     amount: float
     known: float = 13.0
+    hour: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Sales:
         for sale in self.sales:
             ds = FIRST_DAY + timedelta(days=sale.day)
             midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
-            at, known = midnight + timedelta(hours=12), midnight + timedelta(hours=sale.known)
+            at, known = (midnight + timedelta(hours=h) for h in (sale.hour, sale.known))
             if ds in set(days):
                 rows.append((ds, sale.number, sale.buyer, sale.amount, at, known))
         schema = "ds date, number int, buyer string, amount double, sold_at timestamp, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from feature_store.definition.history import History, Tiling
+from feature_store.definition.history import History, TileKind, Tiling
 from feature_store.definition.label import Label, Outcome
 from feature_store.definition.parts import (
     Categorical,
@@ -129,7 +129,7 @@ class Fields:
             raise TypeError(f"{type(part).__name__} without a stream")
         return stream
 
-    def tiling(self, part: History | Outcome | Active | Top) -> Tiling:
+    def tiling(self, part: History | Outcome | Active | Top, kind: TileKind = "sums") -> Tiling:
         """Return what the tiles of a history, of the label or of a side are made of."""
         return Tiling(
             stream=self.stream_of(part),
@@ -137,12 +137,15 @@ class Fields:
             value=part.counted,
             known=part.known,
             cutoff_hours=self.cutoff_hours,
+            kind=kind,
         )
 
     def feature_tilings(self, stream: Stream) -> tuple[Tiling, ...]:
         """Return what tiles of a stream the rows of features are made of, each once."""
         sides = [side for side in self.spine.sides if side.stream.name == stream.name]
-        return _each_once(map(self.tiling, (*sides, *self.histories_of(stream))))
+        histories = ((h, kind) for h in self.histories_of(stream) for kind in h.kinds)
+        of_histories = (self.tiling(history, kind) for history, kind in histories)
+        return _each_once([*map(self.tiling, sides), *of_histories])
 
     def tilings(self, stream: Stream) -> tuple[Tiling, ...]:
         """Return what tiles of a stream features and the label are made of, each once."""

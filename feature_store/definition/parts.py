@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
-Aggregate = Literal["mean", "sum", "count", "days_since_last"]
+Aggregate = Literal[
+    "mean", "sum", "count", "days_since_last", "stddev", "min", "max", "first", "last", "distinct"
+]
 Transform = Literal["identity", "log1p"]
 Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from feature_store.definition.common_rules import within
 from feature_store.definition.expressions import nearest
@@ -33,6 +34,8 @@ def broken_tiles(definition: Fields) -> Broken:
         stream, types = definition.stream_of(part), _VALUES
         if isinstance(part, Active | Outcome):
             types = TRUTHS
+        if isinstance(part, History) and part.takes_any_type:
+            types = get_args(Dtype)
         if isinstance(part, History) and part.where is not None:
             yield from broken_expression(stream, f"{field}.where", part.where, TRUTHS)
         yield from broken_expression(stream, field, part.counted, types)

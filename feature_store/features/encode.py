@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEYS = "_keys"
 VALUES = "_values"
 MISSING_KEY = 0
-_COUNTS = ("count", "days_since_last")
+_COUNTS = ("count", "distinct", "days_since_last")
 """Aggregates that a model takes the logarithm of: what matters is how many times as many."""
 
 

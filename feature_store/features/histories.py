@@ -18,16 +18,27 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from feature_store.definition.history import COUNTS
 from feature_store.errors import PartitionNotReady
+from feature_store.features.kept import with_kept
 from feature_store.features.recency import with_last_day
 from feature_store.features.sums import BAND, DIGITS, places, rounded
-from feature_store.features.tiles import key_text, resolved_value
+from feature_store.features.tiles import SUMMED, key_text, resolved_value
 from feature_store.schema import DS, TILES
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Aggregate, Definition, History, Tiling
+    from feature_store.definition.history import TileKind
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is read of one kind of tiles: those of a history, over its windows."""
+
+    history: History
+    tiling: Tiling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +50,21 @@ class Wanted:
     keys: tuple[str, ...]
 
     @property
-    def tilings(self) -> list[Tiling]:
-        """What the tiles of each history are made of, in their order."""
-        return [self.definition.tiling(history) for history in self.histories]
+    def asks(self) -> list[Ask]:
+        """What is read of tiles: one or more of each history, in their order."""
+        return [
+            Ask(history, self.definition.tiling(history, kind))
+            for history in self.histories
+            for kind in history.kinds
+        ]
+
+    def place(self, history: History, kind: TileKind = "sums") -> int:
+        """Return the place among `asks` of what a history reads of its tiles of a kind."""
+        return next(
+            place
+            for place, ask in enumerate(self.asks)
+            if (ask.history.name, ask.tiling.kind) == (history.name, kind)
+        )
 
     @classmethod
     def of(cls, definition: Definition) -> Wanted:
@@ -60,27 +83,32 @@ def known_histories(
         wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    sums = window_sums(asked(rows_df, wanted), tiles_df, wanted, days)
-    lasts = {
-        place: tiling.digest
-        for place, tiling in enumerate(wanted.tilings)
-        if "days_since_last" in wanted.histories[place].aggregates
-    }
-    if lasts:
-        sums = with_last_day(sums, tiles_df, lasts)
+    asks, frames = wanted.asks, []
+    if any(ask.tiling.kind in SUMMED for ask in asks):
+        sums = window_sums(asked(rows_df, wanted), tiles_df, wanted, days)
+        lasts = {
+            place: ask.tiling.digest
+            for place, ask in enumerate(asks)
+            if ask.tiling.kind == "sums" and "days_since_last" in ask.history.aggregates
+        }
+        frames.append(with_last_day(sums, tiles_df, lasts) if lasts else sums)
+    kept = {place: ask for place, ask in enumerate(asks) if ask.tiling.kind not in SUMMED}
+    if kept:
+        asking = asked(rows_df, wanted, summed=False)
+        frames.append(with_kept(asking, tiles_df, kept, days))
+    found = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
     features = [
-        # A row asks once of each history, so there is one value, or none.
-        F.max(F.when(F.col("_history") == place, _value(history, aggregate, window))).alias(name)
-        for place, history in enumerate(wanted.histories)
+        _feature(wanted, history, aggregate, window).alias(name)
+        for history in wanted.histories
         for name, aggregate, window in history.columns()
     ]
-    return sums.groupBy(DS, *wanted.keys).agg(*features)
+    return found.groupBy(DS, *wanted.keys).agg(*features)
 
 
 def join_histories(rows_df: DataFrame, histories_df: DataFrame, wanted: Wanted) -> DataFrame:
     """Return `rows_df` with the feature columns of every history; a row without a key has none."""
     joined = rows_df.join(histories_df, [DS, *wanted.keys], "left")
-    names = [n for h in wanted.histories for n, aggregate, _ in h.columns() if aggregate == "count"]
+    names = [n for h in wanted.histories for n, aggregate, _ in h.columns() if aggregate in COUNTS]
     return joined.withColumns({name: F.coalesce(name, F.lit(0.0)) for name in names})
 
 
@@ -88,17 +116,22 @@ def empty_histories(wanted: Wanted) -> dict[str, Column]:
     """Return the history columns of a row that has no history at all."""
     columns = (column for history in wanted.histories for column in history.columns())
     return {
-        name: F.lit(0.0 if aggregate == "count" else None).cast("double")
+        name: F.lit(0.0 if aggregate in COUNTS else None).cast("double")
         for name, aggregate, _ in columns
     }
 
 
-def asked(rows_df: DataFrame, wanted: Wanted) -> DataFrame:
-    """Return each row once for each history that it has the key of: ds, keys, _history and _key.
+def asked(rows_df: DataFrame, wanted: Wanted, *, summed: bool = True) -> DataFrame:
+    """Return each row once for each ask that it has the key of: ds, keys, _history and _key.
 
-    `_history` is the history's place among those wanted.
+    `_history` is the place among what is asked; of those that sums answer, or of the others.
     """
-    keys = F.array(*[key_text(history.asked_by) for history in wanted.histories])
+    keys = F.array(
+        *[
+            key_text(ask.history.asked_by) if (ask.tiling.kind in SUMMED) == summed else F.lit(None)
+            for ask in wanted.asks
+        ]
+    )
     each = rows_df.select(DS, *wanted.keys, F.posexplode(keys).alias("_history", "_key"))
     return each.where(F.col("_key").isNotNull())
 
@@ -111,7 +144,7 @@ def window_sums(
     Adds _n_<i> and _total_<i> for the history's window i, in its own order. A tile of day t counts
     for day d when d - w <= t < d and usable_from <= d. Sums are of whole numbers, and so exact.
 
-    Looks which sizes of values there are, unless all histories are of whole numbers.
+    Looks which sizes of values there are, unless all sums are of whole numbers.
 
     Args:
         asked_df: rows of `days` with _history and _key, as `asked` gives them.
@@ -119,7 +152,9 @@ def window_sums(
         wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    parts = {"n": F.col("n"), **digits_by_place(tiles_df, wanted.tilings, wanted.definition, days)}
+    tilings = [ask.tiling for ask in wanted.asks if ask.tiling.kind in SUMMED]
+    tiles_df = tiles_df.where(F.col("history").isin([tiling.digest for tiling in tilings]))
+    parts = {"n": F.col("n"), **digits_by_place(tiles_df, tilings, wanted.definition, days)}
     steps = _steps(tiles_df, parts, wanted, days)
     changes = [name for name in steps.columns if name not in ("_history", "_key", "_day")]
     every = asked_df.withColumn("_day", F.col(DS)).unionByName(steps, allowMissingColumns=True)
@@ -152,7 +187,7 @@ def _steps(
     day; null where it does not.
     """
     first, last = min(days), max(days)
-    histories = wanted.histories
+    histories = [ask.history for ask in wanted.asks]
 
     def after(windows: Sequence[int | None]) -> Column:
         """Return the first day after a tile's window, given that of each history."""
@@ -160,7 +195,7 @@ def _steps(
 
     tiles = tiles_df.select(
         DS,
-        _places(wanted).alias("_history"),
+        places_of([ask.tiling for ask in wanted.asks]).alias("_history"),
         F.col("key").alias("_key"),
         F.greatest(F.date_add(DS, 1), "usable_from", F.lit(first)).alias("_enters"),
         *[part.alias(f"_{name}") for name, part in parts.items()],
@@ -184,9 +219,9 @@ def _steps(
     return stepping.where(F.col("_day").isNotNull()).select("_history", "_key", "_day", *changes)
 
 
-def _places(wanted: Wanted) -> Column:
-    """Return the places of the histories that take a tile: in a row each if there are several."""
-    digests = [tiling.digest for tiling in wanted.tilings]
+def places_of(tilings: Sequence[Tiling]) -> Column:
+    """Return the places of the tilings that a tile is of: in a row each if there are several."""
+    digests = [tiling.digest for tiling in tilings]
     first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
     if len(set(digests)) == len(digests):
         return F.when(first >= 0, first)
@@ -195,8 +230,8 @@ def _places(wanted: Wanted) -> Column:
 
 
 def _windows(wanted: Wanted) -> list[list[int | None]]:
-    """Return the days of each history's window 0, then of each one's window 1 if it has one, ..."""
-    own = (history.windows for history in wanted.histories)
+    """Return the days of each ask's window 0, then of each one's window 1 if it has one, ..."""
+    own = (ask.history.windows for ask in wanted.asks)
     return [list(windows) for windows in zip_longest(*own)]
 
 
@@ -217,7 +252,7 @@ def digits_by_place(
     spark = tiles_df.sparkSession
     if BAND not in tiles_df.columns:
         raise _older_tiles(definition, days)
-    if all(resolved_value(spark, tiling).is_whole for tiling in tilings):
+    if all(tiling.kind == "sums" and resolved_value(spark, tiling).is_whole for tiling in tilings):
         # Whole numbers of 32 bits are their own first digit, in band 0.
         return {"0": F.coalesce(DIGITS[0], F.raise_error(str(_older_tiles(definition, days))))}
     bands = {row[0] for row in tiles_df.select(BAND).distinct().collect()} or {0}
@@ -241,14 +276,35 @@ def _older_tiles(definition: Definition, days: Sequence[date]) -> PartitionNotRe
     return PartitionNotReady(TILES, days, step)
 
 
-def _value(history: History, aggregate: Aggregate, window: int) -> Column:
-    """Return a feature of the history that a row asks; null where it has none."""
-    if aggregate == "days_since_last":
-        days = F.datediff(DS, "_last")
-        return F.when(days <= window, days.cast("double"))
-    place = history.windows.index(window)
-    count, total = F.col(f"_n_{place}").cast("double"), F.col(f"_total_{place}")
-    if aggregate == "count":
-        return count
-    # What was counted may have been taken off again.
-    return F.when(count != 0, total if aggregate == "sum" else total / count)
+def _feature(wanted: Wanted, history: History, aggregate: Aggregate, window: int) -> Column:
+    """Return a feature of a row, of what was found for each of its asks; null where it has none."""
+    index = history.windows.index(window)
+
+    def found(kind: TileKind, value: Column) -> Column:
+        """A row asks once of each, so there is one value, or none."""
+        return F.max(F.when(F.col("_history") == wanted.place(history, kind), value))
+
+    count, total = F.col(f"_n_{index}").cast("double"), F.col(f"_total_{index}")
+    match aggregate:
+        case "days_since_last":
+            days = F.datediff(DS, "_last")
+            return found("sums", F.when(days <= window, days.cast("double")))
+        case "count":
+            return found("sums", count)
+        case "sum":
+            # What was counted may have been taken off again.
+            return found("sums", F.when(count != 0, total))
+        case "mean":
+            return found("sums", F.when(count != 0, total / count))
+        case "stddev":
+            squares, n = found("squares", total), found("squares", count)
+            # Of a value whose square is infinite there is no spread.
+            is_whole = (found("sums", count) == n) & (n > 1)
+            spread = squares - found("sums", total) * found("sums", total) / n
+            return F.when(is_whole, F.sqrt(F.greatest(spread, F.lit(0.0)) / (n - 1)))
+        case "min" | "max":
+            return found("extremes", F.col(f"_{aggregate}_{index}"))
+        case "first" | "last":
+            return found("moments", F.col(f"_{aggregate}_{index}"))
+        case "distinct":
+            return found("items", F.col(f"_distinct_{index}").cast("double"))

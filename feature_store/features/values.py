@@ -77,10 +77,11 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
             _require_number(spark, definition, side.stream, "spine.by", side.counted)
     for history in definition.histories:
         stream, field = definition.stream_of(history), f"histories.{history.name}"
+        require = _of_definition if history.takes_any_type else _require_number
         if history.where is not None:
             _require_boolean(spark, definition, stream, f"{field}.where", history.where)
-            _require_number(spark, definition, stream, field, history.value)
-        _require_number(spark, definition, stream, field, history.counted)
+            require(spark, definition, stream, field, history.value)
+        require(spark, definition, stream, field, history.counted)
 
 
 def _require_boolean(

@@ -67,7 +67,10 @@ def tiles_before(context: Context, days: Sequence[date]) -> DataFrame | None:
             frames.append(read_tiles(context, stream, window, definition.feature_tilings(stream)))
     if not frames and definition.stream is None:
         return context.spark.createDataFrame([], TILE_SCHEMA)
-    return reduce(lambda left, right: left.unionByName(right), frames) if frames else None
+    if not frames:
+        return None
+    # Tiles of a stream of which nothing but sums is told hold no values.
+    return reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
 
 
 def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFrame:

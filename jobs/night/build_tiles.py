@@ -73,7 +73,7 @@ def _tiles_frame(context: Context, stream: Stream, inputs: Mapping[date, Inputs]
         if kept:
             stored = context.warehouse.read(tiles, days)
             frames.append(stored.where(F.col("history").isin(sorted(kept))))
-    return reduce(lambda left, right: left.unionByName(right), frames)
+    return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), frames)
 
 
 def _kept(commit: DayCommit | None, now: Inputs) -> frozenset[str]:

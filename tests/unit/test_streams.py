@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from feature_store.definition import Column, Definition, History
+from feature_store.definition import Aggregate, Column, Definition, History
 from feature_store.errors import DefinitionError
 from tests.sales import sales_stream
 from tests.spark.test_streams import DAYS, impressions, shop
@@ -36,7 +36,9 @@ BOUGHT = SHOP.histories[-1]
         ({"where": "amount"}, r"bought.where='amount': is of type double, and must be boolean"),
         ({"where": "clicked"}, r"bought.where='clicked': clicked: is not a declared column"),
         ({"where": "1 = 1"}, r"bought.where='1 = 1': must take a column"),
-        ({"aggregates": ("last",)}, r"bought.aggregates\[0\]='last': must be one of 'mean'"),
+        ({"aggregates": ("median",)}, r"bought.aggregates\[0\]='median': must be one of 'mean'"),
+        ({"value": "buyer", "aggregates": ("max",)}, r"bought='buyer': is of type string"),
+        ({"value": "buyer", "aggregates": ("distinct", "count")}, r"bought='buyer': is of type"),
         ({"windows": (0,)}, r"bought.windows=\(0,\): must be days in"),
     ],
 )
@@ -49,6 +51,22 @@ def test_a_history_that_cannot_be_found_or_made_is_refused(
 
 def with_histories(*histories: History) -> Definition:
     return replace(SHOP, histories=histories)
+
+
+def test_aggregates_share_the_tiles_that_keep_what_they_need() -> None:
+    every = replace(BOUGHT, aggregates=get_args(Aggregate))
+    kinds = [tiling.kind for tiling in with_histories(every).tilings(SALES)]
+    assert kinds == ["sums", "squares", "extremes", "moments", "items"]
+    sums = replace(BOUGHT, aggregates=("mean", "count", "days_since_last"))
+    alone = with_histories(sums).tilings(SALES)
+    assert alone == with_histories(every).tilings(SALES)[:1]
+    largest = replace(BOUGHT, name="largest", aggregates=("max", "min"), windows=(3,))
+    assert len(with_histories(every, largest).tilings(SALES)) == len(kinds)
+    of_text = replace(BOUGHT, value="buyer", aggregates=("distinct",))
+    (items,) = with_histories(of_text).tilings(SALES)
+    assert (items.kind, items.columns) == ("items", {"buyer"})
+    (moments,) = with_histories(replace(BOUGHT, aggregates=("last",))).tilings(SALES)
+    assert "sold_at" in moments.columns, "it reads when a row happened"
 
 
 def test_whole_numbers_of_both_sizes_are_one_key() -> None:
