@@ -83,7 +83,8 @@ def entry(cls: type) -> Entry:
         if dataclasses.is_dataclass(base):
             told |= {field.name: field for field in _own_fields(base)}
     names = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
-    text = _markdown(inspect.getdoc(cls) or "")
+    # Not what `__doc__` says: a dataclass without a docstring has its signature there.
+    text = _markdown(ast.get_docstring(_class(cls)[1]) or "")
     return Entry(name=cls.__name__, text=text, fields=tuple(told[name] for name in names))
 
 
@@ -117,9 +118,7 @@ def _dataclasses_in(hint: Any) -> Iterator[type]:
 
 def _own_fields(cls: type) -> Iterator[Field]:
     """Yield the fields that a class itself declares, with the text that stands below each."""
-    source = textwrap.dedent(inspect.getsource(cls))
-    (body,) = ast.parse(source).body
-    assert isinstance(body, ast.ClassDef)
+    source, body = _class(cls)
     for place, item in enumerate(body.body):
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             yield Field(
@@ -128,6 +127,14 @@ def _own_fields(cls: type) -> Iterator[Field]:
                 default=_as_written(source, _default(item.value)),
                 meaning=_text(body.body[place + 1 : place + 2]),
             )
+
+
+def _class(cls: type) -> tuple[str, ast.ClassDef]:
+    """Return the code of a class, and what Python reads in it."""
+    source = textwrap.dedent(inspect.getsource(cls))
+    (body,) = ast.parse(source).body
+    assert isinstance(body, ast.ClassDef)
+    return source, body
 
 
 def _default(value: ast.expr | None) -> ast.expr | None:

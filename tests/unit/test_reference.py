@@ -27,6 +27,11 @@ class _Base:
 
 
 @dataclass(kw_only=True)
+class _Untold:
+    size: int
+
+
+@dataclass(kw_only=True)
 class _Example(_Base):
     """An example, such as one that has `size`. It has more to say.
 
@@ -81,6 +86,7 @@ def test_a_field_is_told_as_the_code_writes_it() -> None:
 
 
 def test_a_field_that_nothing_tells_of_is_found() -> None:
+    assert (entry(_Untold).text, entry(_Untold).untold) == ("", ["size"])
     found = entry(_Example)
     assert found.untold == ["name", "limit", "made"], "`size` is named by the docstring"
     assert found.summary == "An example, such as one that has `size`."
