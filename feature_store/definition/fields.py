@@ -37,21 +37,33 @@ class Fields:
     """
 
     name: str
+    """The name of its file, and of its tables."""
     description: str
+    """One sentence that says what is predicted, for lists and reports."""
     spine: Spine
     """What is scored on a day."""
     label: Label | Outcome
+    """What is predicted: told by the row itself, or by a stream some days later."""
     features: tuple[Categorical | Numeric | Cross, ...]
+    """What a model takes of the row itself and of lookups; at least one is a category."""
     histories: tuple[History, ...] = ()
+    """What a model takes of the days before."""
     lookups: tuple[Lookup, ...] = ()
+    """Side tables, whose columns features take as `lookup.column`."""
     checks: tuple[Check, ...] = ()
+    """What must hold of a day's features and scores before they are published."""
     training: Training = Training()
+    """How the model is trained."""
     gate: Gate = Gate()
+    """What a model must show before it is promoted."""
     first_day: date
     """The first day that is scored, or learned from."""
     last_day: date | None = None
+    """The last day that is scored, or learned from; None: it goes on."""
     cutoff_hours: int = 0
+    """Hours from the midnight (UTC) that begins `ds` to the cut-off; negative: before it."""
     owner: str = "nightscore"
+    """Who looks after it: the owner of its DAGs in Airflow."""
     deadline_hours: int = 6
     """Hours after the cut-off by which scores must be published."""
 

@@ -50,12 +50,17 @@ class History:
     """
 
     name: str
+    """What its columns begin with."""
     keys: tuple[str, ...]
     """Columns of the stream."""
     value: str
+    """What is aggregated."""
     known: str
+    """A group of the stream."""
     windows: tuple[int, ...]
+    """How many days before `ds` are looked at; of each number there are columns of their own."""
     aggregates: tuple[Aggregate, ...] = ("mean", "count")
+    """What is made of the values of a window."""
     stream: Stream | None = field(default=None, metadata={"by_name": True, "omit_default": True})
     """Whose rows are aggregated; None for the stream whose rows are scored."""
     on: tuple[str, ...] = field(default=(), metadata={"omit_default": True})

@@ -15,6 +15,7 @@ class _Predicted:
     """What a label is called, whoever tells it."""
 
     name: str
+    """What is predicted, in a word or two: tables call it `y_<name>`."""
 
     def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
         """Whether a model's record tells of this label; one that tells of none is not doubted."""
@@ -29,7 +30,9 @@ class Label(_Predicted):
     """
 
     expression: str
+    """What is true of a positive row."""
     known: str
+    """The group whose time says when the label is known; no column of `expression` is later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +49,15 @@ class Outcome(_Predicted):
     """
 
     stream: Stream = field(metadata={"by_name": True})
+    """Where it happens, or does not."""
     keys: tuple[str, ...]
     """Columns of the stream."""
     value: str
+    """What a row of the stream must be for the label to be true."""
     known: str
     """The group whose time says when a row of the stream counts."""
     within_days: int
+    """How many whole days after the cut-off are looked at."""
     settle_days: int = 0
     """How long to wait for what is told late."""
     on: tuple[str, ...] = ()

@@ -64,8 +64,11 @@ class Known:
     """
 
     name: str
+    """What columns, labels and histories call the group."""
     at: str
+    """A timestamp column of the same row (UTC)."""
     after_event: bool = False
+    """Whether the group is known only after the event."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,11 +76,17 @@ class Column:
     """One column of the source, with the rules a good row keeps."""
 
     name: str
+    """What the source calls it."""
     dtype: Dtype
+    """The type that its values become; one that cannot makes a bad row."""
     known: str
+    """The known-at group that it belongs to."""
     nullable: bool = True
+    """Whether a good row may lack it."""
     minimum: float | None = None
+    """The least value of a good row; None: any."""
     maximum: float | None = None
+    """The largest value of a good row; None: any."""
     normalize: Normalize = "NFC"
     """The Unicode form that text is brought into; `none` keeps it as it was delivered."""
 
@@ -87,7 +96,9 @@ class Categorical:
     """A category, stored as it is; `column` is a source column or `lookup.column`."""
 
     name: str
+    """What the feature is called."""
     column: str
+    """What it is made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +110,13 @@ class Numeric:
     """
 
     name: str
+    """What the feature is called."""
     column: str
+    """A source column or `lookup.column` that is a number."""
     transform: Transform = "identity"
+    """`log1p`: the logarithm of 1 + its size, with its sign, for what is sometimes huge."""
     offset: float = field(default=0.0, metadata={"omit_default": True})
+    """What is subtracted first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +124,9 @@ class Cross:
     """A category made of several source columns together."""
 
     name: str
+    """What the feature is called."""
     of: tuple[str, ...]
+    """Source columns, or `lookup.column`s."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,12 +145,19 @@ class Lookup:
     """
 
     name: str
+    """What features call it: they take `<name>.<column>`."""
     source: Source
+    """Where the rows of the side table come from."""
     keys: tuple[str, ...]
+    """Columns that what is scored and the side table both have."""
     columns: tuple[Column, ...]
+    """What is taken of the side table. They are known when its rows are."""
     at: str | None = None
+    """The time as of which it is looked up: a timestamp column of the row to score."""
     max_age_hours: int | None = None
+    """A row that is older than this at that time is not found."""
     snapshot: bool = False
+    """Whether it is a whole table that is delivered again."""
     spread_days: int = 1
     """A row may lie so many days away from the UTC day of its `event_time`, as local days do."""
     due_hours: int = 0
@@ -153,12 +177,19 @@ class Check:
     """
 
     stage: Stage
+    """What is looked at: features before they are scored, or scores before they are published."""
     kind: CheckKind
+    """What must hold."""
     columns: tuple[str, ...] = ()
+    """One column; none of a `row_count`; one or more of `unique`."""
     minimum: float | None = None
+    """The least that is allowed; None: no limit."""
     maximum: float | None = None
+    """The most that is allowed; None: no limit."""
     values: tuple[str, ...] = ()
+    """What `in_set` allows, as text."""
     mostly: float = 1.0
+    """Above 0, and at most 1: all."""
 
     @property
     def title(self) -> str:
@@ -171,15 +202,21 @@ class Training:
     """How the pipeline's model is trained; `model` is a name in the model registry."""
 
     model: str = "finalmlp"
+    """Which model of the zoo."""
     epochs: int = 10
+    """Passes over the training days, at most."""
     batch_size: int | None = None
     """Rows per step; None: a power of two, of 256 to 4096, that gives 200 steps an epoch."""
     learning_rate: float = 1e-3
+    """What it begins with, after the warm-up."""
     optimizer: Literal["adam", "adamw", "adagrad", "lion"] = "adam"
+    """What the weights are moved by."""
     schedule: Literal["plateau", "cosine"] = "plateau"
     """How the learning rate falls: where an epoch gained nothing, or all the way to the last."""
     warmup_steps: int = 0
+    """Steps over which the learning rate rises at first."""
     max_grad_norm: float | None = None
+    """Norm that longer gradients are cut to; None: none is cut."""
     average: float = 0.0
     """Share that each step keeps of the running average of the weights; 0: no average is made."""
     calibration: Literal["none", "platt"] = "none"
@@ -187,7 +224,9 @@ class Training:
     monitor: Literal["auc", "logloss", "auc-logloss"] = "logloss"
     """What the epoch that is kept is the best in, on the validation days."""
     patience: int = 2
+    """Epochs without gain after which it stops."""
     seed: int = 7
+    """What chance is drawn from."""
     min_count: int = 2
     """Categories seen less often in training share index 0 with those never seen."""
     embedding_l2: float | None = None
@@ -206,17 +245,22 @@ class Gate:
     """What a challenger must show on the held-out days before it may become champion."""
 
     min_auc: float = 0.5
+    """A challenger whose AUC is lower is refused."""
     max_ece: float = 0.05
+    """A challenger whose calibration error is larger is refused."""
     max_auc_drop: float = 0.002
     """A challenger is refused whose AUC is, beyond doubt, this far below the champion's."""
     segments: tuple[str, ...] = ()
     """Categorical features whose larger values are compared one by one."""
     max_segment_auc_drop: float = 0.03
+    """As `max_auc_drop`, in one segment."""
     min_segment_rows: int = 2000
+    """Segments of fewer rows are not compared."""
     rank_within: str = ""
     """A categorical feature (the user, say) within whose rows the order is measured as well: AUC,
     NDCG and recall among the first `rank_k`. It is told, and decides nothing."""
     rank_k: int = 10
+    """How many rows of the highest scores `rank_within` looks at."""
 
 
 def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:

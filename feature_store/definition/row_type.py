@@ -14,10 +14,13 @@ class RowType:
     """The columns of a row, and when they are known: of a stream, or of what is scored."""
 
     name: str
+    """What it is called; of a stream also the folder of its tables."""
     keys: tuple[str, ...]
     """Columns that, with `ds`, identify one row."""
     knowns: tuple[Known, ...]
+    """The groups of columns by when they become known."""
     columns: tuple[Column, ...]
+    """What is read of the source; what else it holds is of no interest."""
     max_known_days: int = 366
     """Days after `ds` within which each of its columns becomes known, at the latest."""
 

@@ -14,6 +14,7 @@ class Rows:
     """The rows of a stream for the day: flights scheduled, ads planned, candidates delivered."""
 
     stream: Stream
+    """Whose rows are scored."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -36,6 +37,7 @@ class _Entities:
     """Entities that a stream tells of in the days before `ds`, and how many of its rows count."""
 
     stream: Stream = field(metadata={"by_name": True})
+    """That which tells of them."""
     keys: tuple[str, ...]
     """Columns of the stream: what identifies one entity."""
     known: str
@@ -86,6 +88,7 @@ class Top(_Entities):
     """
 
     n: int
+    """How many there are, at most."""
     by: str | None = None
     """What is added up, an SQL expression over the stream's columns; None: rows are counted. One
     that is boolean counts the rows for which it holds."""
@@ -109,7 +112,9 @@ class Product:
     """
 
     left: Active | Top
+    """One side."""
     right: Active | Top
+    """The other side; no key has the name of one of the left."""
     where: str | None = None
     """A boolean SQL expression over the keys of both, such as `viewer <> author`; None: all."""
     max_rows: int = 100_000_000

@@ -14,13 +14,17 @@ class StreamFields(RowType):
     """What a stream says, and what follows from it; `Stream` is one that keeps the rules."""
 
     source: Source
+    """Where its rows come from."""
     event_time: str
     """The column (timestamp or date, UTC) that says when a row happens."""
     first_day: date
+    """The first day that there is."""
     last_day: date | None = None
+    """The last day that there will be; None: it goes on."""
     absent_days: tuple[date, ...] = ()
     """Days that the source will never have: their events are empty."""
     max_bad_share: float = 0.01
+    """The share of bad rows of a day above which the night stops."""
     event_days: tuple[int, int] = (0, 0)
     """The first and last day, counted from `ds`, on which an event of `ds` may lie (UTC)."""
 

@@ -52,9 +52,14 @@ def by_day(rule: str, usable_from: str, of: str = "") -> Content:
         usable_from: an expression for a date; null for a row that is never used.
         of: a text column by whose values the rows are split before.
     """
-    day = F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
-    part = F.concat(F.col(of), F.lit(_AND), day) if of else day
-    return Content(rule=rule, split=lambda rows: rows.withColumn(PART, part))
+
+    def split(rows: DataFrame) -> DataFrame:
+        # No expression before there are rows: a plan asks for the split while there is no Spark.
+        day = F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
+        part = F.concat(F.col(of), F.lit(_AND), day) if of else day
+        return rows.withColumn(PART, part)
+
+    return Content(rule=rule, split=split)
 
 
 def part_sums(rows: DataFrame, content: Content) -> dict[date, dict[str, Sums]]:

@@ -13,7 +13,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_the_example_of_the_docs_loads_as_it_stands() -> None:
-    text = (DOCS / "adding-a-pipeline.md").read_text()
+    _, _, text = (DOCS / "adding-a-pipeline.md").read_text().partition("\n## An example")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (code,) = (block for block in blocks if "DEFINITION = " in block)
     assert len(code.splitlines()) <= 60
