@@ -12,7 +12,9 @@ from feature_store.definition.label import Label, Outcome
 from feature_store.definition.parts import (
     Categorical,
     Check,
+    Column,
     Cross,
+    Derived,
     Dtype,
     Gate,
     Lookup,
@@ -50,6 +52,8 @@ class Fields:
     """What a model takes of the days before."""
     lookups: tuple[Lookup, ...] = ()
     """Side tables, whose columns features take as `lookup.column`."""
+    derived: tuple[Derived, ...] = ()
+    """Columns computed of all these, in order: one may take those before it."""
     checks: tuple[Check, ...] = ()
     """What must hold of a day's features and scores before they are published."""
     training: Training = Training()
@@ -128,7 +132,26 @@ class Fields:
         """
         dtypes: dict[str, Dtype] = {c.name: c.dtype for c in self.row.columns}
         dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
+        dtypes |= {derived.name: derived.dtype for derived in self.derived}
         return {name: dtypes[name] for feature in self.features for name in taken(feature)}
+
+    def seen_by(self, derived: Derived) -> RowType:
+        """Return what a derived column may be made of, as the row that it sees.
+
+        Whether a column of it is known beforehand is another question.
+        """
+        (known, *_) = self.row.knowns
+        before = self.derived[: self.derived.index(derived)]
+        made = {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
+        made |= {name: "double" for h in self.histories for name, _, _ in h.columns()}
+        made |= {other.name: other.dtype for other in before}
+        columns = (Column(name=name, dtype=d, known=known.name) for name, d in made.items())
+        return RowType(
+            name=self.row.name,
+            keys=self.row.keys,
+            knowns=self.row.knowns,
+            columns=(*self.row.columns, *columns),
+        )
 
     def stream_of(self, part: History | Outcome | Active | Top) -> Stream:
         """Return the stream that a history, the label or a side of the spine is of.
@@ -220,6 +243,11 @@ class Fields:
         return streams if self.stream else [*streams, plain(self.spine)]
 
     @property
+    def computed(self) -> list[Any]:
+        """What decides how features are made of columns, as JSON-ready data."""
+        return [*plain(self.features), *plain(self.derived)]
+
+    @property
     def joins(self) -> list[Any]:
         """What decides how side tables are joined, given their rows, as JSON-ready data."""
         return [
@@ -245,10 +273,10 @@ _PARTS: dict[Part, tuple[str, ...]] = {
         "name",
         "cutoff_hours",
         "joins",
-        "features",
+        "computed",
         "histories",
         "first_day",
     ),
-    "encoding": ("features", "histories", "feature_dtypes"),
+    "encoding": ("computed", "histories", "feature_dtypes"),
     "scores": ("name",),
 }

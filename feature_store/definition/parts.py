@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Dtype = Literal["string", "int", "bigint", "double", "boolean", "timestamp", "date"]
+NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
+"""Types whose values are no numbers, to a model."""
 Aggregate = Literal[
     "mean", "sum", "count", "days_since_last", "stddev", "min", "max", "first", "last", "distinct"
 ]
@@ -93,12 +95,18 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Categorical:
-    """A category, stored as it is; `column` is a source column or `lookup.column`."""
+    """A category, stored as it is; or, with `bounds`, the range that a number lies in.
+
+    Bounds b1 < b2 < ... give the categories `<b1`, `b1..b2`, ..., `>=bn`: a range holds its lower
+    bound, and not its upper one.
+    """
 
     name: str
     """What the feature is called."""
     column: str
-    """What it is made of."""
+    """A source column, `lookup.column`, or a `Derived`."""
+    bounds: tuple[float, ...] = field(default=(), metadata={"omit_default": True})
+    """Where one range ends and the next begins; (): the value itself is the category."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,11 +120,29 @@ class Numeric:
     name: str
     """What the feature is called."""
     column: str
-    """A source column or `lookup.column` that is a number."""
+    """A source column, `lookup.column` or `Derived` that is a number."""
     transform: Transform = "identity"
     """`log1p`: the logarithm of 1 + its size, with its sign, for what is sometimes huge."""
     offset: float = field(default=0.0, metadata={"omit_default": True})
     """What is subtracted first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Derived:
+    """A column computed of what is known of a row before its cut-off, for features to take.
+
+    `expression` is SQL over columns of the row, columns of lookups (written `` `lookup.column` ``),
+    what histories tell (such as `item_ctr_count_28d`) and whatever was derived before it:
+    `pair_count_28d / user_count_28d`, `hour(planned_at)`. Where it cannot be evaluated, or is no
+    value of its type, it is null.
+    """
+
+    name: str
+    """What features call it."""
+    expression: str
+    """What it is, of columns that are known beforehand."""
+    dtype: Dtype = "double"
+    """What its value is cast to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

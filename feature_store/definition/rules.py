@@ -14,12 +14,13 @@ from feature_store.definition.common_rules import (
     told_apart,
     within,
 )
+from feature_store.definition.derived_rules import broken_bounds, broken_derived, made_of
 from feature_store.definition.expressions import nearest
 from feature_store.definition.fields import Fields
 from feature_store.definition.label import Label
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
-from feature_store.definition.parts import Check, Column, Dtype, Numeric, taken
+from feature_store.definition.parts import NO_NUMBERS, Check, Column, Numeric, taken
 from feature_store.definition.row_rules import (
     broken_expression,
     by_name,
@@ -58,7 +59,6 @@ _OF_GATE = {
     "rank_k": (1, 1_000_000),
 }
 _OF_LOOKUP = {"spread_days": (0, 366), "due_hours": (-8_784, 8_784)}
-_NO_NUMBERS: tuple[Dtype, ...] = ("string", "date")
 
 
 def check(definition: Fields) -> None:
@@ -77,6 +77,7 @@ def check(definition: Fields) -> None:
         broken_names(definition),
         _expressions(definition),
         broken_tiles(definition),
+        broken_derived(definition),
         _features(definition),
         _lookups(definition),
         _checks(definition),
@@ -101,7 +102,10 @@ def _sources(definition: Fields) -> Broken:
 def _features(definition: Fields) -> Broken:
     groups, columns = by_name(definition.row)
     lookups = {f"{lk.name}.{c.name}": c for lk in definition.lookups for c in lk.columns}
-    of_label = _made_of(definition)
+    of_label = made_of(definition)
+    known = {column.name: column.dtype for column in columns.values()}
+    known |= {name: column.dtype for name, column in lookups.items()}
+    known |= {derived.name: derived.dtype for derived in definition.derived}
     if not definition.categorical_names():
         yield "features", (), "must hold a Categorical or a Cross: every model needs one"
     for feature in definition.features:
@@ -109,17 +113,17 @@ def _features(definition: Fields) -> Broken:
         if not taken(feature):
             yield f"{field}.of", (), "must name at least one column"
         for name in taken(feature):
-            known = {**columns, **lookups}
             if name not in known:
                 rule = f"is not a column; there are {sorted(known)}{nearest(name, known)}"
                 yield field, name, rule
-            if isinstance(feature, Numeric) and known[name].dtype in _NO_NUMBERS:
+            if isinstance(feature, Numeric) and known[name] in NO_NUMBERS:
                 rule = (
-                    f"is of type {known[name].dtype}, and a Numeric must be a number: declare the "
+                    f"is of type {known[name]}, and a Numeric must be a number: declare the "
                     "column as one, or take it as a Categorical"
                 )
                 yield field, name, rule
-            if name in lookups:
+            yield from broken_bounds(definition, feature, known[name])
+            if name not in columns:
                 continue
             if name in of_label:
                 yield field, name, "is what the label is made of: it may only be in a history"
@@ -142,12 +146,6 @@ def _expressions(definition: Fields) -> Broken:
         field = f"label.{label.name}"
         yield from broken_expression(definition.row, field, label.expression, TRUTHS)
         yield from known_by_then(definition.row, field, label.expression, label.known)
-
-
-def _made_of(definition: Fields) -> frozenset[str]:
-    """Return the columns of what is scored that tell its label."""
-    label = definition.label
-    return definition.row.taken_by(label.expression) if isinstance(label, Label) else frozenset()
 
 
 def _lookups(definition: Fields) -> Broken:

@@ -13,6 +13,7 @@ from feature_store.definition import Categorical, Cross, Product, Rows
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
 from feature_store.features.asof import join_lookups
+from feature_store.features.derived import ranged, with_derived
 from feature_store.features.histories import (
     Wanted,
     empty_histories,
@@ -63,6 +64,7 @@ def build_features(
     else:
         assert tiles_df is not None  # noqa: S101 - an empty frame where there are none
         rows = _told_rows(tiles_df, made, wanted, spine)
+    rows = with_derived(rows, definition)
     plain = [f.name for f in definition.features]
     keys = [key for key in definition.keys if key not in plain]
     histories = [name for h in definition.histories for name, _, _ in h.columns()]
@@ -158,4 +160,6 @@ def _feature(feature: Categorical | Cross | Numeric, definition: Definition) -> 
     value = F.col(feature.column)
     if feature.name in definition.keys:
         return value
+    if isinstance(feature, Categorical) and feature.bounds:
+        return ranged(value.cast("double"), feature.bounds)
     return value.cast("string" if isinstance(feature, Categorical) else "double")

@@ -83,6 +83,10 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
             require(spark, definition, stream, field, history.value)
         require(spark, definition, stream, field, history.counted)
 
+    for derived in definition.derived:
+        row, field = definition.seen_by(derived), f"derived.{derived.name}"
+        _of_definition(spark, definition, row, field, derived.expression)
+
 
 def _require_boolean(
     spark: SparkSession, definition: Definition, row: RowType, field: str, expression: str

@@ -176,8 +176,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "features.price.transform='log': must be one of 'identity', 'log1p'",
     ),
     (
-        {"histories": _history(aggregates=("mean", "max"))},
-        "histories.item_ctr.aggregates[1]='max': must be one of 'mean', 'sum', 'count'",
+        {"histories": _history(aggregates=("mean", "median"))},
+        "histories.item_ctr.aggregates[1]='median': must be one of 'mean', 'sum', 'count'",
     ),
     ({"histories": _history(aggregates=())}, "histories.item_ctr.aggregates"),
     ({"histories": _history(keys=())}, "histories.item_ctr.keys"),
