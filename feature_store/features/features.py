@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 from feature_store.definition import Categorical, Cross, Product, Rows
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
+from feature_store.features.asks import Wanted
 from feature_store.features.asof import join_lookups
 from feature_store.features.derived import ranged, with_derived
 from feature_store.features.histories import (
-    Wanted,
     empty_histories,
     join_histories,
     known_histories,

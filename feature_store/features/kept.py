@@ -19,7 +19,7 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.features.histories import Ask
+    from feature_store.features.asks import Ask
 
 _VALUE = ("item", "at", "low", "high")
 

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import History
 from feature_store.errors import PartitionNotReady
-from feature_store.features.histories import Wanted, window_sums
+from feature_store.features.asks import Wanted
+from feature_store.features.histories import window_sums
 from feature_store.features.tiles import build_tiles
 from tests.toy import FIRST_DAY, Row, changed, toy_days, toy_definition
 

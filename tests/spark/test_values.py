@@ -15,7 +15,8 @@ from feature_store.definition.functions import FUNCTIONS
 from feature_store.definitions import clicks, flights
 from feature_store.errors import DefinitionError
 from feature_store.features import values
-from feature_store.features.histories import Wanted, asked, window_sums
+from feature_store.features.asks import Wanted
+from feature_store.features.histories import asked, window_sums
 from feature_store.features.labels import row_labels
 from feature_store.features.tiles import build_tiles
 from feature_store.features.values import check_expressions, evaluated, number

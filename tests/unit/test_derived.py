@@ -82,14 +82,17 @@ def test_what_cannot_be_computed_or_is_not_known_yet_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("feature", "text"),
+    ("name", "column", "bounds", "text"),
     [
-        (Categorical(name="dear", column="price", bounds=(2.0, 1.0)), "bounds=(2.0, 1.0): must rise"),
-        (Categorical(name="dear", column="price", bounds=(1.0, 1.0)), "must rise"),
-        (Categorical(name="who", column="user", bounds=(1.0,)), "who='user': is of type string"),
+        ("dear", "price", (2.0, 1.0), "dear.bounds=(2.0, 1.0): must rise"),
+        ("dear", "price", (1.0, 1.0), "must rise"),
+        ("who", "user", (1.0,), "who='user': is of type string"),
     ],
-)  # fmt: skip
-def test_ranges_that_are_none_are_refused(feature: Categorical, text: str) -> None:
+)
+def test_ranges_that_are_none_are_refused(
+    name: str, column: str, bounds: tuple[float, ...], text: str
+) -> None:
+    feature = Categorical(name=name, column=column, bounds=bounds)
     with pytest.raises(DefinitionError) as error:
         replace(TOY, features=(*TOY.features, feature))
     assert text in str(error.value)
