@@ -45,6 +45,9 @@ FIRST_KNOWN = date(1971, 1, 1)
 """Known-at times before it are no times but numbers that were taken for one: seconds as
 milliseconds, or 0."""
 
+_FEW = 1_000_000
+"""Rows told again whose keys are sent to every task; of more, all rows are put in order."""
+
 RawRows = DataFrame | Sequence[DataFrame]
 """The raw rows of some days: one frame, or one for each shape that the files have."""
 
@@ -52,7 +55,16 @@ _Values = Mapping[str, SparkColumn]
 
 
 def judge_rows(raw: RawRows, stream: Stream) -> DataFrame:
-    """Return the typed rows with what decides whether they are good: the costly part, done once.
+    """Return the typed rows with what decides whether they are good, in one plan.
+
+    Raises:
+        SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
+    """
+    return typed_rows(raw, stream).transform(_ranked, stream)
+
+
+def typed_rows(raw: RawRows, stream: Stream) -> DataFrame:
+    """Return the rows as declared, with what is wrong with each by itself: the costly part.
 
     Each frame is typed by its own types, so that no file decides how another is read.
 
@@ -61,8 +73,29 @@ def judge_rows(raw: RawRows, stream: Stream) -> DataFrame:
     """
     frames = [raw] if isinstance(raw, DataFrame) else raw
     typed = [_typed_rows(frame, stream) for frame in frames]
-    rows = normalized(reduce(DataFrame.unionByName, typed), stream.columns)
-    return rows.transform(_ranked, stream)
+    return normalized(reduce(DataFrame.unionByName, typed), stream.columns)
+
+
+def judge_typed(typed_df: DataFrame, stream: Stream) -> DataFrame:
+    """Return what `judge_rows` does, of typed rows that are kept: it reads them more than once.
+
+    Most deliveries tell of each row once, or of few rows twice. Only those are put in order, so
+    that the others, as wide as they are, are neither sorted nor sent around.
+    """
+    of_row = [DS, *stream.keys]
+    good = typed_df.where("_reason IS NULL")
+    again = good.groupBy(*of_row).agg(F.count(F.lit(1)).alias("_told")).where("_told > 1")
+    again = again.drop("_told").localCheckpoint(eager=False)
+    told_again = again.count()
+    alone = {"_rank": F.lit(1), "_repeats": F.lit(False), "_versions": F.lit(1).cast("bigint")}
+    if not told_again:
+        return typed_df.withColumns(alone)
+    if told_again > _FEW:
+        return typed_df.transform(_ranked, stream)
+    few = F.broadcast(again)
+    # A null key is equal to none: such a row is a bad one, and stays with those told of once.
+    once = typed_df.join(few, of_row, "left_anti").withColumns(alone)
+    return once.unionByName(typed_df.join(few, of_row, "left_semi").transform(_ranked, stream))
 
 
 def good_rows(

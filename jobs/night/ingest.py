@@ -20,9 +20,11 @@ from feature_store.events.quarantine import (
     event_columns,
     good_rows,
     judge_rows,
+    judge_typed,
     lookup_columns,
     single_rows,
     typed_lookup,
+    typed_rows,
 )
 from feature_store.events.versions import carried_over, every_version
 from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
@@ -175,8 +177,9 @@ def _of_lookup(context: Context, lookup: Lookup, error: NightscoreError) -> Nigh
 def _write_events(context: Context, stream: Stream, inputs: Mapping[date, Inputs]) -> Written:
     days, quarantine = sorted(inputs), stream_table(stream.name, QUARANTINE)
     inputs = with_earlier_versions(context, stream, inputs)
-    judged = judge_rows(_read(context, stream, days), stream).persist()
+    typed = typed_rows(_read(context, stream, days), stream).persist()
     try:
+        judged = judge_typed(typed, stream)
         bad = bad_rows(judged, stream)
         write_outdated(context, quarantine, inputs, lambda some: bad.where(days_predicate(some)))
         counts = _good_rows_by_day(judged)
@@ -190,7 +193,7 @@ def _write_events(context: Context, stream: Stream, inputs: Mapping[date, Inputs
             events = stream_table(stream.name, EVENTS)
             write_outdated(context, events, kept, lambda _: rows, force=True)
     finally:
-        judged.unpersist()
+        typed.unpersist()
     return usable, refused
 
 

@@ -90,17 +90,17 @@ def test_events_that_two_drivers_write_make_no_finished_day_stale(
 ) -> None:
     rows = [dataclasses.replace(r, price=3.0) if r.day == 5 else r for r in clicky_rows()]
     slow, quick = (open_published(clicky_definition(rows)) for _ in range(2))
-    judge = ingest_step.judge_rows
+    judge = ingest_step.typed_rows
     of_quick: list[int] = []
 
     def judge_while_another_finishes(*given: Any) -> Any:
         with monkeypatch.context() as at_once:
-            at_once.setattr(ingest_step, "judge_rows", judge)
+            at_once.setattr(ingest_step, "typed_rows", judge)
             backfill(quick, plan(quick))
             of_quick.append(versions(quick, EVENTS)[5])
         return judge(*given)
 
-    monkeypatch.setattr(ingest_step, "judge_rows", judge_while_another_finishes)
+    monkeypatch.setattr(ingest_step, "typed_rows", judge_while_another_finishes)
     ingest(slow, DAYS[5:6])
     assert versions(slow, EVENTS)[5] > of_quick[0], "both have written the day"
     fresh = open_published(clicky_definition(rows))
