@@ -12,6 +12,7 @@ WORKERS ?= 2
 # Stamps, written last: an environment is made again when a lock or the package's own set-up changes.
 JOBS_ENV := .venv/nightscore/installed
 AIRFLOW_ENV := .venv-airflow/nightscore/installed
+BENCH_ENV := .venv/nightscore/bench
 
 .PHONY: help
 help: ## Say what there is to make
@@ -47,7 +48,7 @@ format: $(JOBS_ENV) ## Put the code in the shape that check wants
 	.venv/bin/ruff check --fix .
 
 .PHONY: bench
-bench: $(JOBS_ENV) ## Measure: SUITE=scoring|night|backfill|history|zoo JSON=path ARGS=...
+bench: $(JOBS_ENV) $(if $(filter features,$(SUITE)),$(BENCH_ENV)) ## Measure: SUITE=scoring|night|backfill|history|zoo|features JSON=path ARGS=...
 	@mkdir -p "$(dir $(JSON))"
 	.venv/bin/python -m tests.benchmarks.$(SUITE) --json "$(JSON)" $(ARGS)
 
@@ -72,6 +73,10 @@ $(JOBS_ENV): infra/locks/jobs.lock infra/locks/jars.lock infra/env.sh infra/setu
 # uv comes from the jobs' environment, so that one is made first.
 $(AIRFLOW_ENV): infra/locks/airflow.lock infra/env.sh | $(JOBS_ENV)
 	@infra/env.sh airflow
+
+# The jobs' environment, made again, has nothing but what its own lock says.
+$(BENCH_ENV): infra/locks/bench.lock $(JOBS_ENV)
+	@infra/env.sh bench
 
 .PHONY: lock
 lock: $(JOBS_ENV) ## Resolve infra/locks/*.in again (ARGS=--upgrade moves what is not pinned)

@@ -42,6 +42,8 @@ setup(
             "safetensors>=0.4",
             "torch>=2.11,<2.16",
         ],
+        # What the benchmark `features` compares with; nothing else imports it.
+        "bench": ["duckdb==2.0.1"],
     },
     entry_points={"console_scripts": ["nightscore = jobs.cli.app:main"]},
 )

@@ -3,6 +3,7 @@
 #
 #   infra/env.sh jobs       .venv: what jobs/, models/ and feature_store/ run in, Delta's jars with it
 #   infra/env.sh airflow    .venv-airflow: the scheduler's own (it needs .venv for uv)
+#   infra/env.sh bench      .venv besides: what the benchmark `features` compares with
 #
 # PYTHON=/path/to/python chooses the interpreter. It must be a 3.11 or 3.12: pyarrow 14 and
 # numpy 1.26, which Petastorm holds us to, have no wheels for a newer one.
@@ -92,18 +93,27 @@ setup_airflow() {
   sync .venv-airflow infra/locks/airflow.lock
 }
 
+# Beside what jobs.lock says, until that is installed again.
+setup_bench() {
+  [ -x .venv/bin/uv ] || die ".venv has no uv yet. Run: make .venv"
+  say "installing infra/locks/bench.lock into .venv"
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes \
+    --requirement infra/locks/bench.lock
+}
+
 main() {
-  local started=$SECONDS target
+  local started=$SECONDS target stamp=installed
   case "${1:-}" in
     jobs) target=.venv ;;
     airflow) target=.venv-airflow ;;
-    *) die "usage: infra/env.sh jobs|airflow" ;;
+    bench) target=.venv stamp=bench ;;
+    *) die "usage: infra/env.sh jobs|airflow|bench" ;;
   esac
   # Two makes at once must not install over each other.
   if command -v flock >/dev/null; then exec 9>"$target.lock"; flock 9; fi
   "setup_$1"
   mkdir -p "$target/nightscore"
-  touch "$target/nightscore/installed"
+  touch "$target/nightscore/$stamp"
   say "$target is ready ($((SECONDS - started)) s)"
 }
 

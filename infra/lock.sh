@@ -14,3 +14,4 @@ compile() {
 
 compile jobs --overrides infra/locks/jobs.overrides "$@"
 compile airflow "$@"
+compile bench "$@"

@@ -49,6 +49,7 @@ class Stage:
     context: Context
     model: ModelRef
     rows: int
+    day: date = DAY
 
 
 def build_features_day(context: Context) -> int:
@@ -66,7 +67,7 @@ def build_features_day(context: Context) -> int:
     return context.warehouse.replace_days(FEATURES, frame, inputs)[DAY].rows
 
 
-def train_model(context: Context, folder: Path) -> ModelRef:
+def train_model(context: Context, folder: Path, rows: int = TRAIN_ROWS) -> ModelRef:
     """Return a DCNv2 bundle: one epoch on a sample, enough for a real vocabulary."""
     from pyspark.sql import functions as F
 
@@ -82,13 +83,13 @@ def train_model(context: Context, folder: Path) -> ModelRef:
     from models.zoo.dcnv2 import DCNv2Config
 
     definition = context.definition
-    sample = context.warehouse.read(FEATURES).limit(TRAIN_ROWS)
+    sample = context.warehouse.read(FEATURES).limit(rows)
     label = (F.rand(7) < 0.2).cast("float").alias(f"y_{definition.label.name}")
     wide = widen(sample.withColumn("_label", label), definition, "_label")
     wide = wide.withColumnRenamed("_label", f"y_{definition.label.name}")
     wide.write.parquet(str(folder / "train"))
     files = context.spark.read.parquet(str(folder / "train")).inputFiles()
-    training = TrainingFiles(files=tuple(local_path(f) for f in files), rows=TRAIN_ROWS)
+    training = TrainingFiles(files=tuple(local_path(f) for f in files), rows=rows)
     trained = train(
         "dcnv2",
         DCNv2Config(embedding_dim=16, cross_layers=3, hidden=(400, 400, 400)),
@@ -189,9 +190,9 @@ def _to_delta(
     from feature_store.schema import FEATURES
 
     def run() -> int:
-        frame = score(stage.context.warehouse.read(FEATURES, [DAY]))
+        frame = score(stage.context.warehouse.read(FEATURES, [stage.day]))
         frame = frame.withColumn("run_id", F.lit("benchmark"))
-        key = (DAY, "benchmark")
+        key = (stage.day, "benchmark")
         inputs = {key: make_inputs(definition="benchmark", code="1")}
         return stage.context.warehouse.replace_runs(table, frame, inputs)[key].rows
 

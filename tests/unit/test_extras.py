@@ -66,3 +66,15 @@ def test_the_models_extra_is_enough_to_score(told: dict[str, Any]) -> None:
         + "\n".join(f"import models.{module}" for module in SCORING)
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_bench_extra_is_what_its_lock_pins_and_nothing_else_imports_it(
+    told: dict[str, Any],
+) -> None:
+    lines = (ROOT / "infra" / "locks" / "bench.in").read_text().splitlines()
+    asked = [line for line in lines if line and not line.startswith("#")]
+    assert told["extras_require"]["bench"] == asked
+    others = set().union(
+        *(imported(ROOT / package) for package in ("dags", "feature_store", "jobs", "models"))
+    )
+    assert not names(asked) & others
