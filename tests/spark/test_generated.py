@@ -46,6 +46,7 @@ def test_a_pipeline_knows_nothing_too_late_and_is_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(definition=definitions(), every=told(), data=st.data())
 def test_many_pipelines_know_nothing_too_late_and_are_alone(
