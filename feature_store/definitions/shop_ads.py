@@ -25,9 +25,11 @@ DEFINITION = Definition(
     description="Generated shop: will a planned ad be clicked?",
     spine=Rows(SHOP_IMPRESSIONS),
     # A click that is not told by then is none.
-    label=Outcome(
-        name="clicked", stream=SHOP_CLICKS, keys=("impression_id",), value="user_id IS NOT NULL",
-        known="click", within_days=1, settle_days=3,
+    labels=(
+        Outcome(
+            name="clicked", stream=SHOP_CLICKS, keys=("impression_id",),
+            value="user_id IS NOT NULL", known="click", within_days=1, settle_days=3,
+        ),
     ),
     features=(
         *(

@@ -100,6 +100,6 @@ def test_the_pipelines_of_the_shop_share_its_streams_and_what_they_count_alike()
     assert [s.name for s in reorder.all_streams] == ["shop_orders"]
     assert reorder.stream is None
     # The label is told by the tiles that the pairs' spine is told by, or those of histories.
-    assert len(reorder.tilings(reorder.outcome.stream)) == 6  # type: ignore[union-attr]
+    assert len(reorder.tilings(reorder.outcomes[0].stream)) == 6
     assert ads.label_days == 4
     assert reorder.label_days == 10
