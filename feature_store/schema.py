@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EVENTS = "events"
 QUARANTINE = "quarantine"
 TILES = "tiles"
@@ -69,6 +71,11 @@ def beside(table: str, other: str) -> str:
     """Return the name of another table of whomever a table belongs to."""
     folder, slash, _ = table.rpartition("/")
     return f"{folder}{slash}{other}"
+
+
+def score_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of scores, one per label: `score` of one alone, else `score_<label>`."""
+    return (SCORE,) if len(labels) == 1 else tuple(f"{SCORE}_{label}" for label in labels)
 
 
 def lookup_table(name: str) -> str:

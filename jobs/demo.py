@@ -109,7 +109,7 @@ def _train(context: Context, timing: Timing) -> ModelRef:
     result = train(context, first, last, EVAL_TO, on_progress=timing.progress.note, who=who())
     for stage, seconds in result.seconds.items():
         timing.add(f"train: {stage}", seconds)
-    found = result.evaluation
+    (found,) = result.evaluations.values()
     timing.progress.result(
         f"Promoted {result.model.title}: AUC {found.auc}, logloss {found.logloss:.4f} (base rate "
         f"alone {found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows."
@@ -144,7 +144,7 @@ def _run(context: Context, day: date, model: ModelRef, timing: Timing) -> Night:
     return Night(
         result=result,
         seconds=seconds,
-        metrics=labelled_metrics(context, day),
+        metrics=labelled_metrics(context, day).get(context.definition.label_names[0]),
         checks=_checks(context, day),
         report=report,
     )

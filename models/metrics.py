@@ -18,6 +18,12 @@ Z_95 = 1.959963984540054  # the two-sided 95 % quantile of the normal law
 PROBABILITY_FLOOR = 1e-7  # about float32's resolution near 1: a score of exactly 1 costs 16.1
 
 
+def labelled(y: NDArray[Any], *others: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return `y` and what stands beside it, of the rows that have a label: NaN is none."""
+    has_label = ~np.isnan(y)
+    return tuple(column[has_label] for column in (y, *others))
+
+
 def auc(y: ArrayLike, p: ArrayLike) -> float:
     """Return the share of (positive, negative) pairs in the right order, ties as one half.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.layers.lookup import Lookup
 from models.layers.numeric import NumericFields
+from models.loss import mean_cross_entropy
 from models.signature import Signature
 from models.vocabulary import Vocabulary
 
@@ -93,6 +94,6 @@ class Ranker(nn.Module):
         Args:
             keys_BK: (B, K) int64.
             values_BN: (B, N) float32.
-            labels_BT: (B, T) float32, 0 or 1.
+            labels_BT: (B, T) float32, 0 or 1; NaN where a row has no such label.
         """
-        return F.binary_cross_entropy_with_logits(self(keys_BK, values_BN), labels_BT)
+        return mean_cross_entropy(self(keys_BK, values_BN), labels_BT)

@@ -56,7 +56,7 @@ def delivered(folder: Path, kind: Literal["csv", "parquet"] = "csv") -> Definiti
         name="delivered",
         description="rows that somebody else delivers",
         spine=Rows(stream),
-        label=Label(name="clicked", expression="clicked", known="click"),
+        labels=(Label(name="clicked", expression="clicked", known="click"),),
         features=(
             Categorical(name="user", column="user"),
             Categorical(name="item", column="item"),

@@ -167,16 +167,16 @@ def definitions(draw: st.DrawFn) -> Definition:
         at="sold_at" if isinstance(spine, Rows) else None,
     )  # fmt: skip
     lookups = (level,) if "buyer" in keys else ()
+    again = Outcome(
+        name="again", stream=SALES, keys=keys[:1], value="amount > 0", known="told", within_days=1
+    )
     first, _, _ = next(own[0].columns())
     taken = [*keys, first, *(["`card.level`"] if lookups else [])]
     return Definition(
         name="made_up",
         description="made up",
         spine=spine,
-        label=Outcome(
-            name="again", stream=SALES, keys=keys[:1], value="amount > 0", known="told",
-            within_days=1,
-        ),
+        labels=(again,),
         features=(
             *(Categorical(name=key, column=key) for key in spine.keys),
             Categorical(name="range", column="made", bounds=(0, 2.5)),

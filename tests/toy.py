@@ -154,7 +154,7 @@ def toy_definition(
         name="toy",
         description="impressions small enough to reason about",
         spine=SpineRows(stream),
-        label=Label(name="clicked", expression="clicked", known="click"),
+        labels=(Label(name="clicked", expression="clicked", known="click"),),
         features=(
             Categorical(name="user", column="user"),
             Categorical(name="item", column="item"),

@@ -6,7 +6,14 @@ a definition at no cost.
 
 from feature_store.definition.definition import Definition
 from feature_store.definition.history import History, Tiling
-from feature_store.definition.label import Label, Outcome, label_words
+from feature_store.definition.label import (
+    Label,
+    Outcome,
+    label_record,
+    label_words,
+    labels_agree,
+    recorded_labels,
+)
 from feature_store.definition.parts import (
     Aggregate,
     Categorical,
@@ -68,7 +75,10 @@ __all__ = [
     "Training",
     "Transform",
     "json_digest",
+    "label_record",
     "label_words",
+    "labels_agree",
     "plain",
+    "recorded_labels",
     "taken",
 ]

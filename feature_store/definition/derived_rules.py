@@ -36,7 +36,7 @@ def broken_derived(definition: Fields) -> Broken:
         yield from broken_expression(row, field, derived.expression, get_args(Dtype))
         for name in sorted(row.taken_by(derived.expression) & columns.keys()):
             if name in of_label:
-                yield field, name, "is what the label is made of: it may only be in a history"
+                yield field, name, "is what a label is made of: it may only be in a history"
             if groups[columns[name].known].after_event:
                 rule = f"is known only after the event (group {columns[name].known!r})"
                 yield field, name, f"{rule}: it may only be in a history or in the label"
@@ -58,11 +58,13 @@ def broken_bounds(
 
 
 def made_of(definition: Fields) -> frozenset[str]:
-    """Return the columns of what is scored that tell its label."""
-    label = definition.label
-    if not isinstance(label, Label):
-        return frozenset()
+    """Return the columns of what is scored that tell its labels."""
+    told = [label.expression for label in definition.labels if isinstance(label, Label)]
+    return frozenset(name for text in told for name in _taken(definition, text))
+
+
+def _taken(definition: Fields, expression: str) -> frozenset[str]:
     try:
-        return definition.row.taken_by(label.expression)
+        return definition.row.taken_by(expression)
     except Unfit:  # another rule says what is wrong with it
         return frozenset()

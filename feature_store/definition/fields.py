@@ -28,6 +28,7 @@ from feature_store.definition.parts import (
 from feature_store.definition.row_type import RowType
 from feature_store.definition.spine import Active, Rows, Spine, Top
 from feature_store.definition.stream import Stream
+from feature_store.schema import score_columns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,8 @@ class Fields:
     """One sentence that says what is predicted, for lists and reports."""
     spine: Spine
     """What is scored on a day."""
-    label: Label | Outcome
-    """What is predicted: told by the row itself, or by a stream some days later."""
+    labels: tuple[Label | Outcome, ...]
+    """What is predicted of each, one or more: told by the row, or by a stream some days later."""
     features: tuple[Categorical | Numeric | Cross, ...]
     """What a model takes of the row itself and of lookups; at least one is a category."""
     histories: tuple[History, ...] = ()
@@ -154,7 +155,7 @@ class Fields:
         )
 
     def stream_of(self, part: History | Outcome | Active | Top) -> Stream:
-        """Return the stream that a history, the label or a side of the spine is of.
+        """Return the stream that a history, a label or a side of the spine is of.
 
         Raises:
             TypeError: it names none, and no stream's rows are scored.
@@ -165,7 +166,7 @@ class Fields:
         return stream
 
     def tiling(self, part: History | Outcome | Active | Top, kind: TileKind = "sums") -> Tiling:
-        """Return what the tiles of a history, of the label or of a side are made of."""
+        """Return what the tiles of a history, of a label or of a side are made of."""
         return Tiling(
             stream=self.stream_of(part),
             keys=part.keys,
@@ -183,11 +184,9 @@ class Fields:
         return _each_once([*map(self.tiling, sides), *of_histories])
 
     def tilings(self, stream: Stream) -> tuple[Tiling, ...]:
-        """Return what tiles of a stream features and the label are made of, each once."""
-        own, outcome = self.feature_tilings(stream), self.outcome
-        if outcome is None or outcome.stream.name != stream.name:
-            return own
-        return _each_once((*own, self.tiling(outcome)))
+        """Return what tiles of a stream features and labels are made of, each once."""
+        told = (outcome for outcome in self.outcomes if outcome.stream.name == stream.name)
+        return _each_once((*self.feature_tilings(stream), *map(self.tiling, told)))
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -197,31 +196,62 @@ class Fields:
 
     @property
     def all_streams(self) -> tuple[Stream, ...]:
-        """Every stream that features or the label are made of."""
-        of_label = [self.outcome.stream] if self.outcome else []
-        return _first_of_each([*self.streams, *of_label])
+        """Every stream that features or labels are made of."""
+        return _first_of_each([*self.streams, *(outcome.stream for outcome in self.outcomes)])
 
     @property
-    def outcome(self) -> Outcome | None:
-        """The label, if it is one that a stream tells some days later."""
-        return self.label if isinstance(self.label, Outcome) else None
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of a model's logits."""
+        return tuple(label.name for label in self.labels)
 
-    def outcome_days(self, day: date) -> list[date]:
+    def label_named(self, name: str) -> Label | Outcome:
+        """Return the label of a name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {label.name: label for label in self.labels}[name]
+
+    def with_given(self, label: Label | Outcome) -> tuple[Label | Outcome, ...]:
+        """Return the labels that decide whether a row has this one, the first of them first.
+
+        The last is the label itself.
+        """
+        before = () if label.given is None else self.with_given(self.label_named(label.given))
+        return (*before, label)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The labels that a stream tells some days later."""
+        return tuple(label for label in self.labels if isinstance(label, Outcome))
+
+    def outcome_days(self, outcome: Outcome, day: date) -> list[date]:
         """Return the days of its stream that an outcome of `day` is looked for on, in order."""
-        if self.outcome is None:
-            return []
         first = day + timedelta(days=self._whole_days)
-        return [first + timedelta(days=place) for place in range(self.outcome.within_days)]
+        return [first + timedelta(days=place) for place in range(outcome.within_days)]
+
+    def settled_days(self, outcome: Outcome) -> int:
+        """Days after `ds` until whose cut-off it is settled whether an outcome came to be."""
+        return self._whole_days + outcome.within_days + outcome.settle_days
+
+    def label_days_of(self, label: Label | Outcome) -> int:
+        """Days after `ds` until whose cut-off a label is settled; 0 if its row tells it.
+
+        A row that tells its label has a time that says since when it does. A label that is given
+        another is settled when both are.
+        """
+        told = (part for part in self.with_given(label) if isinstance(part, Outcome))
+        return max(map(self.settled_days, told), default=0)
 
     @property
     def label_days(self) -> int:
-        """Days after `ds` until whose cut-off an outcome is settled; 0 if its row tells the label.
+        """Days after `ds` until whose cut-off every label is settled."""
+        return max(map(self.label_days_of, self.labels))
 
-        A row that tells its label has a time that says since when it does.
-        """
-        if self.outcome is None:
-            return 0
-        return self._whole_days + self.outcome.within_days + self.outcome.settle_days
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """The columns of scores, in the order of the labels."""
+        return score_columns(self.label_names)
 
     @property
     def _whole_days(self) -> int:

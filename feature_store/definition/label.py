@@ -1,8 +1,8 @@
-"""What the model predicts: said by the row itself, or by a stream some days later."""
+"""What a model predicts: each label said by the row itself, or by a stream some days later."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,12 @@ from feature_store.definition.stream import Stream
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Predicted:
-    """What a label is called, whoever tells it."""
+    """What a label is called, whoever tells it, and which rows can have it."""
 
     name: str
     """What is predicted, in a word or two: tables call it `y_<name>`."""
-
-    def agrees_with(self, told: Mapping[str, Any] | None) -> bool:
-        """Whether a model's record tells of this label; one that tells of none is not doubted."""
-        return told is None or told == plain(self)
+    given: str | None = field(default=None, metadata={"omit_default": True})
+    """Another label of the pipeline: only a row for which that one is true has this one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,12 +73,35 @@ class Outcome(_Predicted):
         return self.value
 
 
+def label_record(labels: Sequence[Label | Outcome]) -> dict[str, Any]:
+    """Return what a training set and a model tell of the labels that they are of.
+
+    One alone stands under `label`: what was written before there could be several tells the same.
+    """
+    told = [plain(label) for label in labels]
+    return {"label": told[0]} if len(told) == 1 else {"labels": told}
+
+
+def recorded_labels(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a record of `label_record` tells of each label; nothing if it tells of none."""
+    if "labels" in record:
+        return list(record["labels"])
+    return [record["label"]] if record.get("label") else []
+
+
+def labels_agree(labels: Sequence[Label | Outcome], record: Mapping[str, Any]) -> bool:
+    """Whether a model's record tells of these labels; one that tells of none is not doubted."""
+    told = recorded_labels(record)
+    return not told or told == [plain(label) for label in labels]
+
+
 def label_words(told: Mapping[str, Any]) -> str:
     """Return what a label is, for a person, from what `plain` or a model's record tells of it."""
+    given = f", given {told['given']!r}" if told.get("given") else ""
     if "expression" in told:
-        return f"{told['expression']!r} (known by {told['known']!r})"
+        return f"{told['expression']!r}{given} (known by {told['known']!r})"
     settled = f", settled {told['settle_days']} days later" if told["settle_days"] else ""
     return (
         f"{told['value']!r} in the stream {told['stream']} by {', '.join(told['keys'])} within "
-        f"{told['within_days']} days{settled} (known by {told['known']!r})"
+        f"{told['within_days']} days{settled}{given} (known by {told['known']!r})"
     )

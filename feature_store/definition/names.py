@@ -27,18 +27,21 @@ def broken_names(definition: Fields) -> Broken:
         yield "name", definition.name, "is the folder of the streams' tables. Call it otherwise"
     yield from named_once("histories", definition.histories)
     yield from named_once("lookups", definition.lookups)
+    yield from named_once("labels", definition.labels)
     yield from _of_keys(definition)
     yield from _of_features(definition)
     yield from _of_histories(definition)
     yield from _of_lookups(definition)
-    if not is_name(definition.label.name):
-        yield "label.name", definition.label.name, NAME_RULE
+    for label in definition.labels:
+        if not is_name(label.name):
+            yield "labels", label.name, NAME_RULE
 
 
 def _of_keys(definition: Fields) -> Broken:
     # A key has the name that the source gives it, so only what really clashes is refused.
     segments = [f"{SEGMENT_PREFIX}{name}" for name in definition.gate.segments]
-    taken = (*RESERVED, f"{LABEL_PREFIX}{definition.label.name}", *segments)
+    labels = [f"{LABEL_PREFIX}{name}" for name in definition.label_names]
+    taken = (*dict.fromkeys((*RESERVED, *definition.score_columns)), *labels, *segments)
     for key in definition.keys:
         if key in taken:
             yield "keys", key, f"{reserved(taken)}. Give it another name in the source"

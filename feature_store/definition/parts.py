@@ -270,6 +270,8 @@ class Training:
 class Gate:
     """What a challenger must show on the held-out days before it may become champion."""
 
+    label: str = ""
+    """The label that is judged; empty: every label of the pipeline must pass."""
     min_auc: float = 0.5
     """A challenger whose AUC is lower is refused."""
     max_ece: float = 0.05

@@ -18,6 +18,7 @@ from feature_store.definition.derived_rules import broken_bounds, broken_derived
 from feature_store.definition.expressions import nearest
 from feature_store.definition.fields import Fields
 from feature_store.definition.label import Label
+from feature_store.definition.label_rules import broken_labels
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
 from feature_store.definition.parts import NO_NUMBERS, Check, Column, Numeric, taken
@@ -70,6 +71,7 @@ def check(definition: Fields) -> None:
     broken = chain(
         wrong_types("", definition, Fields),
         days_in_order(definition),
+        broken_labels(definition),
         _ranges(definition),
         _sources(definition),
         broken_spine(definition),
@@ -126,26 +128,27 @@ def _features(definition: Fields) -> Broken:
             if name not in columns:
                 continue
             if name in of_label:
-                yield field, name, "is what the label is made of: it may only be in a history"
+                yield field, name, "is what a label is made of: it may only be in a history"
             group = groups[columns[name].known]
             if group.after_event:
                 yield (
                     field,
                     name,
                     f"is known only after the event (group {group.name!r}): it may only be in a "
-                    "history or in the label",
+                    "history or in a label",
                 )
 
 
 def _expressions(definition: Fields) -> Broken:
     """Yield what is wrong with expressions over what is scored."""
-    label, spine = definition.label, definition.spine
+    spine = definition.spine
     if isinstance(spine, Product) and spine.where is not None:
         yield from broken_expression(definition.row, "spine.where", spine.where, TRUTHS)
-    if isinstance(label, Label):
-        field = f"label.{label.name}"
-        yield from broken_expression(definition.row, field, label.expression, TRUTHS)
-        yield from known_by_then(definition.row, field, label.expression, label.known)
+    for label in definition.labels:
+        if isinstance(label, Label):
+            field = f"labels.{label.name}"
+            yield from broken_expression(definition.row, field, label.expression, TRUTHS)
+            yield from known_by_then(definition.row, field, label.expression, label.known)
 
 
 def _lookups(definition: Fields) -> Broken:
@@ -177,7 +180,7 @@ def _checks(definition: Fields) -> Broken:
             *definition.categorical_names(),
             *definition.numeric_names(),
         },
-        "scores": {*definition.keys, "score"},
+        "scores": {*definition.keys, *definition.score_columns},
     }
     for check in definition.checks:
         for column in check.columns:
@@ -213,6 +216,10 @@ def _gate(definition: Fields) -> Broken:
     names, gate = definition.categorical_names(), definition.gate
     asked = [("segments", name) for name in gate.segments]
     asked += [("rank_within", gate.rank_within)] if gate.rank_within else []
+    if gate.label and gate.label not in definition.label_names:
+        labels = definition.label_names
+        rule = f"must be a label, one of {sorted(labels)}{nearest(gate.label, labels)}"
+        yield "gate.label", gate.label, rule
     for field, name in asked:
         if name not in names:
             rule = f"must be a categorical feature, one of {sorted(names)}{nearest(name, names)}"

@@ -54,9 +54,10 @@ def _keys(side: Active | Top, field: str) -> Broken:
 def _needs_rows(definition: Fields) -> Broken:
     """Yield what only a row that is delivered can tell."""
     told = "no row is delivered for what is scored: the days before tell it"
-    if isinstance(definition.label, Label):
-        rule = f"is told by no row, for {told}. Make the label an Outcome of a stream"
-        yield f"label.{definition.label.name}", definition.label.expression, rule
+    for label in definition.labels:
+        if isinstance(label, Label):
+            rule = f"is told by no row, for {told}. Make the label an Outcome of a stream"
+            yield f"labels.{label.name}", label.expression, rule
     for history in definition.histories:
         if history.stream is None:
             yield f"histories.{history.name}.stream", None, f"is needed, for {told}"

@@ -29,7 +29,7 @@ _VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
 
 
 def broken_tiles(definition: Fields) -> Broken:
-    """Yield what keeps histories, the outcome and the spine from being made, or found."""
+    """Yield what keeps histories, outcomes and the spine from being made, or found."""
     for field, part in _of_tiles(definition):
         stream, types = definition.stream_of(part), _VALUES
         if isinstance(part, Active | Outcome):
@@ -41,7 +41,7 @@ def broken_tiles(definition: Fields) -> Broken:
         yield from broken_expression(stream, field, part.counted, types)
         yield from known_by_then(stream, field, part.counted, part.known)
     yield from _histories(definition)
-    yield from _outcome(definition)
+    yield from _outcomes(definition)
     for field, part in _asked(definition):
         yield from _keys(definition, part, field)
 
@@ -65,8 +65,7 @@ def _of_tiles(definition: Fields) -> Iterator[tuple[str, Active | Top | History 
 def _asked(definition: Fields) -> Iterator[tuple[str, History | Outcome]]:
     """Yield what is made of tiles and asked by columns of what is scored."""
     yield from ((f"histories.{history.name}", history) for history in definition.histories)
-    if definition.outcome is not None:
-        yield f"label.{definition.outcome.name}", definition.outcome
+    yield from ((f"labels.{outcome.name}", outcome) for outcome in definition.outcomes)
 
 
 def _histories(definition: Fields) -> Broken:
@@ -79,9 +78,9 @@ def _histories(definition: Fields) -> Broken:
             yield f"{field}.aggregates", (), "must name at least one"
 
 
-def _outcome(definition: Fields) -> Broken:
-    if definition.outcome is not None:
-        yield from within(definition.outcome, _OF_OUTCOME, f"label.{definition.outcome.name}.")
+def _outcomes(definition: Fields) -> Broken:
+    for outcome in definition.outcomes:
+        yield from within(outcome, _OF_OUTCOME, f"labels.{outcome.name}.")
 
 
 def _keys(definition: Fields, part: History | Outcome, field: str) -> Broken:

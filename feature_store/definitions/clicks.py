@@ -20,7 +20,7 @@ DEFINITION = Definition(
     name="clicks",
     description="Generated impressions: will the user click? The best possible AUC is known.",
     spine=Rows(CLICKS),
-    label=Label(name="clicked", expression="clicked", known="click"),
+    labels=(Label(name="clicked", expression="clicked", known="click"),),
     features=(
         *(Categorical(name=name, column=name) for name in CATEGORICAL),
         Numeric(name="user_age", column="user_age"),

@@ -59,7 +59,7 @@ DEFINITION = Definition(
     description="Flights out of New York City, 2013: late by more than 15 minutes on arrival?",
     spine=Rows(FLIGHTS),
     # Cancelled and diverted flights have no arr_delay, and so no label.
-    label=Label(name="late", expression=_LATE, known="arrival"),
+    labels=(Label(name="late", expression=_LATE, known="arrival"),),
     # No month: with nine months to learn from it only misleads (AUC .6368 without, .6213 with).
     features=(
         Categorical(name="carrier", column="carrier"),

@@ -1,4 +1,4 @@
-"""Will an ad that is planned for the day be clicked? Generated, the best possible AUC known."""
+"""Will a planned ad be clicked, and the item then ordered? Generated, best possible AUC known."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ from feature_store.definition import (
 from feature_store.definitions import _shop
 from feature_store.streams.shop_clicks import SHOP_CLICKS
 from feature_store.streams.shop_impressions import SHOP_IMPRESSIONS
+from feature_store.streams.shop_orders import SHOP_ORDERS
 
 DEFINITION = Definition(
     name="shop_ads",
-    description="Generated shop: will a planned ad be clicked?",
+    description="Generated shop: will a planned ad be clicked, and the item then be ordered?",
     spine=Rows(SHOP_IMPRESSIONS),
-    # A click that is not told by then is none.
-    label=Outcome(
-        name="clicked", stream=SHOP_CLICKS, keys=("impression_id",), value="user_id IS NOT NULL",
-        known="click", within_days=1, settle_days=3,
+    labels=(
+        # A click that is not told by then is none.
+        Outcome(
+            name="click", stream=SHOP_CLICKS, keys=("impression_id",),
+            value="user_id IS NOT NULL", known="click", within_days=1, settle_days=3,
+        ),
+        # Orders name no impression. Of user and item it is clear: what is shown is shown again a
+        # week later at the earliest, and until then ordered after a click or not at all.
+        Outcome(
+            name="order", given="click", stream=SHOP_ORDERS, keys=("user_id", "item_id"),
+            value="channel = 'ad'", known="order", within_days=7, settle_days=3,
+        ),
     ),
     features=(
         *(
@@ -66,8 +75,14 @@ DEFINITION = Definition(
         Check(stage="features", kind="row_count", minimum=1),
         Check(stage="features", kind="unique", columns=("impression_id",)),
         Check(stage="features", kind="not_null", columns=("category",), mostly=0.95),
-        Check(stage="scores", kind="not_null", columns=("score",)),
-        Check(stage="scores", kind="between", columns=("score",), minimum=0, maximum=1),
+        *(
+            check
+            for name in ("score_click", "score_order")
+            for check in (
+                Check(stage="scores", kind="not_null", columns=(name,)),
+                Check(stage="scores", kind="between", columns=(name,), minimum=0, maximum=1),
+            )
+        ),
     ),
     training=Training(model="dcnv2", validation_days=3),
     gate=Gate(min_auc=0.6, segments=("device", "category")),

@@ -31,9 +31,11 @@ DEFINITION = Definition(
         left=Active(stream=SHOP_ORDERS, keys=("user_id",), known="order", days=56, where=DIRECT),
         right=Top(stream=SHOP_ORDERS, keys=("item_id",), known="order", days=28, n=40, by=DIRECT),
     ),
-    label=Outcome(
-        name="reordered", stream=SHOP_ORDERS, keys=("user_id", "item_id"), value=DIRECT,
-        known="order", within_days=7, settle_days=3,
+    labels=(
+        Outcome(
+            name="reordered", stream=SHOP_ORDERS, keys=("user_id", "item_id"), value=DIRECT,
+            known="order", within_days=7, settle_days=3,
+        ),
     ),
     features=(
         Categorical(name="user_id", column="user_id"),

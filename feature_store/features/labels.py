@@ -1,8 +1,8 @@
-"""The label of each row to score, and since when it is known: pure DataFrame in, DataFrame out."""
+"""The labels of each row to score, and since when they are known: DataFrame in, DataFrame out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -20,74 +20,93 @@ if TYPE_CHECKING:
 
     from feature_store.definition import Definition, Outcome
 
-LABEL_KNOWN_AT = "_known_at"
+
+def label_column(label: str) -> str:
+    """Return the column that a label is in: 0.0 or 1.0, null where a row has none."""
+    return f"{LABEL_PREFIX}{label}"
 
 
-def label_column(definition: Definition) -> str:
-    """Return the column that the label is in: 0.0 or 1.0, null where a row has none."""
-    return f"{LABEL_PREFIX}{definition.label.name}"
+def known_column(label: str) -> str:
+    """Return the column of when a label became known: a timestamp, null where it is not yet."""
+    return f"_known_{label}"
 
 
-def row_labels(events_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return ds, keys, the label as 0.0 or 1.0 (null = none) and when it became known.
-
-    Raises:
-        TypeError: the label is not one that a row tells itself.
-    """
-    label, row = definition.label, definition.row
-    if not isinstance(label, Label):
-        raise TypeError(f"label {label.name} is an {type(label).__name__}")
-    spark = events_df.sparkSession
-    value = evaluated(spark, label.expression).cast("float")
-    taken = resolved(spark, row, f"label {label.name}", label.expression).columns
-    return events_df.select(
-        DS,
-        *definition.keys,
-        value.alias(label_column(definition)),
-        last_known(row, label.known, taken).alias(LABEL_KNOWN_AT),
-    )
+def row_labels(events_df: DataFrame, definition: Definition, labels: Iterable[Label]) -> DataFrame:
+    """Return ds, keys, each label as 0.0 or 1.0 (null = none) and when it became known."""
+    spark, row = events_df.sparkSession, definition.row
+    columns = []
+    for label in labels:
+        value = evaluated(spark, label.expression).cast("float")
+        taken = resolved(spark, row, f"label {label.name}", label.expression).columns
+        known_at = last_known(row, label.known, taken)
+        columns += [value.alias(label_column(label.name)), known_at.alias(known_column(label.name))]
+    return events_df.select(DS, *definition.keys, *columns)
 
 
-def outcome_labels(
+def with_outcome(
     rows_df: DataFrame,
     tiles_df: DataFrame,
     definition: Definition,
     outcome: Outcome,
     days: Sequence[date],
 ) -> DataFrame:
-    """Return ds, keys, the outcome as 0.0 or 1.0 and when the last that decides it was known.
+    """Return the rows with an outcome as 0.0 or 1.0 and when the last that decides it was known.
 
     Args:
-        rows_df: rows of `days`: ds, keys, and what the outcome is asked by.
+        rows_df: rows of `days`: ds, and what the outcome is asked by.
         tiles_df: the outcome's tiles of every day that it is looked for on.
         definition: the pipeline.
-        outcome: its label.
+        outcome: one of its labels.
         days: the days of the rows.
 
     A row without one of the keys that the outcome is asked by has null: no label.
     """
-    happened = _happened(tiles_df, definition, days).withColumn("_happened", F.lit(True))
+    happened = _happened(tiles_df, definition, outcome, days).withColumn("_happened", F.lit(True))
     asked = rows_df.withColumn("_key", key_text(outcome.asked_by))
     label = F.when(F.col("_key").isNotNull(), F.coalesce("_happened", F.lit(False)).cast("float"))
-    settled = cutoff_column(definition.cutoff_hours + 24 * definition.label_days)
-    known_at = settled - F.expr("INTERVAL 1 MICROSECOND")  # what decides it was known before then
+    hours = definition.cutoff_hours + 24 * definition.settled_days(outcome)
+    known_at = cutoff_column(hours) - F.expr("INTERVAL 1 MICROSECOND")  # known before it is settled
     return asked.join(happened, [DS, "_key"], "left").select(
-        DS,
-        *definition.keys,
-        label.alias(label_column(definition)),
-        known_at.alias(LABEL_KNOWN_AT),
+        *rows_df.columns,
+        label.alias(label_column(outcome.name)),
+        known_at.alias(known_column(outcome.name)),
     )
 
 
-def _happened(tiles_df: DataFrame, definition: Definition, days: Sequence[date]) -> DataFrame:
+def only_given(labels_df: DataFrame, definition: Definition, names: Sequence[str]) -> DataFrame:
+    """Return ds, keys and the named labels, each only where what it is given is true.
+
+    Such a label is known when it and what it is given are.
+
+    Args:
+        labels_df: ds, keys, and every label as it is by itself, those that are given included.
+        definition: the pipeline.
+        names: the labels to return.
+    """
+    columns = []
+    for name in names:
+        *given, label = definition.with_given(definition.label_named(name))
+        value, known_at = F.col(label_column(name)), F.col(known_column(name))
+        for other in reversed(given):
+            value = F.when(F.col(label_column(other.name)) == 1.0, value)
+            since = F.col(known_column(other.name))
+            # `greatest` passes over a null, which means never known.
+            known_at = F.when(known_at.isNotNull() & since.isNotNull(), F.greatest(known_at, since))
+        columns += [value.alias(label_column(label.name)), known_at.alias(known_column(label.name))]
+    return labels_df.select(DS, *definition.keys, *columns)
+
+
+def _happened(
+    tiles_df: DataFrame, definition: Definition, outcome: Outcome, days: Sequence[date]
+) -> DataFrame:
     """Return `ds` and `_key` of what came to be, of those of `days`, by the time it is settled.
 
     A tile of day t tells of day d if t is one of the days that an outcome of d is looked for on,
     and if it may be used by the time that the outcome of d is settled.
     """
-    looked = definition.outcome_days(days[0])
+    looked = definition.outcome_days(outcome, days[0])
     nearest, furthest = ((day - days[0]).days for day in (looked[0], looked[-1]))
-    settled = F.date_sub("usable_from", definition.label_days)
+    settled = F.date_sub("usable_from", definition.settled_days(outcome))
     # Of a boolean the first digit is how many rows said so, and a correction takes it off again.
     counting = days_counted(
         tiles_df.where(F.col(DIGITS[0]) != 0),

@@ -1,4 +1,4 @@
-"""Expressions of a definition, resolved and evaluated by Spark: what a label and a history hold.
+"""Expressions of a definition, resolved and evaluated by Spark: what labels and histories hold.
 
 A row for which an expression cannot be evaluated (a division by zero, an overflow, text that is no
 number) has no value: one such row must neither end a night nor become another number in silence.
@@ -61,12 +61,12 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
     Raises:
         DefinitionError: an expression does not resolve, is not of its type, or takes other columns.
     """
-    label, field = definition.label, f"label.{definition.label.name}"
-    if isinstance(label, Label):
-        row, expression = definition.row, label.expression
-    else:
-        row, expression = label.stream, label.value
-    _require_boolean(spark, definition, row, field, expression)
+    for label in definition.labels:
+        if isinstance(label, Label):
+            row, expression = definition.row, label.expression
+        else:
+            row, expression = label.stream, label.value
+        _require_boolean(spark, definition, row, f"labels.{label.name}", expression)
     if isinstance(definition.spine, Product) and definition.spine.where is not None:
         where = definition.spine.where
         _require_boolean(spark, definition, definition.row, "spine.where", where)

@@ -1,7 +1,8 @@
 """The Delta tables of one name, one after another: a new one where a column changed its type.
 
-Delta cannot keep an int and a double in one column, so a definition that retypes one is written
-beside what was there: `events`, then `events.g2`, `events.g3`. What lies in an older table stays
+Delta cannot keep an int and a double in one column, and a constraint on a column holds for every
+row of a table. So a definition that retypes a column, or has other scores, is written beside what
+was there: `events`, then `events.g2`, `events.g3`. What lies in an older table stays
 readable. Of a day that is in several, the newest table's counts.
 """
 
@@ -55,6 +56,15 @@ def retyped(stored: StructType, wanted: StructType) -> list[str]:
         if old is not None and old != new:
             found.append(f"{field.name}: {old} -> {new}")
     return found
+
+
+def held_otherwise(stored: StructType, probabilities: Sequence[str]) -> list[str]:
+    """Return the columns that only one of two tables holds to 0..1: that stored, or one of these.
+
+    They are the floats of a table that has any: keys are of another type.
+    """
+    before = {field.name for field in stored.fields if field.dataType.simpleString() == "float"}
+    return sorted(before ^ set(probabilities))
 
 
 def together(

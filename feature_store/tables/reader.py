@@ -55,7 +55,7 @@ class Reader:
 
         Args:
             table: a table of this pipeline.
-            columns: what to read.
+            columns: what to read; null where the table has no such column.
             days: values of `ds`.
             run_id: the run whose rows are wanted.
             order_by: (column, whether the largest comes first), most important first.
@@ -64,19 +64,31 @@ class Reader:
         Raises:
             TableDamaged: the log or a file of the table cannot be read.
         """
-        query = _query(columns, _conditions(days, run_id), order_by, limit)
+        conditions = _conditions(days, run_id)
         # A day or a run lies in one of the tables of a name; rows of several are not put in order.
         for place in self._places(table):
-            yield from self._rows(table, place, query)
+            yield from self._rows(table, place, columns, conditions, order_by, limit)
 
-    def _rows(self, table: str, place: Path, query: str) -> Iterator[dict[str, Any]]:
+    def _rows(
+        self,
+        table: str,
+        place: Path,
+        columns: Sequence[str],
+        conditions: Sequence[str],
+        order_by: Sequence[tuple[str, bool]],
+        limit: int,
+    ) -> Iterator[dict[str, Any]]:
         import deltalake
 
         self._check_newest(table, place)
         try:
             opened = deltalake.DeltaTable(str(place))
+            there = {field.name for field in opened.schema().fields}
+            told = [name for name in columns if name in there]
+            order = [(name, last) for name, last in order_by if name in there]
+            query = _query(told, conditions, order, limit)
             for batch in deltalake.QueryBuilder().register("t", opened).execute(query):
-                yield from _dicts(batch)
+                yield from ({**dict.fromkeys(columns), **row} for row in _dicts(batch))
         except Exception as error:  # delta-rs has no one class for what a broken file may raise
             raise self._damaged(table, place, str(error)) from error
 

@@ -19,7 +19,7 @@ from delta.tables import DeltaTable
 from pyspark.errors import PySparkException
 
 from feature_store.errors import DayChanged, PartitionNotReady, UsageError, WriteConflict
-from feature_store.schema import DS, LINEAGE, RUN_ID, SCORE, SCORES, is_of_stream
+from feature_store.schema import DS, LINEAGE, RUN_ID, SCORES, is_of_stream
 from feature_store.session import Session
 from feature_store.tables import generations
 from feature_store.tables.commits import DayCommit, commit_metadata
@@ -233,6 +233,8 @@ class Warehouse:
         frame: DataFrame,
         inputs: Mapping[tuple[date, str], Inputs],
         run_column: str = RUN_ID,
+        *,
+        probabilities: Sequence[str] = (),
     ) -> dict[tuple[date, str], DayCommit]:
         """Replace the rows of runs (day and run id), where a day holds those of several.
 
@@ -241,13 +243,17 @@ class Warehouse:
             frame: the rows; each must belong to one of the runs.
             inputs: what each run of a day was made of; stored in the commit.
             run_column: the partition column that holds the run.
+            probabilities: columns that the table holds to 0..1, as it is made; null and NaN are
+                refused as well. Rows of other ones go to a table of their own.
 
         Raises:
             WriteConflict: another driver replaced one of the runs meanwhile.
             WriteFailed: anything else went wrong; the table is as it was.
         """
         predicate = runs_predicate(inputs, run_column)
-        return self._replace(table, frame, inputs, predicate, run_column)
+        return self._replace(
+            table, frame, inputs, predicate, run_column, probabilities=probabilities
+        )
 
     def _replace(
         self,
@@ -256,13 +262,14 @@ class Warehouse:
         inputs: Mapping[tuple[date, str], Inputs],
         predicate: str,
         *partition_by: str,
+        probabilities: Sequence[str] = (),
     ) -> dict[tuple[date, str], DayCommit]:
         days, token = sorted({day for day, _ in inputs}), uuid.uuid4().hex
         what = f"{self._title(table)} ds={days[0]}..{days[-1]}"
-        generation = self._generation_for(table, frame.schema)
+        generation = self._generation_for(table, frame.schema, probabilities)
         place = self.days.place(table, generation)
-        if table == SCORES:
-            self._create_scores(frame, place)
+        if probabilities:
+            self._create_held(table, frame, place, [DS, *partition_by], probabilities)
         meter = CostMeter(self.spark)
         with guarded_write(what):
             (
@@ -413,17 +420,24 @@ class Warehouse:
             f"{self._title(table)}: other drivers kept making it, and it is not there. Run again"
         )
 
-    def _create_scores(self, frame: DataFrame, place: str) -> None:
-        """Make the scores table with its constraint, which also stops NaN and null."""
+    def _create_held(
+        self,
+        table: str,
+        frame: DataFrame,
+        place: str,
+        partition_by: Sequence[str],
+        probabilities: Sequence[str],
+    ) -> None:
+        """Make a table with its constraint, which also stops NaN and null."""
         if self._is_table(place, at_least=1):
             return
-        self._create(SCORES, frame, [DS, RUN_ID], place)
+        self._create(table, frame, partition_by, place)
         quoted = place.replace("`", "``")
+        each = " AND ".join(f"{name} >= 0 AND {name} <= 1" for name in probabilities)
         # Only another driver that makes the same table can be in the way.
-        with suppress(WriteConflict), guarded_write(self._title(SCORES)):
+        with suppress(WriteConflict), guarded_write(self._title(table)):
             self.spark.sql(
-                f"ALTER TABLE delta.`{quoted}` ADD CONSTRAINT score_range "
-                f"CHECK ({SCORE} >= 0 AND {SCORE} <= 1)"
+                f"ALTER TABLE delta.`{quoted}` ADD CONSTRAINT score_range CHECK ({each})"
             )
 
     def _is_table(self, place: str, at_least: int = 0) -> bool:
@@ -432,7 +446,7 @@ class Warehouse:
         versions = (int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json"))
         return any(version >= at_least for version in versions)
 
-    def _generation_for(self, table: str, schema: StructType) -> int:
+    def _generation_for(self, table: str, schema: StructType, probabilities: Sequence[str]) -> int:
         """Return the generation that rows of a schema are written to: the newest, if they fit."""
         self.days.look(table)
         versions = self.days.known_versions(table)
@@ -443,9 +457,11 @@ class Warehouse:
         with guarded_read(self._title(table)):
             stored = self.spark.read.format("delta").load(place).schema
         changed = generations.retyped(stored, schema)
+        if probabilities:
+            changed += generations.held_otherwise(stored, probabilities)
         if changed:
             log.info(
-                "pipeline=%s table=%s generation=%d retyped=%s",
+                "pipeline=%s table=%s generation=%d changed=%s",
                 self.pipeline, table, newest + 1, ", ".join(changed),
             )  # fmt: skip
         return newest + (1 if changed else 0)

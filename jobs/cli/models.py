@@ -121,7 +121,7 @@ def _row(ref: ModelRef) -> tuple[object, ...]:
     metrics = " ".join(
         f"{name}={value:.4f}"
         for name, value in ref.metrics.items()
-        if name.removeprefix("eval_").removeprefix("valid_") in _SHOWN_METRICS
+        if name.rpartition("/")[2].removeprefix("eval_").removeprefix("valid_") in _SHOWN_METRICS
     )
     aliases = ",".join(ref.aliases) or "-"
     named = (ref.pipeline, ref.version, ref.model, aliases, _bundle(ref))

@@ -37,7 +37,8 @@ def show(
 ) -> None:
     """Show the published scores of a day, or go back to an earlier run.
 
-    Ordered by the keys of the pipeline, or with --top by score; with --json one object per score.
+    Ordered by the keys of the pipeline, or with --top by score (of the first label, where there are
+    several); with --json one object per row.
     """
     if context.invoked_subcommand is not None:
         return
@@ -56,7 +57,7 @@ def show(
             if as_json:
                 print_json(found.rows)
             else:
-                found.print(definition.keys)
+                found.print(definition.keys, definition.score_columns)
 
 
 def rollback(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import NightscoreError
 from feature_store.home import Home
-from feature_store.schema import DS, RUN_ID, SCORE
+from feature_store.schema import DS, RUN_ID
 from feature_store.tables.reader import Reader
 from feature_store.text import score_text
 from jobs.cli.output import print_line, print_table
@@ -34,17 +34,21 @@ class Published:
     publication: Publication
     rows: Iterable[Mapping[str, Any]]
 
-    def print(self, keys: Sequence[str]) -> None:
-        """Print the scores as a table, with the run and model they came from."""
+    def print(self, keys: Sequence[str], scores: Sequence[str]) -> None:
+        """Print the scores as a table, with the run and model they came from.
+
+        A day that was scored before the pipeline had a label has no score of it.
+        """
         count = 0
 
         def cells() -> Iterator[list[object]]:
             nonlocal count
             for row in self.rows:
                 count += 1
-                yield [*(row[key] for key in keys), score_text(row[SCORE])]
+                told = ("–" if row[name] is None else score_text(row[name]) for name in scores)
+                yield [*(row[key] for key in keys), *told]
 
-        print_table((*keys, SCORE), cells())
+        print_table((*keys, *scores), cells())
         print_line("")
         print_line(_origin(self.publication, count))
 
@@ -65,9 +69,11 @@ def published(
         with progress.step("read scores"):
             reader = Reader(home, definition.name)
             publication = publication_of(reader, day)
-            rows = _begun(
-                published_rows(reader, publication, definition.keys, limit=limit, is_top=is_top)
-            )
+            found = published_rows(
+                reader, publication, definition.keys, definition.score_columns,
+                limit=limit, is_top=is_top,
+            )  # fmt: skip
+            rows = _begun(found)
         progress.close()
         yield Published(publication, rows)
         return
@@ -102,15 +108,18 @@ def _publication_in_spark(context: Context, day: date) -> Publication:
 
 
 def _scores_in_spark(context: Context, day: date, is_top: bool) -> DataFrame:
-    """Return the published scores of a day: ds, keys, score, run and model, in their order."""
+    """Return the published scores of a day: ds, keys, scores, run and model, in their order."""
     from pyspark.sql import functions as F
 
     from jobs.night.ledger import scores_latest
 
-    keys = context.definition.keys
-    columns = (DS, *keys, SCORE, RUN_ID, "model_name", "model_version", "published_at")
-    order = [*([F.col(SCORE).desc()] if is_top else []), *(F.col(key) for key in keys)]
-    return scores_latest(context, [day]).select(*columns).orderBy(*order)
+    keys, names = context.definition.keys, context.definition.score_columns
+    found = scores_latest(context, [day])
+    # A day that was scored before the pipeline had a label has no column of its scores.
+    scores = [F.col(n) if n in found.columns else F.lit(None).alias(n) for n in names]
+    rest = (RUN_ID, "model_name", "model_version", "published_at")
+    order = [*([scores[0].desc()] if is_top else []), *(F.col(key) for key in keys)]
+    return found.select(DS, *keys, *scores, *rest).orderBy(*order)
 
 
 def _origin(publication: Publication, shown: int) -> str:

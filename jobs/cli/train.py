@@ -111,12 +111,24 @@ def _as_dict(pipeline: str, result: TrainResult) -> dict[str, Any]:
         "passed": result.decision.passed,
         "reasons": list(result.decision.reasons),
         "notes": list(result.decision.notes),
-        "metrics": _metrics(result.evaluation),
-        "segments": [asdict(s) for s in result.evaluation.segments if not math.isnan(s.auc)],
-        "champion_metrics": _metrics(result.champion) if result.champion else None,
+        **_evaluated(result),
         "training_set": result.training_set.id,
         "seconds": result.seconds,
     }
+
+
+def _evaluated(result: TrainResult) -> dict[str, Any]:
+    """Return what was measured; of several labels, of each by its name."""
+    champion = result.champion or {}
+    each = {
+        name: {
+            "metrics": _metrics(found),
+            "segments": [asdict(s) for s in found.segments if not math.isnan(s.auc)],
+            "champion_metrics": _metrics(champion[name]) if name in champion else None,
+        }
+        for name, found in result.evaluations.items()
+    }
+    return {"labels": each} if len(each) > 1 else next(iter(each.values()))
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
@@ -125,14 +137,15 @@ def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def _print_text(pipeline: str, result: TrainResult, entity: str = "") -> None:
-    found = result.evaluation
     print_line(f"{pipeline}: {result.model.title}: {_fate(result)}")
-    print_line(
-        f"AUC {found.auc}, logloss {found.logloss:.4f} (base rate alone "
-        f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
-    )
-    if found.ranking is not None:
-        print_line(_ranking_text(entity, found.ranking))
+    for name, found in result.evaluations.items():
+        label = "" if len(result.evaluations) == 1 else f"{name}: "
+        print_line(
+            f"{label}AUC {found.auc}, logloss {found.logloss:.4f} (base rate alone "
+            f"{found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows"
+        )
+        if found.ranking is not None:
+            print_line(f"{label}{_ranking_text(entity, found.ranking)}")
     for sentence in (*result.decision.reasons, *result.decision.notes):
         print_line(f"- {sentence}")
 

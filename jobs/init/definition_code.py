@@ -59,7 +59,7 @@ def _definition(guess: Guess, name: str) -> Call:
         Item(keyword="name", value=literal(name)),
         Item(keyword="description", value=literal(_description(guess))),
         Item(keyword="spine", value=call("Rows", name.upper())),
-        _label(guess),
+        _labels(guess),
         Item(keyword="features", value=_features(guess), remarks=_left_out(guess)),
     ]
     if guess.histories:
@@ -101,19 +101,20 @@ def _description(guess: Guess) -> str:
     return f"{what} Guessed from {title[:_LONGEST_TITLE]}."
 
 
-def _label(guess: Guess) -> Item:
+def _labels(guess: Guess) -> Item:
     if guess.label is None:
         value = call(
             "Label", name=literal("label"), expression=literal(UNWRITTEN), known=literal(OUTCOME)
         )
-        return Item(keyword="label", value=value, remarks=(f"{guess.no_label}.", _OF_A_LABEL))
+        remarks = (f"{guess.no_label}.", _OF_A_LABEL)
+        return Item(keyword="labels", value=several((value,)), remarks=remarks)
     value = call(
         "Label",
         name=literal(guess.label.name),
         expression=literal(guess.label.expression),
         known=literal(OUTCOME),
     )
-    return Item(keyword="label", value=value, remarks=(guess.label.why,))
+    return Item(keyword="labels", value=several((value,)), remarks=(guess.label.why,))
 
 
 def _left_out(guess: Guess) -> tuple[str, ...]:

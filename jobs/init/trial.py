@@ -21,7 +21,7 @@ def require_sound(texts: Mapping[str, str], *, is_labelled: bool) -> None:
     try:
         loaded(texts)
     except (DefinitionError, ValueError) as error:
-        of_label = isinstance(error, DefinitionError) and error.field.startswith("label.")
+        of_label = isinstance(error, DefinitionError) and error.field.startswith("labels.")
         if of_label and not is_labelled:
             return
         raise UsageError(

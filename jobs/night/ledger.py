@@ -135,7 +135,7 @@ def earlier_runs(past: Sequence[Publication]) -> list[Publication]:
 
 
 def scores_latest(context: Context, days: Iterable[date] | None = None) -> DataFrame:
-    """Return the published scores: ds, run_id, keys, score, model_version, published_at.
+    """Return the published scores: ds, run_id, keys, scores, model_version, published_at.
 
     Exactly the rows of the newest publication of each day.
     """

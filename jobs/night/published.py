@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import NightscoreError
-from feature_store.schema import DS, LEDGER, RUN_ID, SCORE, SCORES
+from feature_store.schema import DS, LEDGER, RUN_ID, SCORES
 from jobs.night.publication import Publication
 
 if TYPE_CHECKING:
@@ -45,7 +45,13 @@ def nothing_published(pipeline: str, day: date) -> str:
 
 
 def published_rows(
-    reader: Reader, of: Publication, keys: Sequence[str], *, limit: int = 0, is_top: bool = False
+    reader: Reader,
+    of: Publication,
+    keys: Sequence[str],
+    scores: Sequence[str],
+    *,
+    limit: int = 0,
+    is_top: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield the scores of a publication, ready for JSON, by key or with the highest score first.
 
@@ -53,11 +59,12 @@ def published_rows(
         reader: the pipeline's tables.
         of: the publication.
         keys: the pipeline's keys.
+        scores: its columns of scores.
         limit: rows at most; 0 for all.
-        is_top: whether the highest score comes first; rows of one score then go by key.
+        is_top: whether the highest of the first scores comes first; rows of one score go by key.
     """
-    order = [(SCORE, True)] * is_top + [(key, False) for key in keys]
-    names = (DS, *keys, SCORE, RUN_ID)
+    order = [(scores[0], True)] * is_top + [(key, False) for key in keys]
+    names = (DS, *keys, *scores, RUN_ID)
     rest = {
         "model_name": of.model_name,
         "model_version": of.model_version,

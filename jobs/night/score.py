@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,10 +21,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import FloatType, StructField, StructType
 
-from feature_store.definition import label_words, plain
+from feature_store.definition import label_words, labels_agree, plain, recorded_labels
 from feature_store.errors import InputsReplaced, WriteConflict, WriteFailed
 from feature_store.features.encode import KEYS, VALUES, pack
-from feature_store.schema import DS, FEATURES, RUN_ID, SCORE, SCORES, TRAINING_SETS
+from feature_store.schema import DS, FEATURES, RUN_ID, SCORES, TRAINING_SETS, score_columns
 from jobs.night.expected import pins, run_id, scores_inputs
 from jobs.night.known_late import require_known
 from jobs.night.ledger import Past, next_run, pasts
@@ -32,6 +32,7 @@ from jobs.night.outdated import retried
 from jobs.night.scorer import score_batches, score_series
 from jobs.version import revision
 from models.errors import BundleInvalid
+from models.signature import Signature
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -63,7 +64,8 @@ def load_model_early(context: Context, model: ModelRef) -> None:
     A worker that fails here fails again, and is told, where it is to score.
     """
     no_rows = context.spark.range(0, 1, 1, 1).where("id < 0")
-    loading = no_rows.mapInArrow(score_batches(model.path, model.digest), no_rows.schema)
+    names = context.definition.score_columns
+    loading = no_rows.mapInArrow(score_batches(model.path, model.digest, names), no_rows.schema)
 
     def load() -> None:
         try:
@@ -142,6 +144,7 @@ def _stage(context: Context, runs: Sequence[ScoringRun]) -> dict[date, DayCommit
             SCORES,
             scored.withColumn(RUN_ID, _run_of_day(runs)),
             {(run.ds, run.run_id): run.inputs for run in runs},
+            probabilities=context.definition.score_columns,
         )
     except WriteFailed as error:
         raise _as_the_worker_said(error) from error
@@ -187,14 +190,20 @@ def _require_encoding(definition: Definition, model: ModelRef) -> None:
             f"Train it again: nightscore train --pipeline {definition.name} --from … --to … "
             "--eval-to …; or go back to the release that it was trained with"
         )
-    told = manifest.get("data", {}).get("label")
-    if not definition.label.agrees_with(told):
+    record = manifest.get("data", {})
+    if not labels_agree(definition.labels, record):
+        told = _labels_text(recorded_labels(record))
+        wanted = _labels_text([plain(label) for label in definition.labels])
         raise BundleInvalid(
-            f"{definition.name}: {model.title} predicts the label {label_words(told)}, and the "
-            f"definition's is now {label_words(plain(definition.label))}. Train a model for the "
-            f"new label: nightscore train --pipeline {definition.name} --from … --to … "
-            "--eval-to …; or restore the definition's label"
+            f"{definition.name}: {model.title} predicts {told}, and the definition now asks for "
+            f"{wanted}. Train a model for that: nightscore train --pipeline {definition.name} "
+            "--from … --to … --eval-to …; or restore what the definition predicted"
         )
+
+
+def _labels_text(told: Sequence[Mapping[str, Any]]) -> str:
+    each = "; ".join(f"{label['name']}: {label_words(label)}" for label in told)
+    return f"the label{'s' if len(told) > 1 else ''} {each}"
 
 
 def _as_the_worker_said(error: WriteFailed) -> Exception:
@@ -209,17 +218,26 @@ def _run_of_day(runs: Sequence[ScoringRun]) -> Column:
 
 
 def score_frame(features_df: DataFrame, definition: Definition, model: ModelRef) -> DataFrame:
-    """Return ds, the definition's keys and `score` (float32 probability) for each feature row."""
+    """Return ds, the definition's keys and scores (float32 probabilities) of each feature row."""
     packed = pack(features_df, definition)
     kept = [field for field in packed.schema.fields if field.name not in (KEYS, VALUES)]
-    schema = StructType([*kept, StructField(SCORE, FloatType())])
-    return packed.mapInArrow(score_batches(model.path, model.digest), schema)
+    names = definition.score_columns
+    schema = StructType([*kept, *_floats(names)])
+    return packed.mapInArrow(score_batches(model.path, model.digest, names), schema)
+
+
+def _floats(names: Sequence[str]) -> list[StructField]:
+    return [StructField(name, FloatType()) for name in names]
 
 
 def register_udf(spark: SparkSession, model: ModelRef, name: str = "nightscore_score") -> None:
     """Register `name(keys array<bigint>, values array<float>) -> float` for SQL.
 
+    Of a model of several labels it gives a struct of `score_<label>` floats.
     `feature_store.features.encode.pack` makes the two arrays from features.
     """
+    signature = Signature.from_json(Path(model.path, "signature.json").read_text())
+    names = score_columns(signature.labels)
+    given = FloatType() if len(names) == 1 else StructType(_floats(names))
     make_udf: Any = pandas_udf  # its stubs know no iterator of several series
-    spark.udf.register(name, make_udf(score_series(model.path, model.digest), FloatType()))
+    spark.udf.register(name, make_udf(score_series(model.path, model.digest, names), given))

@@ -6,13 +6,12 @@ is the process-wide one of `models.scoring.predict`, keyed by the bundle's diges
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from feature_store.features.encode import KEYS, VALUES
-from feature_store.schema import SCORE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
 
 
 def score_batches(
-    path: str, digest: str
+    path: str, digest: str, names: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    """Return the `mapInArrow` function of a bundle: columns ride along, `score` is added.
+    """Return the `mapInArrow` function of a bundle: columns ride along, scores are added.
 
     Args:
         path: the bundle's folder, reachable from every worker.
         digest: what the manifest's sha256 must be.
+        names: the column of each label's scores, in the order of the bundle's labels.
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -37,41 +37,56 @@ def score_batches(
 
         model = _predictor(path, digest)
         for batch in batches:
-            scores = model.predict(
+            scores = model.predict_all(
                 _matrix(batch, KEYS, np.int64), _matrix(batch, VALUES, np.float32)
             )
-            names = [name for name in batch.schema.names if name not in (KEYS, VALUES)]
-            columns = [batch.column(name) for name in names]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array(scores)], [*names, SCORE])
+            kept = [name for name in batch.schema.names if name not in (KEYS, VALUES)]
+            columns = [batch.column(name) for name in kept]
+            told = [pa.array(column) for column in _columns(scores)]
+            yield pa.RecordBatch.from_arrays([*columns, *told], [*kept, *names])
 
     return run
 
 
 def score_series(
-    path: str, digest: str
-) -> Callable[[Iterator[tuple[pd.Series, pd.Series]]], Iterator[pd.Series]]:
-    """Return the pandas UDF of a bundle: (keys array, values array) to a probability."""
+    path: str, digest: str, names: Sequence[str]
+) -> Callable[[Iterator[tuple[pd.Series, pd.Series]]], Iterator[pd.Series | pd.DataFrame]]:
+    """Return the pandas UDF of a bundle: (keys array, values array) to probabilities.
+
+    Args:
+        path: the bundle's folder, reachable from every worker.
+        digest: what the manifest's sha256 must be.
+        names: the column of each label's scores; of one alone the UDF gives the probability itself,
+            of several a struct.
+    """
     import pandas as pd
 
-    def run(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    def run(
+        batches: Iterator[tuple[pd.Series, pd.Series]],
+    ) -> Iterator[pd.Series | pd.DataFrame]:
         model = _predictor(path, digest)
         for keys, values in batches:
-            if len(keys) == 0:
-                yield pd.Series([], dtype="float32")
-                continue
-            yield pd.Series(
-                model.predict(
+            scores = np.empty((0, len(names)), np.float32)
+            if len(keys):
+                scores = model.predict_all(
                     np.stack(list(keys)).astype(np.int64),
                     np.stack(list(values)).astype(np.float32),
                 )
-            )
+            columns = [pd.Series(column) for column in _columns(scores)]
+            is_only = len(names) == 1
+            yield columns[0] if is_only else pd.DataFrame(dict(zip(names, columns, strict=True)))
 
     # Spark reads the hints to choose the kind of pandas UDF; the names must exist at run time.
     run.__annotations__ = {
         "batches": Iterator[tuple[pd.Series, pd.Series]],
-        "return": Iterator[pd.Series],
+        "return": Iterator[pd.Series] if len(names) == 1 else Iterator[pd.DataFrame],
     }
     return run
+
+
+def _columns(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return scores (n, T) label by label, each contiguous."""
+    return list(np.ascontiguousarray(scores.T))
 
 
 def _predictor(path: str, digest: str) -> Predictor:

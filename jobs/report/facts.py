@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyspark.sql import functions as F
 
 from feature_store.errors import NightscoreError
-from feature_store.features.labels import LABEL_KNOWN_AT, label_column
+from feature_store.features.labels import known_column, label_column
 from feature_store.quality.drift import psi, psi_by_chance
 from feature_store.schema import (
     DS,
@@ -20,7 +21,6 @@ from feature_store.schema import (
     QUALITY,
     QUARANTINE,
     RUN_ID,
-    SCORE,
     SCORES,
     TILES,
     beside,
@@ -97,6 +97,25 @@ class DayScores:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LabelScores:
+    """The scores of one label: of the day, and of those before it."""
+
+    label: str
+    day: DayScores | None
+    before: Sequence[DayScores]
+    """Up to seven published days before, oldest first."""
+
+    @property
+    def drift(self) -> tuple[float, float] | None:
+        """PSI of the scores against the days before, and what it would be by chance."""
+        if self.day is None or not self.before:
+            return None
+        reference = [sum(column) for column in zip(*(d.coarse for d in self.before), strict=True)]
+        chance = psi_by_chance(sum(reference), self.day.rows, BINS)
+        return psi(reference, self.day.coarse), chance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NightFacts:
     """Everything that a page says."""
 
@@ -115,10 +134,10 @@ class NightFacts:
     reasons: Mapping[str, int]
     """Quarantined rows by reason."""
     checks: Sequence[CheckRow]
-    scores: DayScores | None
-    before: Sequence[DayScores]
-    """Up to seven published days before, oldest first."""
-    labels: Mapping[str, Any] | None
+    scores: Sequence[LabelScores]
+    """Of each label, in the definition's order."""
+    labels: Mapping[str, Mapping[str, Any]]
+    """How good the scores were, by label, of those that are known."""
     model: ModelRef | None
     model_problem: str
     refusal: str = ""
@@ -148,15 +167,6 @@ class NightFacts:
             return made_of.version != features.version
         return made_of.digest != digest_of(features.content)
 
-    @property
-    def drift(self) -> tuple[float, float] | None:
-        """PSI of the scores against the days before, and what it would be by chance."""
-        if self.scores is None or not self.before:
-            return None
-        reference = [sum(column) for column in zip(*(d.coarse for d in self.before), strict=True)]
-        chance = psi_by_chance(sum(reference), self.scores.rows, BINS)
-        return psi(reference, self.scores.coarse), chance
-
 
 def read_facts(context: Context, ds: date, failure: str = "") -> NightFacts:
     """Return what is known of a night, published or not, from one look at each table."""
@@ -174,7 +184,6 @@ def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
     runs = dict(sorted(runs.items())[-DAYS_BEFORE:])
     if SCORES in commits:
         runs[ds] = run_id
-    scores = {day.ds: day for day in _day_scores(context, runs)}
     model, problem = _model(context, publications[-1] if publications else None)
     return NightFacts(
         definition=context.definition,
@@ -186,40 +195,57 @@ def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
         run_id=run_id,
         reasons=_reasons(context, ds, commits),
         checks=checks,
-        scores=scores.pop(ds, None),
-        before=[scores[day] for day in sorted(scores)],
-        labels=labelled_metrics(context, ds) if publications else None,
+        scores=_scores(context, ds, runs),
+        labels=labelled_metrics(context, ds) if publications else {},
         model=model,
         model_problem=problem,
         refusal="; ".join(refusal.why for refusal in refusals(context, [(context.events, ds)])),
     )
 
 
-def labelled_metrics(context: Context, ds: date) -> dict[str, Any] | None:
-    """Return how good the published scores of a day were, once labels are known; else None.
+def labelled_metrics(context: Context, ds: date) -> dict[str, dict[str, Any]]:
+    """Return how good the published scores of a day were, by label, of labels that are known.
 
-    Keys: rows, base_rate, auc, auc_low, auc_high, logloss, ece, sampled (whether of a sample).
-    AUC is NaN where all labels are the same.
+    Keys of each: rows, base_rate, auc, auc_low, auc_high, logloss, ece, sampled (whether of a
+    sample). AUC is NaN where all labels are the same.
     """
     from jobs.night.ledger import scores_latest
-    from jobs.training.label_rows import is_told, labelled_rows
-    from models.metrics import summary
+    from jobs.training.label_rows import labelled_rows, told_labels
+    from models.metrics import labelled, summary
 
-    keys, label = [DS, *context.definition.keys], label_column(context.definition)
+    keys, told = [DS, *context.definition.keys], told_labels(context, ds)
     published = context.warehouse.commits(SCORES)
-    if not any(day == ds for _, day, _ in published) or not is_told(context, ds):
-        return None
-    known = F.col(LABEL_KNOWN_AT) <= F.lit(datetime.now(UTC))
-    labels = labelled_rows(context, [ds]).where(F.col(label).isNotNull() & known)
-    pairs = scores_latest(context, [ds]).join(labels, keys)
+    if not told or not any(day == ds for _, day, _ in published):
+        return {}
+    pairs = scores_latest(context, [ds]).join(labelled_rows(context, [ds], labels=told), keys)
     every = _every_nth(context, ds)
     if every > 1:
         pairs = pairs.where(F.pmod(F.xxhash64(*keys), F.lit(every)) == 0)
-    found = pairs.select(label, SCORE).toPandas()
-    if found.empty:
-        return None
-    metrics = summary(found[label].to_numpy(), found[SCORE].to_numpy())
-    return {**metrics, "sampled": every > 1}
+    score_of = dict(
+        zip(context.definition.label_names, context.definition.score_columns, strict=True)
+    )
+    names = [name for name in told if score_of[name] in pairs.columns]
+    if not names:  # what is published is of other labels
+        return {}
+    now = F.lit(datetime.now(UTC))
+    labels = [
+        F.when(F.col(known_column(name)) <= now, F.col(label_column(name))).alias(
+            label_column(name)
+        )
+        for name in names
+    ]
+    rows = pairs.select(*labels, *(score_of[name] for name in names))
+    is_known = F.coalesce(*(label_column(name) for name in names)).isNotNull()
+    known = rows.where(is_known).toPandas()
+    found = {}
+    for name in names:
+        columns = [
+            known[column].to_numpy("float64") for column in (label_column(name), score_of[name])
+        ]
+        label, score = labelled(*columns)
+        if len(label) and not np.isnan(score).all():  # else what is published is of other labels
+            found[name] = {**summary(label, score), "sampled": every > 1}
+    return found
 
 
 def _every_nth(context: Context, ds: date) -> int:
@@ -260,16 +286,30 @@ def _reasons(context: Context, ds: date, commits: Mapping[str, DayCommit]) -> di
     return dict(sorted(((r, n) for r, n in counted), key=lambda item: (-item[1], item[0])))
 
 
-def _day_scores(context: Context, runs: Mapping[date, str]) -> list[DayScores]:
-    """Return the histograms of several days' runs, in one Spark job."""
+def _scores(context: Context, ds: date, runs: Mapping[date, str]) -> list[LabelScores]:
+    """Return the histograms of several days' runs, label by label."""
+    columns = zip(context.definition.label_names, context.definition.score_columns, strict=True)
+    found = []
+    for label, column in columns:
+        days = {day.ds: day for day in _day_scores(context, runs, column)}
+        own = days.pop(ds, None)
+        found.append(LabelScores(label=label, day=own, before=[days[day] for day in sorted(days)]))
+    return found
+
+
+def _day_scores(context: Context, runs: Mapping[date, str], column: str) -> list[DayScores]:
+    """Return the histograms of several days' runs with a column of scores, in one Spark job."""
     if not runs or context.warehouse.version(SCORES) is None:
         return []
-    place = F.least(F.floor(F.col(SCORE) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
     scores: DataFrame = context.warehouse.read(SCORES, list(runs))
+    if column not in scores.columns:
+        return []
+    place = F.least(F.floor(F.col(column) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
     rows = (
         scores.where(runs_predicate(runs.items(), RUN_ID))
+        .where(F.col(column).isNotNull())
         .groupBy(DS, place.alias("place"))
-        .agg(F.count(F.lit(1)).alias("n"), F.sum(SCORE).alias("total"))
+        .agg(F.count(F.lit(1)).alias("n"), F.sum(column).alias("total"))
         .collect()
     )
     return [_histogram(day, run, [r for r in rows if r[DS] == day]) for day, run in runs.items()]

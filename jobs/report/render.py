@@ -70,8 +70,10 @@ def page_html(facts: NightFacts) -> str:
         commits=[facts.commits[table] for table in _TABLES if table in facts.commits],
         pins=_pins(facts),
         proven=published_checks,
-        chart=Markup(histogram_svg(facts.scores, facts.before)),  # noqa: S704 - made of numbers
-        score_days=[*facts.before, *([facts.scores] if facts.scores else [])],
+        charts={
+            one.label: Markup(histogram_svg(one.day, one.before))  # noqa: S704 - made of numbers
+            for one in facts.scores
+        },
         now=datetime.now(UTC),
         code=code_version(),
     )  # fmt: skip

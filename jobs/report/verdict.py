@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jobs.context import Context
     from jobs.night.ledger import Publication
-    from jobs.report.facts import NightFacts
+    from jobs.report.facts import LabelScores, NightFacts
 
 Level = Literal["good", "look", "bad"]
 
@@ -94,13 +94,23 @@ def _doubts(facts: NightFacts, published: Publication) -> tuple[str, ...]:
         )
     if facts.is_stale:
         doubts.append("The features were replaced since: running the night again would differ.")
-    drift = facts.drift
-    if drift is not None and drift[0] > PSI_TO_LOOK_AT + drift[1]:
+    for found, drift in _drifted(facts):
         doubts.append(
-            f"The scores lie elsewhere than in the days before: PSI {drift[0]:.2f}; "
-            f"{drift[1]:.2f} is to be expected by chance."
+            f"{_scores_of(facts, found, 'The scores')} lie elsewhere than in the days before: PSI "
+            f"{drift[0]:.2f}; {drift[1]:.2f} is to be expected by chance."
         )
     return tuple(doubts)
+
+
+def _drifted(facts: NightFacts) -> list[tuple[LabelScores, tuple[float, float]]]:
+    """Return the scores that lie elsewhere than before, with their drift."""
+    each = [(found, found.drift) for found in facts.scores]
+    return [(found, d) for found, d in each if d is not None and d[0] > PSI_TO_LOOK_AT + d[1]]
+
+
+def _scores_of(facts: NightFacts, found: LabelScores, scores: str) -> str:
+    """Return what to call the scores of a label: of a single one everybody knows which."""
+    return scores if len(facts.scores) == 1 else f"{scores} of {found.label}"
 
 
 def _failed_sentence(facts: NightFacts) -> str:
@@ -122,10 +132,10 @@ def _is_stopped_at_ingest(facts: NightFacts) -> bool:
 
 def why_train(context: Context, day: date) -> str:
     """Return why a published night asks for a new model; nothing if it does not."""
-    drift = read_facts(context, day).drift
-    if drift is None or drift[0] <= PSI_TO_LOOK_AT + drift[1]:
-        return ""
-    return (
-        f"the scores of {day} lie elsewhere than in the days before: PSI {drift[0]:.2f}, "
+    facts = read_facts(context, day)
+    return "; ".join(
+        f"the scores of {day} lie elsewhere than in the days before"
+        f"{'' if len(facts.scores) == 1 else f', those of {found.label}'}: PSI {drift[0]:.2f}, "
         f"{drift[1]:.2f} by chance"
+        for found, drift in _drifted(facts)
     )

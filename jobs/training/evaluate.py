@@ -1,4 +1,4 @@
-"""How good a bundle is on the held-out rows of a frozen set: overall, and by segment."""
+"""How good a bundle is on the held-out rows of a frozen set, by label: overall, and by segment."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.errors import NightscoreError
+from jobs.training.held_out import label_bytes
 from models import metrics
 from models.ranking import Ranking, ranking
 
@@ -47,9 +48,10 @@ class SegmentScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evaluation:
-    """How good scores are; it keeps them, so that two models can be compared row by row."""
+    """How good scores of a label are; it keeps them, so that models can be compared row by row."""
 
     rows: int
+    """Those that have the label."""
     base_rate: float
     auc: Interval
     logloss: float
@@ -85,10 +87,15 @@ class Evaluation:
         }
 
 
-def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> Evaluation:
+Evaluations = Mapping[str, Evaluation]
+"""By label, in the order of a model's logits."""
+
+
+def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> dict[str, Evaluation]:
     """Return how good a loaded bundle is on these rows, scored by the code that scores at night.
 
-    Of a row only its label and score are held, and a number for its entity and each segment.
+    Each label is measured on the rows that have it. Of a row only its labels and scores are held,
+    and a number for its entity and each segment.
 
     Raises:
         InputInvalid: the rows are not what the bundle's signature takes.
@@ -97,32 +104,37 @@ def evaluate_bundle(bundle: Bundle, held_out: HeldOutRows, gate: Gate) -> Evalua
     from models.scoring.predict import Predictor
 
     predictor, told, done = Predictor(bundle), hashlib.sha256(), 0
-    labels = np.empty(held_out.files.rows, np.float32)
-    scores = np.empty(held_out.files.rows, np.float32)
+    names = bundle.signature.labels
+    labels = np.empty((held_out.files.rows, len(names)), np.float32)
+    scores = np.empty_like(labels)
     entities = np.empty(held_out.files.rows, np.int64) if gate.rank_within else None
     for rows in held_out.parts():
         part = slice(done, done + len(rows.labels))
-        labels[part] = rows.labels[:, 0]
-        scores[part] = predictor.predict(rows.keys, rows.values)
+        labels[part] = rows.labels
+        scores[part] = predictor.predict_all(rows.keys, rows.values)
         if entities is not None:
             place = bundle.signature.categorical.index(gate.rank_within)
             entities[part] = rows.keys[:, place]
-        told.update(labels[part].tobytes())
+        told.update(label_bytes(rows.labels))
         done = part.stop
     if held_out.labels_digest not in ("", told.hexdigest()):
         raise NightscoreError(
             f"evaluation rows from {held_out.files.files[0]} on were read in two orders; segments "
             "cannot be told apart. Run the training again"
         )
-    return evaluate(
-        labels,
-        scores,
-        base_rate=held_out.base_rate,
-        segments=held_out.segments,
-        min_segment_rows=gate.min_segment_rows,
-        entities=entities,
-        rank_k=gate.rank_k,
-    )
+    found = {}
+    for place, name in enumerate(names):
+        has_label = ~np.isnan(labels[:, place])
+        found[name] = evaluate(
+            labels[has_label, place],
+            scores[has_label, place],
+            base_rate=held_out.base_rates[place],
+            segments={s: values.of_rows(has_label) for s, values in held_out.segments.items()},
+            min_segment_rows=gate.min_segment_rows,
+            entities=None if entities is None else entities[has_label],
+            rank_k=gate.rank_k,
+        )
+    return found
 
 
 def evaluate(

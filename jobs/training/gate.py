@@ -1,4 +1,4 @@
-"""May a challenger become champion? A pure decision over two evaluations of the same rows."""
+"""May a challenger become champion? A pure decision over evaluations of the same rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from feature_store.definition import Gate
-    from jobs.training.evaluate import Evaluation
+    from jobs.training.evaluate import Evaluation, Evaluations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +36,12 @@ class _Finding:
 
 def decide(
     gate: Gate,
-    challenger: Evaluation,
-    champion: Evaluation | None,
+    challenger: Evaluations,
+    champion: Evaluations | None,
     *,
     no_comparison: str = "There is no champion to compare with.",
 ) -> GateDecision:
-    """Return the decision of a gate.
+    """Return the decision of a gate: on one label, where it names one, else on every label.
 
     Against a champion a challenger is refused only for a drop beyond doubt: overall, when the whole
     95 % interval of the paired AUC difference lies below `-max_auc_drop`; in a segment, when the
@@ -49,21 +49,21 @@ def decide(
 
     Args:
         gate: the limits.
-        challenger: of the new model.
+        challenger: of the new model, by label.
         champion: of the promoted model on the same rows; None when there is nothing to compare.
         no_comparison: the sentence that says why there is nothing to compare.
 
     Raises:
-        ValueError: the two evaluations are of different rows.
+        ValueError: two evaluations of a label are of different rows.
     """
-    findings = _absolute(gate, challenger)
+    findings = []
+    for name in [gate.label] if gate.label else challenger:
+        found = _of_label(gate, challenger[name], champion[name] if champion else None)
+        # Of a single label everybody knows which is meant.
+        where = "" if len(challenger) == 1 else f"Label {name}: "
+        findings += [_Finding(one.passed, f"{where}{one.sentence}") for one in found]
     if champion is None:
         findings.append(_Finding(True, no_comparison))
-    else:
-        if not np.array_equal(challenger.labels, champion.labels):
-            raise ValueError("the challenger and the champion were evaluated on different rows")
-        findings.append(_overall(gate, challenger, champion))
-        findings += _segments(gate, challenger, champion)
     return GateDecision(
         passed=all(finding.passed for finding in findings),
         reasons=tuple(f.sentence for f in findings if not f.passed),
@@ -74,6 +74,16 @@ def decide(
 def refuse(*reasons: str) -> GateDecision:
     """Return a refusal for reasons outside the numbers."""
     return GateDecision(passed=False, reasons=reasons, notes=())
+
+
+def _of_label(gate: Gate, challenger: Evaluation, champion: Evaluation | None) -> list[_Finding]:
+    findings = _absolute(gate, challenger)
+    if champion is not None:
+        if not np.array_equal(challenger.labels, champion.labels):
+            raise ValueError("the challenger and the champion were evaluated on different rows")
+        findings.append(_overall(gate, challenger, champion))
+        findings += _segments(gate, challenger, champion)
+    return findings
 
 
 def _absolute(gate: Gate, challenger: Evaluation) -> list[_Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -39,6 +39,10 @@ class Segment:
         coder.add(list(values))
         return coder.segment()
 
+    def of_rows(self, rows: NDArray[np.bool_]) -> Segment:
+        """Return the segment of some of the rows, by a mask (n,)."""
+        return Segment(words=self.words, codes=self.codes[rows])
+
     def masks(self, min_rows: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         """Yield (word, rows (n,) that have it) where `min_rows` and more do, by falling rows."""
         counts = np.bincount(self.codes, minlength=len(self.words))
@@ -53,8 +57,8 @@ class HeldOutRows:
 
     files: TrainingFiles
     signature: Signature
-    base_rate: float
-    """The share of positives among the training rows."""
+    base_rates: tuple[float, ...]
+    """The share of positives among the training rows, of each label of the signature."""
     segments: Mapping[str, Segment]
     """By feature, in the order of the rows."""
     labels_digest: str
@@ -98,7 +102,9 @@ def held_out_rows(
     return HeldOutRows(
         files=training_files(frozen.splits[split]),
         signature=signature,
-        base_rate=frozen.splits["train"].base_rate,
+        base_rates=tuple(
+            frozen.splits["train"].labels[name].base_rate for name in signature.labels
+        ),
         segments=found,
         labels_digest=digest,
     )
@@ -131,13 +137,20 @@ def _read_segments(
     frozen: TrainingSet, split: str, segments: tuple[str, ...]
 ) -> tuple[dict[str, Segment], str]:
     """Return the segment columns, row for row beside the rows of `stream`."""
-    label, labels = f"{LABEL_PREFIX}{frozen.label}", hashlib.sha256()
+    columns = [f"{LABEL_PREFIX}{name}" for name in frozen.labels]
+    labels, count = hashlib.sha256(), len(columns)
     coders = {name: _Coder() for name in segments}
-    for batch in _batches(frozen, split, [label, *(f"{SEGMENT_PREFIX}{s}" for s in segments)]):
-        labels.update(batch.column(0).to_numpy(zero_copy_only=False).astype(np.float32).tobytes())
-        for column, coder in zip(batch.columns[1:], coders.values(), strict=True):
+    for batch in _batches(frozen, split, [*columns, *(f"{SEGMENT_PREFIX}{s}" for s in segments)]):
+        told = [column.to_numpy(zero_copy_only=False) for column in batch.columns[:count]]
+        labels.update(label_bytes(np.stack(told, 1)))
+        for column, coder in zip(batch.columns[count:], coders.values(), strict=True):
             coder.add(column.to_pylist())
     return {name: coder.segment() for name, coder in coders.items()}, labels.hexdigest()
+
+
+def label_bytes(labels: NDArray[Any]) -> bytes:
+    """Return labels (n, T) as bytes, the same whatever stood where a row has none."""
+    return np.where(np.isnan(labels), -1, labels).astype(np.int8).tobytes()
 
 
 def _batches(frozen: TrainingSet, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

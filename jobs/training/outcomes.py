@@ -1,4 +1,4 @@
-"""Brings the outcomes of days up to date: the days of a stream that come after them."""
+"""Brings the outcomes of days up to date: the days of streams that come after them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from jobs.night.refused import has_earlier
 from jobs.training.label_rows import require_told
 
 if TYPE_CHECKING:
+    from feature_store.definition import Outcome
     from jobs.context import Context
 
 
 def bring_outcomes(
     context: Context, days: Sequence[date], on_progress: Callable[[str], None]
 ) -> None:
-    """Take in the stream that tells what came of `days`, as far as its days are there.
+    """Take in the streams that tell what came of `days`, as far as their days are there.
 
     Nothing is to be done where rows tell their own label.
 
@@ -30,11 +31,17 @@ def bring_outcomes(
         PartitionNotReady: an outcome is looked for on days that are not there.
         SourceCorrupt, TooManyBadRows: nothing good was ever delivered of one of them.
     """
-    definition, outcome = context.definition, context.definition.outcome
-    if outcome is None:
-        return
+    for outcome in context.definition.outcomes:
+        _bring(context, outcome, days, on_progress)
+        require_told(context, days, outcome)
+
+
+def _bring(
+    context: Context, outcome: Outcome, days: Sequence[date], on_progress: Callable[[str], None]
+) -> None:
+    looked = {d for day in days for d in context.definition.outcome_days(outcome, day)}
     table = stream_table(outcome.stream.name, EVENTS)
-    for chunk in paced(sorted({d for day in days for d in definition.outcome_days(day)})):
+    for chunk in paced(sorted(looked)):
         started = time.monotonic()
         found = ingest_events(context, outcome.stream, chunk)
         there = [day for day in chunk if has_earlier(context, table, day)]
@@ -46,4 +53,3 @@ def bring_outcomes(
             f"{table} {chunk[0]} to {chunk[-1]}: {len(found.written)} days written, for label "
             f"{outcome.name}, {time.monotonic() - started:.1f} s"
         )
-    require_told(context, days)

@@ -120,7 +120,7 @@ def signature_of(definition: Definition) -> Signature:
     return Signature(
         categorical=definition.categorical_names(),
         numeric=definition.numeric_names(),
-        labels=(definition.label.name,),
+        labels=definition.label_names,
     )
 
 

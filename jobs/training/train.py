@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feature_store.definition import labels_agree
 from feature_store.errors import GateRefused, NoChampion, UsageError
 from jobs.config import check_day, days_between, setting
 from jobs.maintenance.models import mark_wanted
@@ -20,13 +21,21 @@ from jobs.night.night import Stopwatch
 from jobs.night.prepare import OnProgress, prepare
 from jobs.registry import model_registry
 from jobs.registry.model_registry import CHAMPION, ModelRef
-from jobs.training.evaluate import Evaluation, evaluate_bundle
+from jobs.training.evaluate import Evaluations, evaluate_bundle
 from jobs.training.gate import GateDecision, decide, refuse
 from jobs.training.held_out import HeldOutRows, held_out_rows, training_files
 from jobs.training.labels import require_labels
 from jobs.training.outcomes import bring_outcomes
 from jobs.training.recipe import Recipe, recipe_of, signature_of
-from jobs.training.training_set import EVAL, TRAIN, VALID, TrainingSet, freeze, split_days
+from jobs.training.training_set import (
+    EVAL,
+    TRAIN,
+    VALID,
+    SplitFiles,
+    TrainingSet,
+    freeze,
+    split_days,
+)
 from jobs.version import code_version
 from models.errors import BundleInvalid
 from models.scoring.compiler import COST_WITHOUT, find_compiler
@@ -48,9 +57,9 @@ class TrainResult:
     """How a training ended."""
 
     model: ModelRef
-    evaluation: Evaluation
-    """On the evaluation days; on the validation days where there are none."""
-    champion: Evaluation | None
+    evaluations: Evaluations
+    """Of each label, on the evaluation days; on the validation days where there are none."""
+    champion: Evaluations | None
     """Of the champion on the same rows, where the two could be compared."""
     decision: GateDecision
     promoted: bool
@@ -92,9 +101,9 @@ class _Comparison:
     """What the challenger is compared with."""
 
     champion: ModelRef | None
-    evaluation: Evaluation | None
+    evaluations: Evaluations | None
     sentence: str = "There is no champion to compare with."
-    """Why there is no evaluation."""
+    """Why there are no evaluations."""
     is_broken: bool = False
     """Whether the champion's bundle could not be loaded."""
     notes: tuple[str, ...] = ()
@@ -228,9 +237,18 @@ def _warn_of_slow_scoring(recipe: Recipe, on_progress: OnProgress, compiled: boo
 
 
 def _describe(frozen: TrainingSet) -> str:
-    parts = (f"{name} {s.rows:,} rows ({s.base_rate:.1%})" for name, s in frozen.splits.items())
+    parts = (f"{name} {s.rows:,} rows ({_rates(s)})" for name, s in frozen.splits.items())
     state = "found" if frozen.is_reused else "written"
     return f"training set {frozen.id} {state}: {', '.join(parts)}"
+
+
+def _rates(split: SplitFiles) -> str:
+    """Return the base rate of the only label; of each of several, with the rows that have it."""
+    if len(split.labels) == 1:
+        return ", ".join(f"{counts.base_rate:.1%}" for counts in split.labels.values())
+    return ", ".join(
+        f"{name} {counts.base_rate:.1%} of {counts.rows:,}" for name, counts in split.labels.items()
+    )
 
 
 def _made_before(job: _Job) -> _Made | None:
@@ -301,10 +319,10 @@ def _judge(job: _Job, model: TrainedModel | _Made) -> TrainResult:
     with _new_bundle(job.context) as place:
         bundle = model.bundle if isinstance(model, _Made) else _save(job, model, held_out, place)
         with watch.step("evaluate"):
-            evaluation = evaluate_bundle(bundle, held_out, definition.gate)
+            evaluations = evaluate_bundle(bundle, held_out, definition.gate)
             compared = _compare(job.context, frozen, held_out) if split == EVAL else None
-        ref = made.ref if made else _register(job, place, _metrics(evaluation, split, frozen))
-    decision = _decide(definition, evaluation, compared)
+        ref = made.ref if made else _register(job, place, _metrics(evaluations, split, frozen))
+    decision = _decide(definition, evaluations, compared)
     with watch.step("promote"):
         ref, decision = _settle(job, ref, decision, compared)
     log.info(
@@ -316,8 +334,8 @@ def _judge(job: _Job, model: TrainedModel | _Made) -> TrainResult:
         raise GateRefused(_refusal(ref, decision, compared))
     return TrainResult(
         model=ref,
-        evaluation=evaluation,
-        champion=compared.evaluation if compared else None,
+        evaluations=evaluations,
+        champion=compared.evaluations if compared else None,
         decision=decision,
         promoted=job.promote and decision.passed,
         training_set=frozen,
@@ -377,22 +395,23 @@ def _compare(context: Context, frozen: TrainingSet, held_out: HeldOutRows) -> _C
         champion = model_registry.champion(context.home, definition.name)
         loaded = bundle.load(champion.path, champion.digest)
     except NoChampion:
-        return _Comparison(champion=None, evaluation=None)
+        return _Comparison(champion=None, evaluations=None)
     except BundleInvalid as error:
         sentence = f"The champion cannot be loaded to compare with: {error}."
-        return _Comparison(champion=None, evaluation=None, sentence=sentence, is_broken=True)
+        return _Comparison(champion=None, evaluations=None, sentence=sentence, is_broken=True)
     title = f"The champion ({champion.title})"
     if (
         loaded.encoding_digest != definition.digest("encoding")
         or loaded.signature != signature_of(definition)
-        or not definition.label.agrees_with(loaded.data.get("label"))
+        or not labels_agree(definition.labels, loaded.data)
     ):
         sentence = f"{title} takes other features or another label: it was not compared."
-        return _Comparison(champion=champion, evaluation=None, sentence=sentence)
-    evaluation = evaluate_bundle(loaded, held_out, definition.gate)
+        return _Comparison(champion=champion, evaluations=None, sentence=sentence)
+    evaluations = evaluate_bundle(loaded, held_out, definition.gate)
     has_seen = _trained_until(loaded) >= frozen.manifest["days"][EVAL][0][0]
     note = f"{title} was trained on evaluation days, which favours it in the comparison."
-    return _Comparison(champion=champion, evaluation=evaluation, notes=(note,) if has_seen else ())
+    notes = (note,) if has_seen else ()
+    return _Comparison(champion=champion, evaluations=evaluations, notes=notes)
 
 
 def _trained_until(loaded: Bundle) -> str:
@@ -402,14 +421,14 @@ def _trained_until(loaded: Bundle) -> str:
 
 
 def _decide(
-    definition: Definition, evaluation: Evaluation, compared: _Comparison | None
+    definition: Definition, evaluations: Evaluations, compared: _Comparison | None
 ) -> GateDecision:
     if compared is None:
         return refuse("There are no evaluation days (--eval-to): nothing was held out to judge by.")
     if compared.is_broken:
         return refuse(compared.sentence)
     decision = decide(
-        definition.gate, evaluation, compared.evaluation, no_comparison=compared.sentence
+        definition.gate, evaluations, compared.evaluations, no_comparison=compared.sentence
     )
     return GateDecision(
         passed=decision.passed,
@@ -458,8 +477,14 @@ def _refusal(ref: ModelRef, decision: GateDecision, compared: _Comparison) -> st
     )
 
 
-def _metrics(evaluation: Evaluation, split: str, frozen: TrainingSet) -> dict[str, float]:
-    found = {f"{split}_{key}": value for key, value in evaluation.metrics().items()}
+def _metrics(evaluations: Evaluations, split: str, frozen: TrainingSet) -> dict[str, float]:
+    """Return the numbers to register: `eval_auc` of one label, `<label>/eval_auc` of several."""
+    is_only = len(evaluations) == 1
+    found = {
+        f"{'' if is_only else f'{name}/'}{split}_{key}": value
+        for name, evaluation in evaluations.items()
+        for key, value in evaluation.metrics().items()
+    }
     return {**found, "train_rows": float(frozen.splits[TRAIN].rows)}
 
 

@@ -1,8 +1,9 @@
 """A frozen, encoded copy of features and labels for one training run; its id says what is in it.
 
 Splits: `train`; `valid`, the last days of the training range, for early stopping; `eval`, later
-days, for the gate. A row is in `train` or `valid` only if its label was known before the first
-evaluation day began (the day after training, without one): what a training then could have known.
+days, for the gate. In `train` and `valid` a row has a label only if it was known before the first
+evaluation day began (the day after training, without one): what a training then could have known. A
+row that has none is in no split; of several labels a row may have some, and null for the others.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import json_digest, label_words, plain
+from feature_store.definition import json_digest, label_record, label_words, plain
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.features.encode import widen
-from feature_store.features.labels import LABEL_KNOWN_AT, label_column
+from feature_store.features.labels import known_column, label_column
 from feature_store.schema import DS, FEATURES, SEGMENT_PREFIX, SPLIT, TRAINING_SETS
 from feature_store.tables.inputs import pack, unpack
 from jobs.night.expected import pins
@@ -48,18 +49,27 @@ _SHUFFLE = "_shuffle"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LabelCounts:
+    """The rows of a split that have a label."""
+
+    rows: int
+    positives: int
+
+    @property
+    def base_rate(self) -> float:
+        """The share of those for which it is true."""
+        return self.positives / self.rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SplitFiles:
     """The files of one split."""
 
     files: tuple[str, ...]
     """Local paths (or URLs, where the home is one), in the order the rows were shuffled into."""
     rows: int
-    positives: int
-
-    @property
-    def base_rate(self) -> float:
-        """The share of positive labels."""
-        return self.positives / self.rows
+    labels: Mapping[str, LabelCounts]
+    """By the label's name, in the definition's order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +77,7 @@ class TrainingSet:
     """A complete frozen set: the same id always holds the same rows in the same order."""
 
     id: str
-    label: str
+    labels: tuple[str, ...]
     splits: Mapping[str, SplitFiles]
     """`train`, `valid` and, where there are days to evaluate on, `eval`."""
     manifest: Mapping[str, Any]
@@ -87,7 +97,7 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
     Raises:
         UsageError: the days overlap, are out of order, or too few to hold some out.
         PartitionNotReady: features or events of some day are missing.
-        NightscoreError: a split has no labelled row, or only one class; or a numeric feature has
+        NightscoreError: a label has no row in a split, or only one class; or a numeric feature has
             values that float32 cannot tell apart.
     """
     started = time.monotonic()
@@ -107,7 +117,7 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
             context.warehouse.write_frozen(table, frame, SPLIT, text)
     frozen = TrainingSet(
         id=set_id,
-        label=context.definition.label.name,
+        labels=context.definition.label_names,
         splits=_read_splits(context, table, list(days)),
         manifest=manifest,
         is_reused=is_reused,
@@ -124,7 +134,7 @@ def split_days(
 ) -> dict[str, list[date]]:
     """Return the days of each split: the last training days are held out for early stopping.
 
-    A day whose outcome is settled only after the next split begins is in none: what was learned
+    A day of which a label is settled only after the next split begins is in none: what was learned
     from it would be known too late to be used there.
 
     Raises:
@@ -149,7 +159,7 @@ def split_days(
 
 
 def _settled_by(definition: Definition, days: Sequence[date], end: date) -> list[date]:
-    """Return the days whose outcome is settled by the cut-off of a day."""
+    """Return the days whose labels are all settled by the cut-off of a day."""
     return [day for day in days if day + timedelta(days=definition.label_days) <= end]
 
 
@@ -172,19 +182,33 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
     definition, warehouse = context.definition, context.warehouse
     every = sorted(d for listed in days.values() for d in listed)
     features = warehouse.read(FEATURES, every)
-    label = label_column(definition)
     start = definition.cutoff(first_day_after_training(definition, days))
     # A label that was corrected later is the one that was known when training could have begun.
     then = F.when(split_of(days) != EVAL, F.lit(start))
-    labels = labelled_rows(context, every, then).where(F.col(label).isNotNull())
-    # A null time is a label nobody knew: the comparison is null, and the row left out.
-    in_time = F.col(LABEL_KNOWN_AT) < F.lit(start)
-    rows = (
-        features.join(labels, [DS, *definition.keys])
-        .withColumn(SPLIT, split_of(days))
-        .where((F.col(SPLIT) == EVAL) | in_time)
+    columns = [label_column(name) for name in definition.label_names]
+    labels = (
+        labelled_rows(context, every, then)
+        .withColumns(usable_labels(definition, days))
+        .where(F.coalesce(*columns).isNotNull())
+        .select(DS, *definition.keys, *columns)
     )
+    rows = features.join(labels, [DS, *definition.keys]).withColumn(SPLIT, split_of(days))
     return _shuffled(rows, definition, _file_count(context, every))
+
+
+def usable_labels(definition: Definition, days: Mapping[str, Sequence[date]]) -> dict[str, Column]:
+    """Return, by its column, each label where a split may use it, else null.
+
+    It must have been known in time, but in the evaluation, which is always of what is known now.
+    """
+    start = F.lit(definition.cutoff(first_day_after_training(definition, days)))
+    found = {}
+    for name in definition.label_names:
+        # A null time is a label that nobody knew: the comparison is null, and so is the label.
+        in_time = F.col(known_column(name)) < start
+        column = label_column(name)
+        found[column] = F.when((split_of(days) == EVAL) | in_time, F.col(column))
+    return found
 
 
 def first_day_after_training(definition: Definition, days: Mapping[str, Sequence[date]]) -> date:
@@ -215,7 +239,8 @@ def _shuffled(rows: DataFrame, definition: Definition, files: int) -> DataFrame:
         .repartition(files, _SHUFFLE)
         .sortWithinPartitions(SPLIT, _SHUFFLE, DS, *definition.keys)
     )
-    return widen(ordered, definition, SPLIT, DS, label_column(definition), *segments)
+    labels = [label_column(name) for name in definition.label_names]
+    return widen(ordered, definition, SPLIT, DS, *labels, *segments)
 
 
 def _file_count(context: Context, days: Sequence[date]) -> int:
@@ -239,7 +264,7 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
         "code": revision(TRAINING_SETS),
         "features": definition.digest("features"),
         "encoding": definition.digest("encoding"),
-        "label": plain(definition.label),
+        **label_record(definition.labels),
         "cutoff_hours": definition.cutoff_hours,
         "segments": list(definition.gate.segments),
         "days": {split: _runs(listed) for split, listed in days.items()},
@@ -271,29 +296,36 @@ def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str
     """Return what is in a frozen set, by split.
 
     Raises:
-        NightscoreError: a split has no row, or only one class.
+        NightscoreError: a label has no row in a split, or only one class.
     """
-    label = F.col(label_column(context.definition))
+    labels = context.definition.label_names
     frame = context.warehouse.read(table, version=0)
-    counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), F.sum(label)).collect()
-    counts = {row[0]: (int(row[1]), int(row[2])) for row in counted}
+    of_labels = (of(label_column(label)) for label in labels for of in (F.count, F.sum))
+    counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), *of_labels).collect()
+    counts = {row[0]: [int(number or 0) for number in row[1:]] for row in counted}
     files = [local_path(url) for url in frame.inputFiles()]
     splits = {}
     for name in names:
-        rows, positives = counts.get(name, (0, 0))
-        check_classes(context.definition, name, rows, positives)
+        rows, *of_label = counts.get(name, [0] * (1 + 2 * len(labels)))
+        found = {
+            label: LabelCounts(rows=of_label[2 * place], positives=of_label[2 * place + 1])
+            for place, label in enumerate(labels)
+        }
+        for label, told in found.items():
+            check_classes(context.definition, name, label, told)
         own = sorted(file for file in files if f"/{SPLIT}={name}/" in file)
-        splits[name] = SplitFiles(files=tuple(own), rows=rows, positives=positives)
+        splits[name] = SplitFiles(files=tuple(own), rows=rows, labels=found)
     return splits
 
 
-def check_classes(definition: Definition, split: str, rows: int, positives: int) -> None:
-    """Do nothing if a split has labels of both classes.
+def check_classes(definition: Definition, split: str, name: str, counts: LabelCounts) -> None:
+    """Do nothing if a label has rows of both classes in a split.
 
     Raises:
         NightscoreError: it has no row, or only one class.
     """
-    label, flag = definition.label, "--eval-to" if split == EVAL else "--from"
+    label, flag = definition.label_named(name), "--eval-to" if split == EVAL else "--from"
+    rows, positives = counts.rows, counts.positives
     widen_it = f"Take a longer range ({flag}), or change the label in the definition"
     if not rows:
         raise NightscoreError(

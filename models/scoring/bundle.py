@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +35,7 @@ from torch import Tensor
 
 from models import registry
 from models.errors import BundleInvalid, BundleTampered, ConfigInvalid
+from models.metrics import labelled
 from models.ranker import Ranker
 from models.scoring import compile as compiling
 from models.scoring.golden import check_golden, golden_rows, save_golden
@@ -45,6 +47,7 @@ from models.scoring.precision import (
     lowered,
     measure,
     refuse_beyond,
+    worst,
 )
 from models.signature import Signature
 from models.vocabulary import Vocabulary
@@ -163,7 +166,9 @@ def save(
             info = compiling.package(program, building / COMPILED)
         elif compiled and held_out is not None:
             low = lowered(ranker, len(signature.labels))
-            info, report = _package_lowered(ranker, low, building, held_out, bounds)
+            info, report = _package_lowered(
+                ranker, low, building, held_out, bounds, signature.labels
+            )
         (building / "signature.json").write_text(signature.to_json())
         (building / "metrics.json").write_text(_json(metrics))
         manifest = {
@@ -282,7 +287,12 @@ def sha256(path: Path) -> str:
 
 
 def _package_lowered(
-    ranker: Ranker, low_ranker: Ranker, building: Path, held_out: HeldOut, bounds: PrecisionBounds
+    ranker: Ranker,
+    low_ranker: Ranker,
+    building: Path,
+    held_out: HeldOut,
+    bounds: PrecisionBounds,
+    names: Sequence[str],
 ) -> tuple[compiling.CompiledInfo | None, PrecisionReport | None]:
     """Compile in bf16 and return what the guard measured, the compiled code against eager."""
     path = building / COMPILED
@@ -301,13 +311,15 @@ def _package_lowered(
             for start in range(0, len(keys), _GUARD_ROWS):
                 part = slice(start, start + _GUARD_ROWS)
                 rows = torch.from_numpy(keys[part]), torch.from_numpy(values[part])
-                scored = (torch.sigmoid(score(*rows))[:, 0].numpy() for score in (ranker, logits))
-                found.append(np.stack([labels[part, 0], *scored]))
-    labels, full, low = np.concatenate(found, axis=1)
-    report = measure(labels, full, low)
-    refuse_beyond(report, bounds, "bf16")
+                scored = (torch.sigmoid(score(*rows)).numpy() for score in (ranker, logits))
+                found.append(np.stack([labels[part], *scored]))
+    reports = []
+    for name, columns in zip(names, np.concatenate(found, axis=1).transpose(2, 0, 1), strict=True):
+        own, full, low = labelled(*columns)
+        reports.append(measure(own, full, low, name))
+        refuse_beyond(reports[-1], bounds, "bf16", name)
     check_golden(building / "golden.safetensors", logits, bounds.score, "aoti bf16")
-    return info, report
+    return info, worst(reports)
 
 
 def _scoring_code(path: Path, manifest: dict[str, Any]) -> tuple[Engine, compiling.ScoringCode]:

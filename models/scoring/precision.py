@@ -10,7 +10,7 @@ Legend: H held-out rows, K categorical, N numeric, T labels, I inputs, O outputs
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -29,7 +29,7 @@ FEWEST_ROWS = 100
 
 HeldOut = Callable[[], Iterable[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]]
 """Gives rows the model was not trained on, in parts: keys (H, K), values (H, N) and labels (H, T),
-0 or 1, of which the first is measured. What the guard measures with."""
+0 or 1, NaN where a row has none. What the guard measures with, label by label."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class PrecisionBounds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionReport:
-    """What a lower precision changed, on the held-out rows; the manifest keeps it."""
+    """What a lower precision changed, on the held-out rows that have a label."""
 
     rows: int
     auc: float
@@ -84,18 +84,19 @@ def lowered(ranker: Ranker, labels: int) -> Ranker:
 
 
 def measure(
-    labels: NDArray[np.float32], full: NDArray[np.float32], low: NDArray[np.float32]
+    labels: NDArray[np.float32], full: NDArray[np.float32], low: NDArray[np.float32], name: str
 ) -> PrecisionReport:
-    """Return how scores `low` (H,) differ from `full` (H,).
+    """Return how scores `low` (H,) differ from `full` (H,), by the label `name` of these rows.
 
     Raises:
         InputInvalid: there are too few rows, or only one class, to measure anything.
     """
-    base = metrics.auc(labels, full)
+    base = metrics.auc(labels, full) if len(labels) else float("nan")
     if len(labels) < FEWEST_ROWS or np.isnan(base):
         raise InputInvalid(
-            f"held-out rows: {len(labels)} rows, AUC {base}: the precision guard needs at least "
-            f"{FEWEST_ROWS} rows of both classes; give it more days, or keep precision f32"
+            f"held-out rows with label {name!r}: {len(labels)} rows, AUC {base}: the precision "
+            f"guard needs at least {FEWEST_ROWS} rows of both classes; give it more days, or keep "
+            "precision f32"
         )
     ranks = [metrics.midranks(scores.astype(np.float64)) for scores in (full, low)]
     highest, still = _highest(full), _highest(low)
@@ -111,19 +112,31 @@ def measure(
     )
 
 
-def refuse_beyond(report: PrecisionReport, bounds: PrecisionBounds, precision: str) -> None:
-    """Return if every change is within its bound.
+def worst(reports: Sequence[PrecisionReport]) -> PrecisionReport:
+    """Return the largest of each change, and the fewest rows that one was measured on."""
+    changes = [field.name for field in fields(PrecisionReport) if field.name != "rows"]
+    return PrecisionReport(
+        rows=min(report.rows for report in reports),
+        **{change: max(getattr(report, change) for report in reports) for change in changes},
+    )
+
+
+def refuse_beyond(
+    report: PrecisionReport, bounds: PrecisionBounds, precision: str, name: str
+) -> None:
+    """Return if every change, by the label `name`, is within its bound.
 
     Raises:
         PrecisionRefused: one is not; the message names it.
     """
-    for name in (field.name for field in fields(bounds)):
-        change, bound = getattr(report, name), getattr(bounds, name)
+    for what in (field.name for field in fields(bounds)):
+        change, bound = getattr(report, what), getattr(bounds, what)
         # NaN is beyond every bound.
         if not change <= bound:
             raise PrecisionRefused(
-                f"precision {precision}: {name} changes by {change:.2g} on {report.rows} held-out "
-                f"rows, the bound is {bound:.2g}. Keep precision f32, or state another bound"
+                f"precision {precision}: {what} changes by {change:.2g} on {report.rows} held-out "
+                f"rows with label {name!r}, the bound is {bound:.2g}. Keep precision f32, or state "
+                "another bound"
             )
 
 

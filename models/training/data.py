@@ -1,6 +1,7 @@
 """Training input through Petastorm; nothing else in the code base touches it.
 
-Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32.
+Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32. Of several
+labels a row may lack some (null, or NaN), but not all.
 
 Three traps of petastorm 0.13.1 shape this file. Its thread pool sometimes ends a pass early and
 says nothing (231 of 893 passes here), and its order of row groups depends on timing. So the `dummy`
@@ -34,7 +35,10 @@ PREFETCHED_GROUPS = 2
 
 
 class Rows(NamedTuple):
-    """Rows of training data: keys (B, K) int64, values (B, N) float32, labels (B, T) float32."""
+    """Rows of training data: keys (B, K) int64, values (B, N) float32, labels (B, T) float32.
+
+    A label is 0 or 1; NaN where the row has no such label.
+    """
 
     keys: NDArray[np.int64]
     values: NDArray[np.float32]
@@ -198,19 +202,29 @@ def to_rows(columns: dict[str, Any], signature: Signature) -> Rows:
     """Return one row group's columns as arrays.
 
     Raises:
-        InputInvalid: a column is missing or of another type, or a label is not finite.
+        InputInvalid: a column is missing or of another type, a label is neither 0 nor 1 nor
+            missing, or a row has none.
     """
     rows = len(next(iter(columns.values()), ()))
     keys = [_column(columns, f"k_{name}", np.int64) for name in signature.categorical]
     values = [_column(columns, f"v_{name}", np.float32) for name in signature.numeric]
     labels = [_column(columns, f"y_{name}", np.float32) for name in signature.labels]
-    for name, column in zip(signature.labels, labels, strict=True):
-        if not np.isin(column, (0.0, 1.0)).all():
-            raise InputInvalid(
-                f"column y_{name}: every label must be 0 or 1; filter the rows first"
-            )
     values_BN = np.stack(values, 1) if values else np.empty((rows, 0), np.float32)
-    return Rows(np.stack(keys, 1), values_BN, np.stack(labels, 1))
+    return Rows(np.stack(keys, 1), values_BN, _labels(labels, signature))
+
+
+def _labels(columns: Sequence[NDArray[np.float32]], signature: Signature) -> NDArray[np.float32]:
+    """Return the labels (B, T), which a row may lack, but not all of them."""
+    for name, column in zip(signature.labels, columns, strict=True):
+        if not (np.isin(column, (0.0, 1.0)) | np.isnan(column)).all():
+            raise InputInvalid(
+                f"column y_{name}: every label must be 0 or 1, or missing; filter the rows first"
+            )
+    labels_BT = np.stack(columns, 1)
+    if np.isnan(labels_BT).all(1).any():
+        names = ", ".join(f"y_{name}" for name in signature.labels)
+        raise InputInvalid(f"a row has no label in {names}; filter the rows first")
+    return labels_BT
 
 
 def _column(columns: dict[str, Any], name: str, dtype: type[np.generic]) -> NDArray[Any]:

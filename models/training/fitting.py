@@ -30,7 +30,7 @@ class Fitted:
     std: Array
     """(N,) float32"""
     base_logit: Array
-    """(T,) float32, of each label's share of positives."""
+    """(T,) float32, of each label's share of positives among the rows that have it."""
 
     def apply(self, ranker: Ranker) -> None:
         """Set the scale of a model's numeric features, and where its logits begin."""
@@ -49,19 +49,24 @@ def fit(parts: Iterable[Rows], signature: Signature, min_count: int, group: Grou
     return Fitted(vocabulary=vocabulary, mean=mean, std=std, base_logit=base_logit)
 
 
-def base_logits(positives: Array, rows: int) -> Array:
-    """Return the logit of each label's base rate, (T,) float32; finite for one class, too."""
+def base_logits(positives: Array, rows: Array) -> Array:
+    """Return the logit of each label's base rate, (T,) float32; finite for one class, too.
+
+    Args:
+        positives: (T,) rows for which each label is true.
+        rows: (T,) rows that have it.
+    """
     odds = (positives + 0.5) / (rows - positives + 0.5)
     return np.log(odds).astype(np.float32)
 
 
 def _fit_alone(parts: Iterable[Rows], signature: Signature, min_count: int) -> list[Array]:
     counts, moments = KeyCounts(signature.categorical), Moments(len(signature.numeric))
-    positives, rows = np.zeros(len(signature.labels)), 0
+    positives, rows = np.zeros(len(signature.labels)), np.zeros(len(signature.labels))
     for part in parts:
         counts.update(part.keys)
         moments.update(part.values)
-        positives += part.labels.sum(0, dtype=np.float64)
-        rows += len(part.labels)
+        positives += np.nansum(part.labels, 0, dtype=np.float64)
+        rows += (~np.isnan(part.labels)).sum(0)
     known = [known_keys(keys, count, min_count) for keys, count in counts.settle()]
     return [*known, *moments.fit(), base_logits(positives, rows)]

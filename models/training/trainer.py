@@ -58,7 +58,8 @@ class TrainedModel:
     module: Ranker
     vocabulary: Vocabulary
     metrics: dict[str, Any]
-    """`metrics.summary` of the first label on the validation rows, and of each under `labels`."""
+    """`metrics.summary` of the first label on the validation rows, and of each under `labels`;
+    a label's is of the rows that have it."""
     history: tuple[EpochReport, ...]
     seconds: float
 
@@ -223,7 +224,8 @@ class _Run:
         labels, logits = self._validate()
         dense = self.ranker.dense
         for t in range(labels.shape[1]):
-            slope, shift = platt(logits[:, t].astype(np.float64), labels[:, t].astype(np.float64))
+            own, own_logits = metrics.labelled(labels[:, t], logits[:, t])
+            slope, shift = platt(own_logits.astype(np.float64), own.astype(np.float64))
             dense.scale[t] = slope * dense.scale[t]
             dense.shift[t] = slope * dense.shift[t] + shift
 
@@ -231,7 +233,7 @@ class _Run:
         """Return the validation metrics of the restored weights, per label and of the first."""
         labels, scores = self._scores()
         each = {
-            name: metrics.summary(labels[:, t], scores[:, t])
+            name: metrics.summary(*metrics.labelled(labels[:, t], scores[:, t]))
             for t, name in enumerate(self.feed.signature.labels)
         }
         return {**each[self.feed.signature.labels[0]], "labels": each}
@@ -301,21 +303,22 @@ class _Run:
         labels, scores = self._scores()
         if not np.isfinite(scores).all():
             raise NonFiniteLoss(self.name, epoch, self.feed.steps, math.nan)
-        columns = range(labels.shape[1])
-        auc = float(np.mean([metrics.auc(labels[:, t], scores[:, t]) for t in columns]))
-        if math.isnan(auc):
-            raise ConfigInvalid(
-                "validation", "labels", self.feed.signature.labels,
-                "needs both classes in the validation rows: take more days",
-            )  # fmt: skip
-        return auc, float(np.mean([metrics.logloss(labels[:, t], scores[:, t]) for t in columns]))
+        each = []
+        for t, name in enumerate(self.feed.signature.labels):
+            own, own_scores = metrics.labelled(labels[:, t], scores[:, t])
+            if len(np.unique(own)) < 2:
+                rule = "needs both classes in the validation rows: take more days"
+                raise ConfigInvalid("validation", "label", name, rule)
+            each.append((metrics.auc(own, own_scores), metrics.logloss(own, own_scores)))
+        auc, logloss = np.mean(each, 0)
+        return float(auc), float(logloss)
 
     def _scores(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         labels, logits = self._validate()
         return labels, torch.sigmoid(torch.from_numpy(logits)).numpy()
 
     def _validate(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return labels and logits (rows, T) of the validation rows, in their order."""
+        """Return labels (NaN: none) and logits (rows, T) of the validation rows, in their order."""
         self.ranker.eval()
         labels, logits = [], []
         with torch.no_grad():

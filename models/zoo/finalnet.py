@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.factorized import FactorizedBlock, FieldGate
 from models.layers.flat import flat_width, flatten
 from models.layers.linear import linear
+from models.loss import mean_cross_entropy
 from models.ranker import Ranker
 from models.rules import check_settings
 from models.signature import Signature
@@ -80,8 +80,8 @@ class FinalNet(Ranker):
         each = [self.dense.calibrated(logits_BT) for logits_BT in head.both(*rows)]
         mean_BT = (each[0] + each[1]) / 2
         taught_BT = torch.sigmoid(mean_BT).detach()
-        losses = [F.binary_cross_entropy_with_logits(logits, taught_BT) for logits in each]
-        return F.binary_cross_entropy_with_logits(mean_BT, labels_BT) + losses[0] + losses[1]
+        losses = [mean_cross_entropy(logits_BT, labels_BT, taught_BT) for logits_BT in each]
+        return mean_cross_entropy(mean_BT, labels_BT) + losses[0] + losses[1]
 
 
 def build(config: FinalNetConfig, signature: Signature, vocabulary: Vocabulary) -> FinalNet:

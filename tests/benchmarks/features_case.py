@@ -1,8 +1,8 @@
 """What `features` measures: a pipeline of the generated shop, how large, on which days.
 
 The rows are delivered as Parquet files, a folder for each table and day, which both contenders
-read; the pipeline is the shipped one but for where its rows come from and how many days it holds
-out.
+read; the pipeline is the shipped one, with the first of its labels, but for where its rows come from
+and how many days it holds out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from feature_store.definition import Definition, Product, Rows, Stream
+from feature_store.definition import Definition, Gate, Product, Rows, Stream
 from feature_store.definitions import load
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.shop import ShopTable, Table
@@ -68,7 +68,7 @@ class Case:
     @property
     def splits(self) -> dict[str, date]:
         """The scored day of each split."""
-        first, wait = FIRST_DAY + timedelta(days=self.history), load(self.pipeline).label_days
+        first, wait = FIRST_DAY + timedelta(days=self.history), _measured(self.pipeline).label_days
         return {split: first + timedelta(days=wait * n) for n, split in enumerate(SPLITS)}
 
     @property
@@ -79,7 +79,8 @@ class Case:
     @property
     def delivered(self) -> list[date]:
         """The days that are delivered: all until the last label is told."""
-        last = load(self.pipeline).outcome_days(self.scored[-1])[-1]
+        found = _measured(self.pipeline)
+        last = found.outcome_days(found.outcomes[0], self.scored[-1])[-1]
         return [FIRST_DAY + timedelta(days=n) for n in range((last - FIRST_DAY).days + 1)]
 
     def data_digest(self) -> str:
@@ -100,11 +101,11 @@ class Case:
 
     def definition(self, folder: Path) -> Definition:
         """Return the pipeline that reads those files and holds out a day for each split."""
-        found = load(self.pipeline)
+        found = _measured(self.pipeline)
         return replace(
             found,
             spine=_spine(found.spine, folder),
-            label=_of_stream(found.label, folder),
+            labels=(_of_stream(found.outcomes[0], folder),),
             histories=tuple(_of_stream(history, folder) for history in found.histories),
             lookups=tuple(
                 replace(lookup, source=_files(lookup.source, folder)) for lookup in found.lookups
@@ -112,6 +113,13 @@ class Case:
             training=replace(found.training, validation_days=1),
             first_day=self.scored[0],
         )
+
+
+def _measured(pipeline: str) -> Definition:
+    """Return a pipeline as far as it is measured: with the first of its labels, and no scores."""
+    found = load(pipeline)
+    checks = tuple(check for check in found.checks if check.stage == "features")
+    return replace(found, labels=found.labels[:1], checks=checks, gate=Gate())
 
 
 def _files(source: Any, folder: Path) -> DailyFiles:

@@ -84,9 +84,9 @@ def train_model(context: Context, folder: Path, rows: int = TRAIN_ROWS) -> Model
 
     definition = context.definition
     sample = context.warehouse.read(FEATURES).limit(rows)
-    label = (F.rand(7) < 0.2).cast("float").alias(f"y_{definition.label.name}")
+    label = (F.rand(7) < 0.2).cast("float").alias(f"y_{definition.label_names[0]}")
     wide = widen(sample.withColumn("_label", label), definition, "_label")
-    wide = wide.withColumnRenamed("_label", f"y_{definition.label.name}")
+    wide = wide.withColumnRenamed("_label", f"y_{definition.label_names[0]}")
     wide.write.parquet(str(folder / "train"))
     files = context.spark.read.parquet(str(folder / "train")).inputFiles()
     training = TrainingFiles(files=tuple(local_path(f) for f in files), rows=rows)

@@ -284,9 +284,9 @@ def test_a_model_of_other_features_is_refused(made: Made) -> None:
 @pytest.mark.slow
 def test_a_model_of_another_label_is_refused(made: Made) -> None:
     sound = made()
-    other = replace(sound.definition.label, expression="NOT clicked")
-    context = made(replace(sound.definition, label=other))
-    said = r"predicts the label 'clicked' .* is now 'NOT clicked' .*nightscore train"
+    other = replace(sound.definition.labels[0], expression="NOT clicked")
+    context = made(replace(sound.definition, labels=(other,)))
+    said = r"predicts the label clicked: 'clicked' .* asks for .* 'NOT clicked' .*nightscore train"
     with pytest.raises(BundleInvalid, match=said):
         night(context)
     assert TONIGHT not in current(context)

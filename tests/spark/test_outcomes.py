@@ -65,13 +65,13 @@ def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
     sales = some_sales(9)
     outcome = buys(sales_stream(sales), within_days=within, settle_days=settle)
     rows = [replace(row, planned=-30.0) for row in rows_of(5)]
-    definition = toy_definition(rows, label=outcome, cutoff_hours=hours, histories=())
+    definition = toy_definition(rows, labels=(outcome,), cutoff_hours=hours, histories=())
     context = Context.open(definition, home, spark)
     days = toy_days(5)
     prepare(context, days, lambda _: None)
     bring_outcomes(context, days, lambda _: None)
     found = {
-        ((row["ds"] - days[0]).days, row["user"]): row[label_column(definition)]
+        ((row["ds"] - days[0]).days, row["user"]): row[label_column("buys")]
         for row in labelled_rows(context, days).collect()
     }
     wanted = {
@@ -84,7 +84,7 @@ def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
 
 
 def clicky(stream: Stream, **changes: Any) -> Definition:
-    changes = {"label": buys(stream), **changes}
+    changes = {"labels": (buys(stream),), **changes}
     return clicky_definition(rows_of(12), **changes)
 
 
@@ -121,7 +121,7 @@ def test_a_training_keeps_the_days_of_the_outcome_between_its_splits(
     assert result.training_set.rows == 8 * len(BUYERS)
     assert any("streams/sales/events" in line and "label buys" in line for line in said)
     # Nothing that is learned from is known later than what it is judged by begins.
-    assert result.evaluation.auc.value > 0.6
+    assert result.evaluations["buys"].auc.value > 0.6
 
     with pytest.raises(PartitionNotReady, match=rf"last day whose outcome is told is {DAYS[9]}"):
         train(context, DAYS[0], DAYS[6], DAYS[10], on_progress=lambda _: None)
@@ -133,7 +133,7 @@ def test_without_days_to_learn_from_a_training_says_what_the_outcome_takes(
     context = opened(spark, home, [])
     with pytest.raises(UsageError, match=r"3 training days.* settled 2 days after its day"):
         train(context, DAYS[0], DAYS[2], None, on_progress=lambda _: None)
-    waits = replace(context.definition, label=buys(sales_stream([]), settle_days=1))
+    waits = replace(context.definition, labels=(buys(sales_stream([]), settle_days=1),))
     assert split_days(waits, DAYS[:8], []) == {TRAIN: DAYS[:3], VALID: DAYS[5:6]}
     two = replace(waits, training=Training(validation_days=2), cutoff_hours=3)
     assert split_days(two, DAYS[:10], DAYS[10:]) == {
@@ -154,7 +154,8 @@ def test_what_is_told_after_an_outcome_is_settled_makes_no_other_training_set(
     before = replace(after, known=20.0)
     other = freeze_with(opened(spark, home, [*sales, before]))
     assert other.id != frozen.id
-    assert other.splits[EVAL].positives == frozen.splits[EVAL].positives + 1
+    counts = [splits[EVAL].labels["buys"].positives for splits in (other.splits, frozen.splits)]
+    assert counts[0] == counts[1] + 1
 
 
 def freeze_with(context: Context) -> TrainingSet:
@@ -171,7 +172,7 @@ def test_an_outcome_that_comes_to_be_known_makes_nothing_stale_and_is_reported(
     night = DAYS[10]
     model = model_registry.champion(context.home, context.definition.name)
     run_night(context, NightRequest(ds=night, model=model, who="test"), lambda *_: None)
-    assert labelled_metrics(context, night) is None, "it is not told yet"
+    assert labelled_metrics(context, night) == {}, "it is not told yet"
     before = context.warehouse.version(FEATURES)
     told = opened(spark, home, regular_sales(13))
     bring_outcomes(told, [night], lambda _: None)
@@ -181,9 +182,7 @@ def test_an_outcome_that_comes_to_be_known_makes_nothing_stale_and_is_reported(
         assert fresh.features(night).status == "fresh"
     prepare(told, [night], lambda _: None)
     assert told.warehouse.version(FEATURES) == before
-    metrics = labelled_metrics(told, night)
-    assert metrics is not None
-    assert metrics["rows"] == len(BUYERS)
+    assert labelled_metrics(told, night)["buys"]["rows"] == len(BUYERS)
 
 
 def test_a_label_shares_the_tiles_of_a_history_that_counts_the_same(

@@ -53,7 +53,7 @@ DEFINITION = Definition(
     name="shop",
     description="Rows that arrive as text",
     spine=SpineRows(STREAM),
-    label=Label(name="sold", expression="sold", known="sale"),
+    labels=(Label(name="sold", expression="sold", known="sale"),),
     features=(Categorical(name="user", column="user"), Numeric(name="age", column="age")),
     first_day=DAY,
 )

@@ -196,11 +196,10 @@ def test_a_page_is_made_from_one_look_at_the_ledger(
 
 
 def test_metrics_are_of_the_published_rows_whose_label_is_known(context: Context) -> None:
-    found = labelled_metrics(context, NIGHT)
-    assert found is not None
+    found = labelled_metrics(context, NIGHT)["clicked"]
     assert (found["rows"], found["auc"], found["sampled"]) == (USERS - 1, 1.0, False)
     assert found["base_rate"] == pytest.approx(7 / 19)
-    assert labelled_metrics(context, UNTOUCHED) is None
+    assert labelled_metrics(context, UNTOUCHED) == {}
 
 
 def histogram(day: int, counts: dict[int, int]) -> DayScores:

@@ -69,7 +69,7 @@ def spine_of(sales: Stream, rows: Sequence[Row], **changes: Any) -> Product:
 
 def pipeline(spine: Spine, sales: Stream, **changes: Any) -> Definition:
     bought = replace(reorder().histories[0], stream=sales, aggregates=("sum", "count"))
-    changes = {"label": replace(BUYS, stream=sales), "histories": (bought,), **changes}
+    changes = {"labels": (replace(BUYS, stream=sales),), "histories": (bought,), **changes}
     return reorder(spine, **changes)
 
 
@@ -147,7 +147,7 @@ def test_one_side_alone_and_a_condition_on_both(spark: SparkSession, home: Home)
         ),
     ):
         lone = {} if "buyer" in own.keys else {"histories": ()}
-        label = {} if lone == {} else {"label": replace(BUYS, stream=stream, on=("item",))}
+        label = {} if lone == {} else {"labels": (replace(BUYS, stream=stream, on=("item",)),)}
         definition = pipeline(own, stream, name=name, **lone, **label)
         context = Context.open(definition, home, spark)
         prepare(context, [DAYS[4]], lambda _: None)
@@ -174,7 +174,7 @@ def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
     top = spine_of(stream, rows).right
     definition = pipeline(
         replace(top, n=1), stream, histories=(), lookups=(lookup,),
-        label=replace(BUYS, stream=stream, on=("item",)),
+        labels=(replace(BUYS, stream=stream, on=("item",)),),
         features=(
             Categorical(name="item", column="item"),
             Numeric(name="list_price", column="prices.list_price"),
@@ -240,7 +240,7 @@ def test_pairs_are_learned_scored_and_judged(spark: SparkSession, home: Home) ->
     context = Context.open(definition, home, spark)
     result = train(context, days[3], days[8], days[10], compiled=False, on_progress=lambda _: None)
     assert result.promoted
-    assert result.training_set.splits["eval"].positives == sum(
+    assert result.training_set.splits["eval"].labels["buys"].positives == sum(
         by_hand(sales, day, buyer, within=2, settle=0, hours=0)
         for day in (9, 10)
         for buyer, _ in scored(context, days[day])
@@ -249,9 +249,7 @@ def test_pairs_are_learned_scored_and_judged(spark: SparkSession, home: Home) ->
     night = run_night(context, NightRequest(ds=days[11], model=model, who="test"), lambda *_: None)
     assert night.rows == len(scored(context, days[11])) > 1
     bring_outcomes(context, [days[11]], lambda _: None)
-    told = labelled_metrics(context, days[11])
-    assert told is not None
-    assert told["rows"] == night.rows
+    assert labelled_metrics(context, days[11])["buys"]["rows"] == night.rows
     with context.warehouse.held():
         fresh = Freshness(context)
         fresh.look(days[11:])

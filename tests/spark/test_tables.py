@@ -123,14 +123,14 @@ def test_a_score_that_is_no_probability_is_refused_by_the_table(
     schema = "ds date, run_id string, k string, score float"
     scores = warehouse.spark.createDataFrame([(D1, "r1", "a", bad)], schema)
     with pytest.raises(WriteFailed, match="score_range"):
-        warehouse.replace_runs(SCORES, scores, {(D1, "r1"): INPUTS})
+        warehouse.replace_runs(SCORES, scores, {(D1, "r1"): INPUTS}, probabilities=("score",))
 
 
 def test_two_runs_of_a_day_stand_side_by_side(warehouse: Warehouse) -> None:
     schema = "ds date, run_id string, k string, score float"
     for run, score in [("r1", 0.25), ("r2", 0.5), ("r2", 0.75)]:
         scores = warehouse.spark.createDataFrame([(D1, run, "a", score)], schema)
-        warehouse.replace_runs(SCORES, scores, {(D1, run): INPUTS})
+        warehouse.replace_runs(SCORES, scores, {(D1, run): INPUTS}, probabilities=("score",))
     rows = {(r.run_id, r.score) for r in warehouse.read(SCORES).collect()}
     assert rows == {("r1", 0.25), ("r2", 0.75)}
     assert {key[2] for key in warehouse.commits(SCORES)} == {"r1", "r2"}

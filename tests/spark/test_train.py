@@ -115,13 +115,12 @@ def test_a_first_model_that_passes_becomes_champion(
     assert result.model.aliases == ("champion",)
     assert model_registry.champion(context.home, "toy") == result.model
     assert "There is no champion to compare with." in result.decision.notes
-    assert result.evaluation.rows == 180
-    assert 0.7 < result.evaluation.auc.low < result.evaluation.auc.high
-    assert result.evaluation.logloss < result.evaluation.baseline_logloss
-    assert [(s.value, s.rows) for s in result.evaluation.segments] == [
-        (f"i{i}", 30) for i in range(6)
-    ]
-    assert result.model.metrics["eval_auc"] == result.evaluation.auc.value
+    found = result.evaluations["clicked"]
+    assert found.rows == 180
+    assert 0.7 < found.auc.low < found.auc.high
+    assert found.logloss < found.baseline_logloss
+    assert [(s.value, s.rows) for s in found.segments] == [(f"i{i}", 30) for i in range(6)]
+    assert result.model.metrics["eval_auc"] == found.auc.value
     assert list(result.seconds) == [
         "prepare", "freeze", "train", "bundle", "evaluate", "register", "promote",
     ]  # fmt: skip
@@ -163,7 +162,8 @@ def test_the_same_call_reads_the_same_rows_and_gives_the_same_weights(
         assert files[0][name] == files[1][name]
     # The champion is the same model: no difference, so the newcomer passes.
     assert result.champion is not None
-    np.testing.assert_allclose(result.champion.scores, result.evaluation.scores, atol=1e-5)
+    scores = [found["clicked"].scores for found in (result.champion, result.evaluations)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
     assert (result.promoted, result.model.version) == (True, 2)
 
 
@@ -186,7 +186,7 @@ def test_without_evaluation_days_nothing_is_promoted(again: Made) -> None:
     assert (result.promoted, result.decision.passed) == (False, False)
     assert "--eval-to" in result.decision.reasons[0]
     assert result.model.aliases == ("challenger",)
-    assert result.evaluation.rows == result.training_set.splits["valid"].rows
+    assert result.evaluations["clicked"].rows == result.training_set.splits["valid"].rows
     assert "valid_auc" in result.model.metrics
     assert model_registry.champion(context.home, "toy").version == 1
 
@@ -224,8 +224,8 @@ def test_a_champion_of_another_encoding_is_not_compared(again: Made) -> None:
 @pytest.mark.slow
 def test_a_champion_of_another_label_is_not_compared(again: Made) -> None:
     definition = lenient()
-    other = replace(definition.label, expression="NOT clicked")
-    result = run(again(changed(definition, label=other)))
+    other = replace(definition.labels[0], expression="NOT clicked")
+    result = run(again(changed(definition, labels=(other,))))
     assert result.champion is None
     assert any("takes other features or another label" in note for note in result.decision.notes)
 

@@ -76,16 +76,16 @@ def test_the_last_training_days_are_held_out_and_later_days_are_for_the_gate(
     assert set(column(frozen, "train", "ds")) == set(DAYS[:3])
     assert set(column(frozen, "valid", "ds")) == {DAYS[3]}
     assert set(column(frozen, "eval", "ds")) == set(LATER)
-    assert frozen.splits["eval"].base_rate == pytest.approx(1 / 3)
+    assert frozen.splits["eval"].labels["clicked"].base_rate == pytest.approx(1 / 3)
 
 
 def test_a_label_known_only_when_evaluation_began_trains_nothing(
     context: Context, frozen: TrainingSet
 ) -> None:
-    assert frozen.splits["train"].positives == 11
+    assert frozen.splits["train"].labels["clicked"].positives == 11
     # With one more training day the label of day 0 was known in time.
     later = freeze(context, DAYS[:5], DAYS[5:6])
-    assert later.splits["train"].positives == 4 * 4
+    assert later.splits["train"].labels["clicked"].positives == 4 * 4
 
 
 def test_without_evaluation_days_a_label_counts_until_the_day_after_training(
@@ -93,7 +93,7 @@ def test_without_evaluation_days_a_label_counts_until_the_day_after_training(
 ) -> None:
     alone = freeze(context, TRAIN, [])
     assert list(alone.splits) == ["train", "valid"]
-    assert alone.splits["train"].positives == 11
+    assert alone.splits["train"].labels["clicked"].positives == 11
     days = {"train": DAYS[:3], "valid": DAYS[3:4]}
     assert first_day_after_training(context.definition, days) == DAYS[4]
     assert alone.id != frozen.id
@@ -171,7 +171,7 @@ def test_a_label_that_teaches_nothing_is_told(
     context: Context, expression: str, message: str
 ) -> None:
     label = Label(name="clicked", expression=expression, known="click")
-    other = changed(context.definition, label=label)
+    other = changed(context.definition, labels=(label,))
     one_class = Context.open(other, context.home, context.spark)
     with pytest.raises(NightscoreError, match=message):
         freeze(one_class, TRAIN, LATER)

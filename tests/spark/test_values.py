@@ -163,13 +163,13 @@ def test_a_bad_row_takes_nothing_from_the_others_in_tiles_and_labels(spark: Spar
         for price in (0.0, 2.0, 4.0, None)
     )
     label = Label(name="cheap", expression="1 / price > 0.3", known="click")
-    definition = trap("1 / price", label=label)
+    definition = trap("1 / price", labels=(label,))
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
     tiles, next_day = build_tiles(events, definition.tilings(definition.stream)), toy_days(2)[1:]
     asking = asked(Rows((replace(rows[0], day=1),)).read(spark, next_day), Wanted.of(definition))
     sums = window_sums(asking, tiles, Wanted.of(definition), next_day).collect()
     assert [(row["_n_0"], row["_total_0"]) for row in sums] == [(2, 0.75)]
-    labels = row_labels(events, definition).where(F.col("y_cheap").isNotNull())
+    labels = row_labels(events, definition, [label]).where(F.col("y_cheap").isNotNull())
     assert {row["user"]: row["y_cheap"] for row in labels.collect()} == {"u2.0": 1.0, "u4.0": 0.0}
 
 
@@ -180,9 +180,9 @@ def test_a_label_is_known_when_all_it_is_made_of_is(spark: SparkSession) -> None
     )
     label = Label(name="clicked", expression="clicked AND price > 0", known="click")
     events = Rows(rows).read(spark, toy_days(1)).drop("source_file")
-    found = row_labels(events, plain_toy(label=label))
+    found = row_labels(events, plain_toy(labels=(label,)), [label])
     midnight = F.unix_timestamp(F.col("ds").cast("timestamp"))
-    seconds = F.unix_timestamp("_known_at") - midnight
+    seconds = F.unix_timestamp("_known_clicked") - midnight
     hours = found.select("user", (seconds / 3600).alias("h"))
     assert {row["user"]: row["h"] for row in hours.collect()} == {"a": 13.0, "b": 40.0}
 
@@ -237,7 +237,7 @@ def test_what_spark_reads_otherwise_is_refused_before_a_step(
 def test_a_label_that_is_no_boolean_is_refused(spark: SparkSession) -> None:
     label = Label(name="clicked", expression="price + 1", known="click")
     with pytest.raises(DefinitionError, match="is of type double, and must be boolean"):
-        check_expressions(spark, plain_toy(label=label))
+        check_expressions(spark, plain_toy(labels=(label,)))
 
 
 UNSOUND = [

@@ -309,7 +309,8 @@ def test_a_training_says_what_became_of_the_model(
         model="lr", version=3, digest="d", title="lr version 3", aliases=("challenger",)
     )
     result: Any = SimpleNamespace(
-        model=model, evaluation=Found(), champion=None, promoted=promoted, seconds={"train": 1.0},
+        model=model, evaluations={"click": Found()}, champion=None, promoted=promoted,
+        seconds={"train": 1.0},
         decision=SimpleNamespace(passed=passed, reasons=("why not",), notes=()),
         training_set=SimpleNamespace(id="s"), is_reused=False,
     )  # fmt: skip
@@ -325,7 +326,8 @@ def test_a_training_says_what_became_of_the_model(
 def test_a_training_tells_the_order_within_an_entity(capsys: pytest.CaptureFixture[str]) -> None:
     found = Ranking(k=5, entities=1200, auc=0.61, ndcg=0.5, recall=0.25)
     result: Any = SimpleNamespace(
-        model=SimpleNamespace(title="lr version 3", aliases=()), evaluation=Found(ranking=found),
+        model=SimpleNamespace(title="lr version 3", aliases=()),
+        evaluations={"click": Found(ranking=found)},
         promoted=True, decision=SimpleNamespace(passed=True, reasons=(), notes=()),
         is_reused=False,
     )  # fmt: skip

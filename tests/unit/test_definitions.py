@@ -26,7 +26,10 @@ from feature_store.definition import (
     Lookup,
     Numeric,
     Training,
+    label_record,
+    labels_agree,
     plain,
+    recorded_labels,
 )
 from feature_store.definition.typed import wrong_types
 from feature_store.definitions import clicks, flights
@@ -299,12 +302,25 @@ def test_a_column_that_no_feature_takes_is_no_part_of_the_encoding() -> None:
     )
 
 
-def test_a_label_agrees_with_a_record_of_itself_and_with_none() -> None:
+def test_labels_agree_with_a_record_of_themselves_and_with_none() -> None:
     label = Label(name="late", expression="delay > 15", known="arrival")
-    assert label.agrees_with(json.loads(json.dumps(plain(label))))
-    assert label.agrees_with(None)
-    for other in ({"expression": "delay > 30"}, {"known": "plan"}, {"name": "later"}):
-        assert not label.agrees_with(plain(replace(label, **other)))
+    other = replace(label, name="very_late", given="late")
+    for labels in ([label], [label, other]):
+        record = json.loads(json.dumps(label_record(labels)))
+        assert labels_agree(labels, {"code": "c", **record})
+        assert labels_agree(labels, {})
+        assert recorded_labels(record) == [plain(one) for one in labels]
+    assert not labels_agree([label], label_record([label, other]))
+    assert not labels_agree([other, label], label_record([label, other]))
+    for change in ({"expression": "delay > 30"}, {"known": "plan"}, {"name": "later"}):
+        assert not labels_agree([label], label_record([replace(label, **change)]))
+
+
+def test_the_record_of_one_label_is_what_earlier_releases_wrote() -> None:
+    """Else its training sets and models would not be found again."""
+    label = Label(name="late", expression="delay > 15", known="arrival")
+    told = {"class": "Label", "name": "late", "expression": "delay > 15", "known": "arrival"}
+    assert label_record([label]) == {"label": told}
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_definition_without_any_is_the_one_it_was_and_another_expression_anoth
 @pytest.mark.parametrize(
     ("derived", "text"),
     [
-        (replace(HOUR, expression="clicked"), "derived.hour='clicked': is what the label is made"),
+        (replace(HOUR, expression="clicked"), "derived.hour='clicked': is what a label is made"),
         (
             replace(HOUR, expression="hour(click_known_at)"),
             "derived.hour='click_known_at': is known only after the event",

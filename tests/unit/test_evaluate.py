@@ -16,7 +16,7 @@ from feature_store.definition import Gate
 from feature_store.errors import NightscoreError
 from jobs.training.evaluate import evaluate, evaluate_bundle
 from jobs.training.held_out import HeldOutRows, Segment, held_out_rows
-from jobs.training.training_set import SplitFiles, TrainingSet
+from jobs.training.training_set import LabelCounts, SplitFiles, TrainingSet
 from models.ranking import ranking
 from models.scoring import predict
 from models.signature import Signature
@@ -46,10 +46,11 @@ def frozen(tmp_path: Path) -> TrainingSet:
     files = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
     for file, part in zip(files, (table.slice(0, 2600), table.slice(2600)), strict=True):
         pq.write_table(part, file, row_group_size=GROUP)
-    split = SplitFiles(files=tuple(files), rows=ROWS, positives=int(LABELS.sum()))
-    train = replace(split, positives=ROWS // 4)
+    told = LabelCounts(rows=ROWS, positives=int(LABELS.sum()))
+    split = SplitFiles(files=tuple(files), rows=ROWS, labels={"click": told})
+    train = replace(split, labels={"click": replace(told, positives=ROWS // 4)})
     splits = {"train": train, "eval": split}
-    return TrainingSet(id="s", label="click", splits=splits, manifest={}, is_reused=False)
+    return TrainingSet(id="s", labels=("click",), splits=splits, manifest={}, is_reused=False)
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         def __init__(self, _: object) -> None:
             pass
 
-        def predict(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        def predict_all(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
             given.append(len(keys))
-            return (1 / (1 + np.exp(-values[:, 0]))).astype(np.float32)
+            return (1 / (1 + np.exp(-values[:, :1]))).astype(np.float32)
 
     monkeypatch.setattr(predict, "Predictor", Price)
     return given
@@ -78,7 +79,7 @@ def test_rows_read_in_parts_give_the_figures_of_all_at_once(
 ) -> None:
     bundle: Any = SimpleNamespace(signature=SIGNATURE)
     gate = Gate(min_segment_rows=600, rank_within="shop", rank_k=3)
-    found = evaluate_bundle(bundle, held_out(frozen), gate)
+    found = evaluate_bundle(bundle, held_out(frozen), gate)["click"]
     scores = (1 / (1 + np.exp(-VALUES))).astype(np.float32)
     whole = evaluate(
         LABELS, scores, base_rate=0.25, segments={"city": Segment.of(CITIES)}, min_segment_rows=600,
@@ -100,7 +101,7 @@ def test_segments_in_another_order_than_the_rows_are_refused(
 ) -> None:
     right = held_out(frozen)
     turned = replace(right, files=replace(right.files, files=right.files.files[:1], rows=2600))
-    bundle: Any = SimpleNamespace()
+    bundle: Any = SimpleNamespace(signature=SIGNATURE)
     with pytest.raises(NightscoreError, match="were read in two orders"):
         evaluate_bundle(bundle, turned, Gate(min_segment_rows=600))
 

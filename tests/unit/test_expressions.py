@@ -157,7 +157,7 @@ def test_no_spelling_of_an_outcome_is_known_early(
     with pytest.raises(DefinitionError, match=r"(?i)clicked.*(later than|did you mean)"):
         toy_definition((), histories=(early,))
     with pytest.raises(DefinitionError, match=r"(?i)clicked.*(later than|did you mean)"):
-        toy_definition((), label=Label(name="clicked", expression=expression, known="plan"))
+        toy_definition((), labels=(Label(name="clicked", expression=expression, known="plan"),))
 
 
 @settings(deadline=None)
@@ -184,9 +184,9 @@ def test_a_value_that_is_no_number_is_refused_at_load(
             (), columns=(*COLUMNS, extra), histories=(replace(history, value=expression),)
         )
     with pytest.raises(DefinitionError, match="and must be boolean"):
-        toy_definition((), label=Label(name="clicked", expression="price", known="click"))
+        toy_definition((), labels=(Label(name="clicked", expression="price", known="click"),))
 
 
 def test_an_expression_takes_a_column() -> None:
     with pytest.raises(DefinitionError, match="must take a column"):
-        toy_definition((), label=Label(name="clicked", expression="1 > 0", known="click"))
+        toy_definition((), labels=(Label(name="clicked", expression="1 > 0", known="click"),))

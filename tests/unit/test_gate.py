@@ -10,7 +10,8 @@ import pytest
 
 from feature_store.definition import Gate
 from jobs.training.evaluate import Evaluation, evaluate, segment_masks
-from jobs.training.gate import decide, refuse
+from jobs.training.gate import GateDecision, refuse
+from jobs.training.gate import decide as decide_all
 from jobs.training.held_out import Segment
 
 ROWS = 4000
@@ -32,6 +33,11 @@ def scored(noise: float, *, spoil: str = "", seed: int = 1) -> Evaluation:
 
 
 GOOD = scored(0.01)
+
+
+def decide(gate: Gate, challenger: Evaluation, champion: Evaluation | None) -> GateDecision:
+    """Return the decision on a single label."""
+    return decide_all(gate, {"click": challenger}, {"click": champion} if champion else None)
 
 
 def test_a_first_model_passes_on_the_absolute_limits_alone() -> None:
@@ -103,6 +109,20 @@ def test_two_models_on_different_rows_are_never_compared() -> None:
     other = evaluate(1 - GOOD.labels, GOOD.scores, base_rate=0.5)
     with pytest.raises(ValueError, match="different rows"):
         decide(GATE, GOOD, other)
+
+
+def test_of_several_labels_each_must_pass_or_the_one_that_is_named() -> None:
+    champion = {"click": GOOD, "order": GOOD}
+    mixed = {"click": scored(0.01), "order": scored(0.5)}
+    strict = replace(GATE, max_ece=1.0, segments=())
+    refused = decide_all(strict, mixed, champion)
+    assert not refused.passed
+    (reason,) = refused.reasons
+    assert reason.startswith("Label order: AUC is 0.6353, the champion's 0.8147")
+    assert any(note.startswith("Label click: AUC is ") for note in refused.notes)
+    assert decide_all(replace(strict, label="click"), mixed, champion).passed
+    assert not decide_all(replace(strict, label="order"), mixed, champion).passed
+    assert decide_all(strict, champion, champion).passed
 
 
 def test_a_refusal_outside_the_numbers_says_why() -> None:

@@ -642,7 +642,7 @@ def test_rendered_modules_parse_are_formatted_and_hold_what_was_guessed(tmp_path
         assert f"# - {left.theirs}: {left.why}" in definition
     made = made_of(found)
     assert made.name == "shop"
-    assert made.label.expression == "clicked"
+    assert made.labels[0].expression == "clicked"
     assert {c.name: c.dtype for c in made.stream.columns} == dtypes(found)
     assert made.histories[0].windows == (7, 28)
     assert made.training.model == "dcnv2"

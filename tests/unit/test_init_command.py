@@ -64,7 +64,7 @@ def test_what_is_written_is_a_pipeline_that_is_found(init: Any, into: Path, tmp_
     assert code == 0
     assert files(into) == {STREAM, DEFINITION}
     made = definitions.load("shop")
-    assert (made.keys, made.label.expression) == (("impression_id",), "clicked")
+    assert (made.keys, made.labels[0].expression) == (("impression_id",), "clicked")
     assert made.stream.event_time == "shown_at"
     assert "feature_store/streams/shop.py\n" in out
     assert out.splitlines()[-2:] == [
@@ -110,7 +110,7 @@ def test_without_a_label_the_pipeline_is_written_and_refused_until_there_is_one(
     assert 'such as expression="price > 0"' in out
     assert cli.main(["run", "--pipeline", "shop", "--ds", "2026-01-10"]) == 2
     assert (
-        "label.label='CHANGE_ME': is still to be written, in its place" in capsys.readouterr().err
+        "labels.label='CHANGE_ME': is still to be written, in its place" in capsys.readouterr().err
     )
     # What the remark beside it says is what has to be done.
     stream, definition = into / STREAM, into / DEFINITION
@@ -122,7 +122,7 @@ def test_without_a_label_the_pipeline_is_written_and_refused_until_there_is_one(
     assert priced in text
     stream.write_text(text.replace(priced, priced.replace("row", "outcome")))
     sys.modules.pop("feature_store.streams.shop", None)
-    assert definitions.load("shop").label.expression == "price > 5"
+    assert definitions.load("shop").labels[0].expression == "price > 5"
 
 
 def test_a_script_is_told_as_json(init: Any, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         {"knowns": (*TOY.stream.knowns, Known(name="Plan", at="planned_at"))},
         "must be unique, whatever their case",
     ),
-    ({"label": Label(name="_l", expression="clicked", known="click")}, "label.name='_l': must be"),
+    ({"labels": (Label(name="_l", expression="clicked", known="click"),)}, "labels='_l': must be"),
 ]
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from feature_store.definition import Definition, Label, Outcome, label_words, plain
+from feature_store.definition import (
+    Definition,
+    Label,
+    Outcome,
+    label_record,
+    label_words,
+    labels_agree,
+    plain,
+)
 from feature_store.errors import DefinitionError
 from tests.sales import sales_stream
 from tests.toy import FIRST_DAY, toy_days, toy_definition
@@ -20,14 +28,14 @@ BUYS = Outcome(
 
 
 def toy(**changes: Any) -> Definition:
-    return toy_definition((), **{"label": BUYS, **changes})
+    return toy_definition((), **{"labels": (BUYS,), **changes})
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"within_days": 0}, r"buys.within_days=0: must be in 1\.\.3660"),
-        ({"within_days": None}, r"within_days=None: must be a whole number"),
+        ({"within_days": None}, r"buys.within_days=None: must be a whole number"),
         ({"settle_days": -1}, r"buys.settle_days=-1: must be in 0\.\."),
         ({"keys": ()}, r"buys.keys=\(\): must name at least one column"),
         ({"keys": ("bayer",)}, r"buys.keys='bayer': is not a column .* did you mean 'buyer'"),
@@ -38,21 +46,21 @@ def toy(**changes: Any) -> Definition:
         ({"value": "amount"}, r"buys='amount': is of type double, and must be boolean"),
         ({"value": "clicked"}, r"buys='clicked': clicked: is not a declared column"),
         ({"known": "click"}, r"buys.known='click': must be one of \['told'\]"),
-        ({"name": "no name"}, r"name='no name'"),
-        ({"stream": None}, r"stream=None: must be a Stream"),
+        ({"name": "no name"}, r"'no name': must be lower case"),
+        ({"stream": None}, r"buys.stream=None: must be a Stream"),
     ],
 )
 def test_an_outcome_that_cannot_be_found_or_known_is_refused(
     change: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(DefinitionError, match=rf"^definition toy: label\.{text}"):
-        toy(label=replace(BUYS, **change))
+    with pytest.raises(DefinitionError, match=rf"^definition toy: labels.{text}"):
+        toy(labels=(replace(BUYS, **change),))
 
 
 def test_an_outcome_of_another_stream_of_the_same_name_is_refused() -> None:
     named = replace(BUYS, stream=replace(SALES, name="toy"))
     with pytest.raises(DefinitionError, match=r"buys.stream='toy': is the name of two streams"):
-        toy(label=named)
+        toy(labels=(named,))
 
 
 @pytest.mark.parametrize(
@@ -61,11 +69,11 @@ def test_an_outcome_of_another_stream_of_the_same_name_is_refused() -> None:
 def test_it_is_looked_for_on_the_whole_days_after_the_cutoff(
     hours: int, first: int, known: int
 ) -> None:
-    definition = toy(label=replace(BUYS, settle_days=2), cutoff_hours=hours)
+    definition = toy(labels=(replace(BUYS, settle_days=2),), cutoff_hours=hours)
     days = toy_days(20)
-    assert definition.outcome_days(FIRST_DAY) == days[first : first + 7]
+    assert definition.outcome_days(definition.outcomes[0], FIRST_DAY) == days[first : first + 7]
     assert definition.label_days == known
-    assert toy(label=Label(name="l", expression="clicked", known="click")).label_days == 0
+    assert toy(labels=(Label(name="l", expression="clicked", known="click"),)).label_days == 0
 
 
 def test_the_stream_of_an_outcome_makes_no_features() -> None:
@@ -85,6 +93,6 @@ def test_a_label_is_told_in_words_from_its_record() -> None:
     )
     settled = label_words(plain(replace(BUYS, settle_days=3)))
     assert "within 7 days, settled 3 days later" in settled
-    assert label_words(plain(toy_definition(()).label)) == "'clicked' (known by 'click')"
-    assert BUYS.agrees_with(plain(BUYS))
-    assert not BUYS.agrees_with(plain(replace(BUYS, within_days=8)))
+    assert label_words(plain(toy_definition(()).labels[0])) == "'clicked' (known by 'click')"
+    assert labels_agree([BUYS], label_record([BUYS]))
+    assert not labels_agree([BUYS], label_record([replace(BUYS, within_days=8)]))

@@ -30,7 +30,7 @@ from tests.toy import clicky_definition
 from tests.unit.test_cli import run as run
 
 DAY = date(2026, 1, 3)
-KEYS = ("user", "item")
+KEYS, SCORES = ("user", "item"), ("score",)
 
 
 def publication(day: date, sequence: int, run_id: str, hours: float = 1.0) -> Publication:
@@ -75,7 +75,7 @@ def reader(home: Home) -> Reader:
 
 
 def test_the_scores_of_the_newest_publication_come_by_key(reader: Reader) -> None:
-    found = list(published_rows(reader, publication_of(reader, DAY), KEYS))
+    found = list(published_rows(reader, publication_of(reader, DAY), KEYS, SCORES))
     # By bytes, as Spark sorts.
     assert [(r["user"], r["item"]) for r in found] == [
         ("Z", "a"), ("u", "a"), ("u", "b"), ("u[/x]", "b"),
@@ -88,7 +88,7 @@ def test_the_scores_of_the_newest_publication_come_by_key(reader: Reader) -> Non
 
 def test_the_top_is_by_score_and_then_by_key(reader: Reader) -> None:
     of = publication_of(reader, DAY)
-    top = list(published_rows(reader, of, KEYS, limit=3, is_top=True))
+    top = list(published_rows(reader, of, KEYS, SCORES, limit=3, is_top=True))
     assert [(r["user"], r["item"]) for r in top] == [("u", "a"), ("u", "b"), ("Z", "a")]
 
 
@@ -138,7 +138,7 @@ def test_nothing_heavy_is_imported_to_read(reader: Reader, home: Home) -> None:
         "from jobs.cli.show import published_rows, publication_of\n"
         "reader = Reader(Home.from_env(), 'toy')\n"
         "of = publication_of(reader, date(2026, 1, 3))\n"
-        "print(len(list(published_rows(reader, of, ['user']))))\n"
+        "print(len(list(published_rows(reader, of, ['user'], ['score']))))\n"
         "heavy = ('pyspark', 'py4j', 'pandas', 'numpy', 'pyarrow')\n"
         "print([m for m in heavy if m in sys.modules])\n"
     )

@@ -96,10 +96,11 @@ def test_the_shop_of_the_environment_grows_with_its_scale() -> None:
 
 def test_the_pipelines_of_the_shop_share_its_streams_and_what_they_count_alike() -> None:
     ads, reorder = shop_ads.DEFINITION, shop_reorder.DEFINITION
-    assert [s.name for s in ads.all_streams] == ["shop_impressions", "shop_clicks"]
+    assert [s.name for s in ads.all_streams] == ["shop_impressions", "shop_clicks", "shop_orders"]
     assert [s.name for s in reorder.all_streams] == ["shop_orders"]
     assert reorder.stream is None
     # The label is told by the tiles that the pairs' spine is told by, or those of histories.
-    assert len(reorder.tilings(reorder.outcome.stream)) == 6  # type: ignore[union-attr]
-    assert ads.label_days == 4
+    assert len(reorder.tilings(reorder.outcomes[0].stream)) == 6
+    assert ads.score_columns == ("score_click", "score_order")
+    assert [ads.label_days_of(label) for label in ads.labels] == [4, 10]
     assert reorder.label_days == 10

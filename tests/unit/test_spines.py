@@ -40,7 +40,7 @@ BOUGHT = History(
 def reorder(spine: Spine = PAIRS, **changes: Any) -> Definition:
     """Return a pipeline over pairs of buyers and items."""
     parts = [Categorical(name=key, column=key) for key in spine.keys]
-    told = {"label": BUYS, "features": tuple(parts), "histories": (BOUGHT,), "checks": ()}
+    told = {"labels": (BUYS,), "features": tuple(parts), "histories": (BOUGHT,), "checks": ()}
     return replace(toy_definition(()), **{"name": "reorder", "spine": spine, **told, **changes})
 
 
@@ -81,8 +81,8 @@ def test_a_spine_that_cannot_be_told_is_refused(spine: Spine, text: str) -> None
 
 def test_what_only_a_delivered_row_tells_is_refused() -> None:
     toy = toy_definition(())
-    with pytest.raises(DefinitionError, match=r"label.clicked='clicked': is told by no row"):
-        reorder(label=toy.label)
+    with pytest.raises(DefinitionError, match=r"labels.clicked='clicked': is told by no row"):
+        reorder(labels=toy.labels)
     with pytest.raises(DefinitionError, match=r"histories.item_ctr.stream=None: is needed"):
         reorder(histories=toy.histories)
     timed = Lookup(

@@ -74,11 +74,11 @@ def test_bf16_without_held_out_rows_is_refused(zoo: Zoo, tmp_path: Path) -> None
 def test_the_guard_measures_what_changed() -> None:
     labels = np.array([0, 1] * 100, np.float32)
     full = np.linspace(0.1, 0.9, 200, dtype=np.float32)
-    same = measure(labels, full, full)
+    same = measure(labels, full, full, "click")
     assert (same.auc, same.logloss, same.score) == (0, 0, 0)
     assert same.rank == pytest.approx(0)
     assert (same.top, same.ties) == (0, 0)
-    turned = measure(labels, full, 1 - full)
+    turned = measure(labels, full, 1 - full, "click")
     assert turned.rank == pytest.approx(2)
     assert turned.score == pytest.approx(0.8)
     assert turned.top == 1
@@ -89,12 +89,12 @@ def test_the_guard_sees_a_top_that_is_left_without_order() -> None:
     full = np.linspace(0.01, 0.9, 20_000, dtype=np.float32)
     labels = np.array([0, 1] * 10_000, np.float32)
     low = np.where(full > 0.88, np.float32(0.88) + np.round(full - 0.88, 2), full)
-    report = measure(labels, full, low)
+    report = measure(labels, full, low, "click")
     assert report.rank < PrecisionBounds().rank
     assert report.score < PrecisionBounds().score
     assert report.ties > 0.9
     with pytest.raises(PrecisionRefused, match=r"top|ties"):
-        refuse_beyond(report, PrecisionBounds(), "bf16")
+        refuse_beyond(report, PrecisionBounds(), "bf16", "click")
 
 
 class Attentive(nn.Module):
@@ -132,13 +132,13 @@ def test_any_head_begins_as_it_was_made_and_can_be_lowered_but_for_its_last_laye
 @pytest.mark.parametrize("name", sorted(NOTHING))
 @pytest.mark.parametrize("change", [1.0, float("nan")])
 def test_each_change_beyond_its_bound_is_refused_by_name(name: str, change: float) -> None:
-    refuse_beyond(WITHIN, PrecisionBounds(), "bf16")
+    refuse_beyond(WITHIN, PrecisionBounds(), "bf16", "click")
     report = PrecisionReport(rows=100, **{**NOTHING, name: change})
     with pytest.raises(PrecisionRefused, match=name):
-        refuse_beyond(report, PrecisionBounds(), "bf16")
+        refuse_beyond(report, PrecisionBounds(), "bf16", "click")
 
 
 def test_too_few_rows_measure_nothing() -> None:
     few = np.array([0, 1], np.float32)
     with pytest.raises(InputInvalid, match="at least 100"):
-        measure(few, few, few)
+        measure(few, few, few, "click")
