@@ -1,8 +1,8 @@
 """What `features` measures: a pipeline of the generated shop, how large, on which days.
 
 The rows are delivered as Parquet files, a folder for each table and day, which both contenders
-read; the pipeline is the shipped one, with the first of its labels, but for where its rows come from
-and how many days it holds out.
+read; the pipeline is the shipped one, with the first of its labels, but for where its rows come
+from and how many days it holds out.
 """
 
 from __future__ import annotations
