@@ -178,11 +178,7 @@ def _surplus_of(past: Past, commits: Iterable[DayCommit], retention: Retention) 
 def _remove(context: Context, commit: DayCommit) -> None:
     """Replace a run's scores by none: the commit says so, and the run counts as not staged."""
     # In the types of the newest table: a day that lies in several may come in others, as text.
-    rows = context.warehouse.read(SCORES)
-    scores = context.definition.score_columns
-    # Without scores that only an older table has: the newest would gain a column of them.
-    kept = [name for name, dtype in rows.dtypes if dtype != "float" or name in scores]
-    empty = rows.where("false").select(*kept)
+    empty = context.warehouse.read(SCORES).where("false")
     context.warehouse.replace_runs(SCORES, empty, {(commit.ds, commit.run_id): commit.inputs})
 
 

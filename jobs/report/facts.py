@@ -293,7 +293,9 @@ def _scores(context: Context, ds: date, runs: Mapping[date, str]) -> list[LabelS
     for label, column in columns:
         days = {day.ds: day for day in _day_scores(context, runs, column)}
         own = days.pop(ds, None)
-        found.append(LabelScores(label=label, day=own, before=[days[day] for day in sorted(days)]))
+        # Days that were scored before the pipeline had the label have no score of it.
+        before = [days[day] for day in sorted(days) if days[day].rows]
+        found.append(LabelScores(label=label, day=own, before=before))
     return found
 
 

@@ -101,7 +101,7 @@ def label_pins(context: Context, days: Sequence[date]) -> dict[str, Pins]:
         found[context.events] = pins(context, context.events, days)
     for outcome in definition.outcomes:
         require_told(context, days, outcome)
-    for stream in {outcome.stream.name for outcome in definition.outcomes}:
+    for stream in dict.fromkeys(outcome.stream.name for outcome in definition.outcomes):
         told = [outcome for outcome in definition.outcomes if outcome.stream.name == stream]
         looked = {day for outcome in told for day in _looked_for_on(definition, outcome, days)}
         settled = max(days) + timedelta(days=max(map(definition.settled_days, told)))

@@ -26,7 +26,7 @@ from jobs.night.night import NightRequest, run_night
 from jobs.night.published import publication_of, published_rows
 from jobs.night.score import register_udf
 from jobs.registry import model_registry
-from jobs.report.facts import labelled_metrics
+from jobs.report.facts import labelled_metrics, read_facts
 from jobs.report.render import render_report
 from jobs.training.label_rows import labelled_rows
 from jobs.training.labels import require_labels
@@ -233,6 +233,7 @@ def test_no_score_of_any_label_may_be_something_else_than_a_probability(
 
 
 # The last: it scores the pipeline by another label.
+@pytest.mark.slow
 def test_other_labels_need_another_model_and_their_scores_go_to_a_table_of_their_own(
     made: tuple[Context, TrainResult],
 ) -> None:
@@ -249,14 +250,18 @@ def test_other_labels_need_another_model_and_their_scores_go_to_a_table_of_their
     assert single.warehouse.days.generations(SCORES) == [1, 2]
     assert scores_latest(single, [DAYS[10]]).where(F.col("score").isNull()).isEmpty()
     # What was published of both labels is still there, and has no score of the one alone.
-    before = scores_latest(single, [NIGHT]).select("score", "score_buys").collect()
+    before = scores_latest(single, [NIGHT, DAYS[10]]).where(F.col("ds") == NIGHT).collect()
     assert {row.score for row in before} == {None}
     assert all(0 < row.score_buys < 1 for row in before)
+    assert "score" not in scores_latest(single, [NIGHT]).columns
     reader = Reader(single.home, "toy")
     old = list(published_rows(reader, publication_of(reader, NIGHT), alone.keys, ("score",)))
     assert {row["score"] for row in old} == {None}
     assert labelled_metrics(single, NIGHT) == {}
-    assert "There are no scores yet" not in render_report(single, DAYS[10])
+    facts = read_facts(single, DAYS[10])
+    (alone_scores,) = facts.scores
+    assert (alone_scores.day.rows, alone_scores.before) == (len(BUYERS) * len(ITEMS), [])
+    assert alone_scores.drift is None
     for day in (NIGHT, DAYS[10]):
         run_night(single, replace(request, ds=day, model=other.model), lambda *_: None)
     for surplus in surplus_runs(single, Retention(staged_hours=0, runs_per_day=1)):
