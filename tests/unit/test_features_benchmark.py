@@ -66,7 +66,7 @@ def test_a_case_is_the_shipped_pipeline_but_for_its_rows(pipeline: Pipeline, his
     made = case.definition(Path("/delivered"))
     assert made.digest("encoding") == shipped.digest("encoding")
     assert made.digest("features") == shipped.digest("features")
-    assert made.label.name == shipped.label.name
+    assert made.label_names == shipped.label_names[:1]
     assert case.scored[0] == shipped.first_day
     places = {stream.source.folder for stream in made.all_streams}  # type: ignore[attr-defined]
     assert all(place.startswith("/delivered/") for place in places)
@@ -74,9 +74,10 @@ def test_a_case_is_the_shipped_pipeline_but_for_its_rows(pipeline: Pipeline, his
 
 def test_every_label_of_a_case_is_settled_before_the_next_split() -> None:
     case = Case(pipeline="shop_reorder", size=1_000, history=21)
-    wait = load("shop_reorder").label_days
+    shipped = load("shop_reorder")
+    wait, (outcome,) = shipped.label_days, shipped.outcomes
     assert [(b - a).days for a, b in zip(case.scored, case.scored[1:], strict=False)] == [wait] * 2
-    assert case.delivered[-1] == load("shop_reorder").outcome_days(case.scored[-1])[-1]
+    assert case.delivered[-1] == shipped.outcome_days(outcome, case.scored[-1])[-1]
 
 
 def test_no_case_has_more_history_than_a_window_reads() -> None:
