@@ -201,6 +201,7 @@ def test_a_night_has_a_column_of_scores_for_each_label(
     assert {(r["user"], r["item"]): (r["score_clicked"], r["score_buys"]) for r in shown} == told
 
 
+@pytest.mark.slow
 def test_the_report_tells_how_good_each_label_was_once_it_is_known(
     made: tuple[Context, TrainResult],
 ) -> None:

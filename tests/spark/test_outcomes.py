@@ -164,6 +164,7 @@ def freeze_with(context: Context) -> TrainingSet:
     return freeze(context, DAYS[:5], DAYS[5:7])
 
 
+@pytest.mark.slow
 def test_an_outcome_that_comes_to_be_known_makes_nothing_stale_and_is_reported(
     spark: SparkSession, home: Home
 ) -> None:

@@ -97,6 +97,7 @@ def top_by_hand(rows: Sequence[Row], day: int, *, days: int, n: int) -> set[str]
     return set(sorted(counted, key=lambda item: (-counted[item], item))[:n])
 
 
+@pytest.mark.slow
 def test_pairs_are_those_that_were_told_of_in_time(spark: SparkSession, home: Home) -> None:
     sales, rows = some_sales(8, a_day=6), clicks_of(8)
     stream = sales_stream(sales)

@@ -63,6 +63,7 @@ def bought(context: Context, day: date, user: str = "a") -> tuple[Any, ...]:
     return found
 
 
+@pytest.mark.slow
 def test_a_history_of_another_stream_counts_what_was_known_of_the_days_before(
     spark: SparkSession, home: Home
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_history_of_another_stream_counts_what_was_known_of_the_days_before(
         assert features_of(alone, day) == features_of(context, day)
 
 
+@pytest.mark.slow
 def test_what_becomes_known_at_the_cutoff_or_later_changes_no_feature(
     spark: SparkSession, home: Home
 ) -> None:
@@ -98,6 +100,7 @@ def test_what_becomes_known_at_the_cutoff_or_later_changes_no_feature(
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_two_pipelines_share_what_is_ingested_and_what_is_counted_alike(
     spark: SparkSession, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
