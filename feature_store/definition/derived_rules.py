@@ -39,7 +39,7 @@ def broken_derived(definition: Fields) -> Broken:
                 yield field, name, "is what a label is made of: it may only be in a history"
             if groups[columns[name].known].after_event:
                 rule = f"is known only after the event (group {columns[name].known!r})"
-                yield field, name, f"{rule}: it may only be in a history or in the label"
+                yield field, name, f"{rule}: it may only be in a history or in a label"
 
 
 def broken_bounds(
