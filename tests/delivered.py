@@ -69,7 +69,7 @@ def delivered(folder: Path, kind: Literal["csv", "parquet"] = "csv") -> Definiti
     )
 
 
-def at(day: date, hours: int) -> datetime:
+def at(day: date, hours: float) -> datetime:
     """Return the instant `hours` after the midnight that begins `day`."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hours)
 

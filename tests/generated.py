@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,6 +30,7 @@ from feature_store.definition import (
 from feature_store.events.quarantine import good_rows, judge_rows
 from feature_store.features.features import build_features
 from feature_store.features.tiles import build_tiles
+from tests.delivered import at
 from tests.sales import BUYERS, Sale, Sales, sales_stream
 from tests.toy import FIRST_DAY, toy_days
 
@@ -242,8 +243,6 @@ def _levels(spark: SparkSession, levels: Sequence[Level]) -> DataFrame:
     rows = []
     for one in levels:
         ds = FIRST_DAY + timedelta(days=one.day)
-        midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
-        at, known = (midnight + timedelta(hours=h) for h in (one.hour, one.known))
-        rows.append((ds, one.buyer, one.level, at, known))
+        rows.append((ds, one.buyer, one.level, at(ds, one.hour), at(ds, one.known)))
     schema = "ds date, buyer string, level double, event_time timestamp, known_at timestamp"
     return spark.createDataFrame(rows, schema)

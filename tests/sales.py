@@ -6,11 +6,12 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from feature_store.definition import Column, Known, Stream
 from feature_store.errors import SourceDayMissing
+from tests.delivered import at
 from tests.toy import FIRST_DAY
 
 if TYPE_CHECKING:
@@ -50,10 +51,9 @@ class Sales:
         rows = []
         for sale in self.sales:
             ds = FIRST_DAY + timedelta(days=sale.day)
-            midnight = datetime(ds.year, ds.month, ds.day, tzinfo=UTC)
-            at, known = (midnight + timedelta(hours=h) for h in (sale.hour, sale.known))
             if ds in set(days):
-                rows.append((ds, sale.number, sale.buyer, sale.amount, at, known))
+                times = at(ds, sale.hour), at(ds, sale.known)
+                rows.append((ds, sale.number, sale.buyer, sale.amount, *times))
         schema = "ds date, number int, buyer string, amount double, sold_at timestamp, "
         return spark.createDataFrame(rows, f"{schema}known_at timestamp")
 

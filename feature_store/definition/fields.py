@@ -126,14 +126,24 @@ class Fields:
         return (*plain, *(name for h in self.histories for name, _, _ in h.columns()))
 
     @property
+    def looked_up(self) -> dict[str, Column]:
+        """The columns of lookups, by the name that features call them, `lookup.column`."""
+        return {f"{lk.name}.{c.name}": c for lk in self.lookups for c in lk.columns}
+
+    @property
+    def column_dtypes(self) -> dict[str, Dtype]:
+        """The type of each column that there is for a feature to take, by its name."""
+        found: dict[str, Dtype] = {column.name: column.dtype for column in self.row.columns}
+        found |= {name: column.dtype for name, column in self.looked_up.items()}
+        return found | {derived.name: derived.dtype for derived in self.derived}
+
+    @property
     def feature_dtypes(self) -> dict[str, Dtype]:
         """The type of each source and lookup column that a feature takes, by the column's name.
 
         A category's key is a hash of its text, and 1 as a double has another text than as an int.
         """
-        dtypes: dict[str, Dtype] = {c.name: c.dtype for c in self.row.columns}
-        dtypes |= {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
-        dtypes |= {derived.name: derived.dtype for derived in self.derived}
+        dtypes = self.column_dtypes
         return {name: dtypes[name] for feature in self.features for name in taken(feature)}
 
     def seen_by(self, derived: Derived) -> RowType:
@@ -143,7 +153,7 @@ class Fields:
         """
         (known, *_) = self.row.knowns
         before = self.derived[: self.derived.index(derived)]
-        made = {f"{lk.name}.{c.name}": c.dtype for lk in self.lookups for c in lk.columns}
+        made = {name: column.dtype for name, column in self.looked_up.items()}
         made |= {name: "double" for h in self.histories for name, _, _ in h.columns()}
         made |= {other.name: other.dtype for other in before}
         columns = (Column(name=name, dtype=d, known=known.name) for name, d in made.items())

@@ -130,6 +130,11 @@ class Tiling:
         object.__setattr__(self, "digest", digest)
 
     @property
+    def is_summed(self) -> bool:
+        """Whether its tiles hold sums, and not values themselves."""
+        return self.kind in ("sums", "squares")
+
+    @property
     def title(self) -> str:
         """What it is, for a person, and told apart from all others."""
         what = "" if self.kind == "sums" else f"{self.kind} of "

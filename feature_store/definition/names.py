@@ -32,6 +32,7 @@ def broken_names(definition: Fields) -> Broken:
     yield from _of_features(definition)
     yield from _of_histories(definition)
     yield from _of_lookups(definition)
+    yield from _of_derived(definition)
     for label in definition.labels:
         if not is_name(label.name):
             yield "labels", label.name, NAME_RULE
@@ -110,3 +111,18 @@ def _of_lookups(definition: Fields) -> Broken:
         for name in (*names, *lookup.keys):
             if name in of_lookups:
                 yield field, name, reserved(of_lookups)
+
+
+def _of_derived(definition: Fields) -> Broken:
+    taken = {column.name for column in definition.row.columns}
+    taken |= {lookup.name for lookup in definition.lookups}
+    taken |= {name for history in definition.histories for name, _, _ in history.columns()}
+    for name in (derived.name for derived in definition.derived):
+        if not is_name(name) or name == DS:
+            yield "derived", name, f"{NAME_RULE}, and not {DS}"
+        if name in RESERVED:
+            yield "derived", name, f"{reserved(RESERVED)}. Call it otherwise"
+        if name in taken:
+            rule = "is a column, a lookup, a history's feature or derived already"
+            yield "derived", name, f"{rule}. Call it otherwise"
+        taken.add(name)

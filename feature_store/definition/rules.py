@@ -14,11 +14,12 @@ from feature_store.definition.common_rules import (
     told_apart,
     within,
 )
-from feature_store.definition.derived_rules import broken_bounds, broken_derived, made_of
+from feature_store.definition.derived_rules import broken_bounds, broken_derived
 from feature_store.definition.expressions import nearest
 from feature_store.definition.fields import Fields
 from feature_store.definition.label import Label
 from feature_store.definition.label_rules import broken_labels
+from feature_store.definition.leak_rules import broken_leak
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
 from feature_store.definition.parts import NO_NUMBERS, Check, Column, Numeric, taken
@@ -102,12 +103,7 @@ def _sources(definition: Fields) -> Broken:
 
 
 def _features(definition: Fields) -> Broken:
-    groups, columns = by_name(definition.row)
-    lookups = {f"{lk.name}.{c.name}": c for lk in definition.lookups for c in lk.columns}
-    of_label = made_of(definition)
-    known = {column.name: column.dtype for column in columns.values()}
-    known |= {name: column.dtype for name, column in lookups.items()}
-    known |= {derived.name: derived.dtype for derived in definition.derived}
+    known = definition.column_dtypes
     if not definition.categorical_names():
         yield "features", (), "must hold a Categorical or a Cross: every model needs one"
     for feature in definition.features:
@@ -125,18 +121,7 @@ def _features(definition: Fields) -> Broken:
                 )
                 yield field, name, rule
             yield from broken_bounds(definition, feature, known[name])
-            if name not in columns:
-                continue
-            if name in of_label:
-                yield field, name, "is what a label is made of: it may only be in a history"
-            group = groups[columns[name].known]
-            if group.after_event:
-                yield (
-                    field,
-                    name,
-                    f"is known only after the event (group {group.name!r}): it may only be in a "
-                    "history or in a label",
-                )
+            yield from broken_leak(definition, field, name)
 
 
 def _expressions(definition: Fields) -> Broken:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 if TYPE_CHECKING:
+    from pyspark.sql import Column
+
     from feature_store.definition import Definition, History, Tiling
     from feature_store.definition.history import TileKind
 
@@ -26,16 +32,18 @@ class Wanted:
     histories: tuple[History, ...]
     keys: tuple[str, ...]
 
-    @property
-    def asks(self) -> list[Ask]:
-        """What is read of tiles: one or more of each history, in their order."""
-        return [
+    asks: tuple[Ask, ...] = field(init=False)
+    """What is read of tiles: one or more of each history, in their order."""
+
+    def __post_init__(self) -> None:
+        asks = (
             Ask(history, self.definition.tiling(history, kind))
             for history in self.histories
             for kind in history.kinds
-        ]
+        )
+        object.__setattr__(self, "asks", tuple(asks))
 
-    def place(self, history: History, kind: TileKind = "sums") -> int:
+    def place(self, history: History, kind: TileKind) -> int:
         """Return the place among `asks` of what a history reads of its tiles of a kind."""
         return next(
             place
@@ -43,7 +51,33 @@ class Wanted:
             if (ask.history.name, ask.tiling.kind) == (history.name, kind)
         )
 
+    @property
+    def windows(self) -> list[list[int | None]]:
+        """The days of each ask's window 0, then of each one's window 1 if it has one, ..."""
+        own = (ask.history.windows for ask in self.asks)
+        return [list(windows) for windows in zip_longest(*own)]
+
+    @property
+    def longest_windows(self) -> list[int | None]:
+        """The days of each ask's longest window."""
+        return [max(ask.history.windows) for ask in self.asks]
+
     @classmethod
     def of(cls, definition: Definition) -> Wanted:
         """Return all histories of a pipeline, asked for by the rows that it scores."""
         return cls(definition=definition, histories=definition.histories, keys=definition.keys)
+
+
+def of_ask(values: Sequence[int | None]) -> Column:
+    """Return, of what each ask has, that of the one whose place is `_history`."""
+    return F.get(F.lit(list(values)), F.col("_history"))
+
+
+def places_of(asks: Sequence[Ask]) -> Column:
+    """Return the places of the asks that take a tile: in a row each if there are several."""
+    digests = [ask.tiling.digest for ask in asks]
+    first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
+    if len(set(digests)) == len(digests):
+        return F.when(first >= 0, first)
+    alike = [[place for place, own in enumerate(digests) if own == one] for one in digests]
+    return F.explode(F.get(F.lit(alike), first))

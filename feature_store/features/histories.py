@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
@@ -19,11 +18,11 @@ from pyspark.sql import functions as F
 
 from feature_store.definition.history import COUNTS
 from feature_store.errors import PartitionNotReady
-from feature_store.features.asks import Wanted
+from feature_store.features.asks import Wanted, of_ask, places_of
 from feature_store.features.kept import with_kept
 from feature_store.features.recency import with_last_day
 from feature_store.features.sums import BAND, DIGITS, places, rounded
-from feature_store.features.tiles import SUMMED, key_text, resolved_value
+from feature_store.features.tiles import key_text, resolved_value
 from feature_store.schema import DS, TILES
 
 if TYPE_CHECKING:
@@ -44,19 +43,17 @@ def known_histories(
         wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    asks, frames = wanted.asks, []
-    if any(ask.tiling.kind in SUMMED for ask in asks):
+    frames = []
+    if any(ask.tiling.is_summed for ask in wanted.asks):
         sums = window_sums(asked(rows_df, wanted), tiles_df, wanted, days)
         lasts = {
             place: ask.tiling.digest
-            for place, ask in enumerate(asks)
+            for place, ask in enumerate(wanted.asks)
             if ask.tiling.kind == "sums" and "days_since_last" in ask.history.aggregates
         }
         frames.append(with_last_day(sums, tiles_df, lasts) if lasts else sums)
-    kept = {place: ask for place, ask in enumerate(asks) if ask.tiling.kind not in SUMMED}
-    if kept:
-        asking = asked(rows_df, wanted, summed=False)
-        frames.append(with_kept(asking, tiles_df, kept, days))
+    if not all(ask.tiling.is_summed for ask in wanted.asks):
+        frames.append(with_kept(asked(rows_df, wanted, summed=False), tiles_df, wanted, days))
     found = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
     features = [
         _feature(wanted, history, aggregate, window).alias(name)
@@ -89,7 +86,7 @@ def asked(rows_df: DataFrame, wanted: Wanted, *, summed: bool = True) -> DataFra
     """
     keys = F.array(
         *[
-            key_text(ask.history.asked_by) if (ask.tiling.kind in SUMMED) == summed else F.lit(None)
+            key_text(ask.history.asked_by) if ask.tiling.is_summed == summed else F.lit(None)
             for ask in wanted.asks
         ]
     )
@@ -113,7 +110,7 @@ def window_sums(
         wanted: the histories, and what tells the rows apart.
         days: the days of the rows.
     """
-    tilings = [ask.tiling for ask in wanted.asks if ask.tiling.kind in SUMMED]
+    tilings = [ask.tiling for ask in wanted.asks if ask.tiling.is_summed]
     tiles_df = tiles_df.where(F.col("history").isin([tiling.digest for tiling in tilings]))
     parts = {"n": F.col("n"), **digits_by_place(tiles_df, tilings, wanted.definition, days)}
     steps = _steps(tiles_df, parts, wanted, days)
@@ -127,7 +124,7 @@ def window_sums(
         .rangeBetween(Window.unboundedPreceding, Window.currentRow)
     )
     running = every.withColumns({name: F.sum(name).over(until) for name in changes})
-    windows = range(len(_windows(wanted)))
+    windows = range(len(wanted.windows))
     counts = [F.coalesce(f"_n_{i}", F.lit(0)).alias(f"_n_{i}") for i in windows]
     totals = [
         # A place at which none of the key's values has a digit holds null: it adds nothing.
@@ -148,24 +145,21 @@ def _steps(
     day; null where it does not.
     """
     first, last = min(days), max(days)
-    histories = [ask.history for ask in wanted.asks]
 
     def after(windows: Sequence[int | None]) -> Column:
-        """Return the first day after a tile's window, given that of each history."""
-        return F.date_add(DS, F.get(F.lit(windows), F.col("_history")) + 1)
+        """Return the first day after a tile's window, given that of each ask."""
+        return F.date_add(DS, of_ask(windows) + 1)
 
     tiles = tiles_df.select(
         DS,
-        places_of([ask.tiling for ask in wanted.asks]).alias("_history"),
+        places_of(wanted.asks).alias("_history"),
         F.col("key").alias("_key"),
         F.greatest(F.date_add(DS, 1), "usable_from", F.lit(first)).alias("_enters"),
         *[part.alias(f"_{name}") for name, part in parts.items()],
     )
     enters = F.col("_enters")
-    counting = tiles.where(
-        (enters < after([max(h.windows) for h in histories])) & (enters <= F.lit(last))
-    )
-    leaves = [after(windows) for windows in _windows(wanted)]
+    counting = tiles.where((enters < after(wanted.longest_windows)) & (enters <= F.lit(last)))
+    leaves = [after(windows) for windows in wanted.windows]
     steps = [enters]
     if first < last:  # of a single day, nothing leaves a window before another
         steps += [F.when((enters < day) & (day <= F.lit(last)), day) for day in leaves]
@@ -178,22 +172,6 @@ def _steps(
         for name in parts
     ]
     return stepping.where(F.col("_day").isNotNull()).select("_history", "_key", "_day", *changes)
-
-
-def places_of(tilings: Sequence[Tiling]) -> Column:
-    """Return the places of the tilings that a tile is of: in a row each if there are several."""
-    digests = [tiling.digest for tiling in tilings]
-    first = F.array_position(F.lit(digests), F.col("history")).cast("int") - 1
-    if len(set(digests)) == len(digests):
-        return F.when(first >= 0, first)
-    alike = [[place for place, own in enumerate(digests) if own == one] for one in digests]
-    return F.explode(F.get(F.lit(alike), first))
-
-
-def _windows(wanted: Wanted) -> list[list[int | None]]:
-    """Return the days of each ask's window 0, then of each one's window 1 if it has one, ..."""
-    own = (ask.history.windows for ask in wanted.asks)
-    return [list(windows) for windows in zip_longest(*own)]
 
 
 def digits_by_place(

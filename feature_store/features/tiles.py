@@ -26,13 +26,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from feature_store.definition import Tiling
-    from feature_store.definition.history import TileKind
     from feature_store.features.values import Resolved
 
 SEPARATOR = "\u001f"
-SUMMED: frozenset[TileKind] = frozenset({"sums", "squares"})
-"""Kinds of tiles that hold sums."""
-
 
 TILE_SCHEMA = (
     "ds date, history string, key string, usable_from date, band int, n bigint, "
@@ -84,7 +80,7 @@ def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
         changes = changes.unionByName(begins).unionByName(ends)
     shifted = F.col("known_at") - F.expr(f"INTERVAL {cutoff_hours} HOURS")
     rows = changes.withColumn("usable_from", F.date_add(shifted.cast("date"), 1))
-    kept = [tiling for tiling in tilings if tiling.kind not in SUMMED]
+    kept = [tiling for tiling in tilings if not tiling.is_summed]
     rows = _in_digits(rows, [tiling.digest for tiling in kept])
     by = [DS, "history", "key", "usable_from", BAND]
     made = [F.sum("sign").alias("n")]
@@ -103,9 +99,7 @@ def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
 def _in_digits(rows_df: DataFrame, kept: Sequence[str]) -> DataFrame:
     """Return the rows with the band of their value and its digits, but for the tilings `kept`."""
     value = F.when(~F.col("history").isin(list(kept)), F.col("value")) if kept else F.col("value")
-    band = band_of(F.col("value"))
-    rows = rows_df.withColumn(BAND, F.when(value.isNotNull(), band) if kept else band)
-    rows = rows.withColumn("_0", scaled(value, F.col(BAND)))
+    rows = rows_df.withColumn(BAND, band_of(value)).withColumn("_0", scaled(value, F.col(BAND)))
     for index in range(1, len(DIGITS)):
         rows = rows.withColumn(f"_{index}", next_value(F.col(f"_{index - 1}")))
     return rows
