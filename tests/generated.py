@@ -18,6 +18,7 @@ from feature_store.definition import (
     Definition,
     Derived,
     History,
+    Known,
     Lookup,
     Numeric,
     Outcome,
@@ -42,6 +43,22 @@ if TYPE_CHECKING:
 DAYS = 6
 SALES = sales_stream(())
 VISITS = replace(SALES, name="visits")
+CARDS = Stream(
+    name="cards",
+    source=Sales(()),
+    kind="changes",
+    keys=("buyer",),
+    event_time="since",
+    knowns=(Known(name="told", at="told_at"),),
+    columns=(
+        Column(name="buyer", dtype="string", known="told", nullable=False),
+        Column(name="level", dtype="double", known="told"),
+        Column(name="number", dtype="int", known="told"),
+        Column(name="since", dtype="timestamp", known="told", nullable=False),
+        Column(name="told_at", dtype="timestamp", known="told", nullable=False),
+    ),
+    first_day=FIRST_DAY,
+)
 _WINDOWS = (1, 2, 4)
 _WHERE = (None, "amount > 1", "number % 2 = 0")
 
@@ -161,18 +178,22 @@ def definitions(draw: st.DrawFn) -> Definition:
     spine = draw(st.sampled_from(spines))
     keys = ("number", "buyer") if isinstance(spine, Rows) else spine.keys
     own = draw(histories(keys))
-    level = Lookup(
-        name="card", source=Sales(()), keys=("buyer",),
+    at = "sold_at" if isinstance(spine, Rows) else None
+    card = Lookup(
+        name="card", stream=CARDS, columns=("level", "number"), at=at,
         max_age_hours=draw(st.sampled_from([12, 60])),
-        columns=(Column(name="level", dtype="double", known="told"),),
-        at="sold_at" if isinstance(spine, Rows) else None,
     )  # fmt: skip
-    lookups = (level,) if "buyer" in keys else ()
+    # Of a stream that histories count, and asked by what the other one tells.
+    bought = Lookup(
+        name="bought", stream=SALES, keys=("number",), on=("card.number",), columns=("amount",),
+        at=at, max_age_hours=40,
+    )  # fmt: skip
+    lookups = (card, bought) if "buyer" in keys else ()
     again = Outcome(
         name="again", stream=SALES, keys=keys[:1], value="amount > 0", known="told", within_days=1
     )
     first, _, _ = next(own[0].columns())
-    taken = [*keys, first, *(["`card.level`"] if lookups else [])]
+    taken = [*keys, first, *(["`card.level`", "`bought.amount`"] if lookups else [])]
     return Definition(
         name="made_up",
         description="made up",
@@ -182,7 +203,7 @@ def definitions(draw: st.DrawFn) -> Definition:
             *(Categorical(name=key, column=key) for key in spine.keys),
             Categorical(name="range", column="made", bounds=(0, 2.5)),
             Numeric(name="made", column="made"),
-            *(Numeric(name="level", column="card.level") for _ in lookups),
+            *(Numeric(name=c, column=n) for lk in lookups for n, c in looked_up(lk)),
         ),
         histories=own,
         lookups=lookups,
@@ -190,6 +211,11 @@ def definitions(draw: st.DrawFn) -> Definition:
         first_day=FIRST_DAY,
         cutoff_hours=draw(st.sampled_from([-12, 0, 6, 30])),
     )  # fmt: skip
+
+
+def looked_up(lookup: Lookup) -> list[tuple[str, str]]:
+    """Return what a lookup takes, as features call it, and a name for a feature of it."""
+    return [(name, name.replace(".", "_")) for name in lookup.taken_columns]
 
 
 def features(
@@ -220,7 +246,7 @@ def features(
     frame = build_features(
         None if scored is None else events[scored.name].where(events[scored.name].ds.isin(wanted)),
         reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), tiles),
-        {"card": _levels(spark, told.levels)},
+        {"card": _levels(spark, told.levels), "bought": events[SALES.name]},
         definition,
         wanted,
     )
@@ -243,6 +269,9 @@ def _levels(spark: SparkSession, levels: Sequence[Level]) -> DataFrame:
     rows = []
     for one in levels:
         ds = FIRST_DAY + timedelta(days=one.day)
-        rows.append((ds, one.buyer, one.level, at(ds, one.hour), at(ds, one.known)))
-    schema = "ds date, buyer string, level double, event_time timestamp, known_at timestamp"
-    return spark.createDataFrame(rows, schema)
+        number = int(one.level) % 4
+        rows.append((ds, one.buyer, one.level, number, at(ds, one.hour), at(ds, one.known)))
+    raw = spark.createDataFrame(
+        rows, "ds date, buyer string, level double, number int, since timestamp, told_at timestamp"
+    )
+    return good_rows(judge_rows(raw, CARDS), CARDS, None).coalesce(1).localCheckpoint()

@@ -7,7 +7,7 @@ from datetime import date
 
 from jobs.context import Context
 from jobs.night.deliveries import Ingested
-from jobs.night.ingest import ingest_events, ingest_lookups
+from jobs.night.ingest import ingest_events, ingest_looked_up
 from jobs.night.reach import days_to_ingest
 
 
@@ -22,7 +22,11 @@ def ingest(context: Context, days: Sequence[date]) -> list[Ingested]:
     read = days_to_ingest(context, stream, days)
     absent = [day for day in read if day in stream.absent_days and day not in days]
     results = [ingest_events(context, stream, [*days, *absent], again=days)]
-    results += ingest_lookups(context, days, again=days)
+    results += [
+        ingest_looked_up(context, other, days, again=days)
+        for other in context.definition.streams
+        if context.definition.lookups_in(other)
+    ]
     for result in results:
         for _, error in sorted(result.errors.items()):
             raise error

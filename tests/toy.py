@@ -107,6 +107,28 @@ class Prices:
         return spark.createDataFrame(rows, schema)
 
 
+def price_stream(prices: Prices, **changes: Any) -> Stream:
+    """Return the stream of prices: of an item there may be several on a day."""
+    told = {"known": "told", "nullable": False}
+    stream = Stream(
+        name="prices",
+        source=prices,
+        kind="changes",
+        keys=("item", "event_time"),
+        event_time="event_time",
+        event_days=(-1, 0),
+        knowns=(Known(name="told", at="known_at"),),
+        columns=(
+            Column(name="item", dtype="string", **told),
+            Column(name="list_price", dtype="double", known="told"),
+            Column(name="event_time", dtype="timestamp", **told),
+            Column(name="known_at", dtype="timestamp", **told),
+        ),
+        first_day=FIRST_DAY,
+    )
+    return replace(stream, **changes)
+
+
 COLUMNS = (
     Column(name="user", dtype="string", known="plan", nullable=False),
     Column(name="item", dtype="string", known="plan", nullable=False),
@@ -125,13 +147,12 @@ def toy_definition(
     lookups: tuple[Lookup, ...] = ()
     extra: tuple[Numeric, ...] = ()
     if prices is not None:
-        listed = Column(name="list_price", dtype="double", known="plan")
         lookups = (
             Lookup(
                 name="prices",
-                source=prices,
+                stream=price_stream(prices),
                 keys=("item",),
-                columns=(listed,),
+                columns=("list_price",),
                 at="happened_at",
                 max_age_hours=24,
             ),

@@ -14,6 +14,7 @@ from feature_store.definition.label import (
     labels_agree,
     recorded_labels,
 )
+from feature_store.definition.lookup import Lookup
 from feature_store.definition.parts import (
     Aggregate,
     Categorical,
@@ -25,13 +26,13 @@ from feature_store.definition.parts import (
     Dtype,
     Gate,
     Known,
-    Lookup,
     Numeric,
     Part,
     Setting,
     Snapshots,
     Source,
     Stage,
+    StreamKind,
     Training,
     Transform,
     json_digest,
@@ -70,6 +71,7 @@ __all__ = [
     "Spine",
     "Stage",
     "Stream",
+    "StreamKind",
     "Tiling",
     "Top",
     "Training",

@@ -9,6 +9,7 @@ from typing import Any
 
 from feature_store.definition.history import History, TileKind, Tiling
 from feature_store.definition.label import Label, Outcome
+from feature_store.definition.lookup import Lookup
 from feature_store.definition.parts import (
     Categorical,
     Check,
@@ -17,7 +18,6 @@ from feature_store.definition.parts import (
     Derived,
     Dtype,
     Gate,
-    Lookup,
     Numeric,
     Part,
     Training,
@@ -28,7 +28,7 @@ from feature_store.definition.parts import (
 from feature_store.definition.row_type import RowType
 from feature_store.definition.spine import Active, Rows, Spine, Top
 from feature_store.definition.stream import Stream
-from feature_store.schema import score_columns
+from feature_store.schema import DS, score_columns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,8 @@ class Fields:
     histories: tuple[History, ...] = ()
     """What a model takes of the days before."""
     lookups: tuple[Lookup, ...] = ()
-    """Side tables, whose columns features take as `lookup.column`."""
+    """What rows are told by other streams, whose columns features take as `lookup.column`; in
+    order: one may be asked by columns of those before it."""
     derived: tuple[Derived, ...] = ()
     """Columns computed of all these, in order: one may take those before it."""
     checks: tuple[Check, ...] = ()
@@ -128,7 +129,7 @@ class Fields:
     @property
     def looked_up(self) -> dict[str, Column]:
         """The columns of lookups, by the name that features call them, `lookup.column`."""
-        return {f"{lk.name}.{c.name}": c for lk in self.lookups for c in lk.columns}
+        return {n: c for lookup in self.lookups for n, c in lookup.taken_columns.items()}
 
     @property
     def column_dtypes(self) -> dict[str, Dtype]:
@@ -153,7 +154,8 @@ class Fields:
         """
         (known, *_) = self.row.knowns
         before = self.derived[: self.derived.index(derived)]
-        made = {name: column.dtype for name, column in self.looked_up.items()}
+        made: dict[str, Dtype] = {DS: "date"}
+        made |= {name: column.dtype for name, column in self.looked_up.items()}
         made |= {name: "double" for h in self.histories for name, _, _ in h.columns()}
         made |= {other.name: other.dtype for other in before}
         columns = (Column(name=name, dtype=d, known=known.name) for name, d in made.items())
@@ -199,10 +201,32 @@ class Fields:
         return _each_once((*self.feature_tilings(stream), *map(self.tiling, told)))
 
     @property
-    def streams(self) -> tuple[Stream, ...]:
-        """Every stream that features are made of, that of the rows to score first."""
+    def counted_streams(self) -> tuple[Stream, ...]:
+        """Every stream that rows to score or histories are made of, that of the rows first."""
         told = [self.stream] if self.stream else [side.stream for side in self.spine.sides]
         return _first_of_each([*told, *map(self.stream_of, self.histories)])
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Every stream that features are made of, that of the rows to score first."""
+        looked_up = (lookup.stream for lookup in self.lookups)
+        return _first_of_each([*self.counted_streams, *looked_up])
+
+    def lookups_in(self, stream: Stream) -> list[Lookup]:
+        """Return the lookups that look a stream up."""
+        return [lookup for lookup in self.lookups if lookup.stream.name == stream.name]
+
+    def looked_up_by(self, lookup: Lookup) -> frozenset[str]:
+        """Return the columns of what is scored that decide what a lookup finds.
+
+        One that is asked by columns of another is decided by what decides that one.
+        """
+        others = {other.name: other for other in self.lookups}
+        found = set() if lookup.at is None else {lookup.at}
+        for name in lookup.asked_by:
+            owner, dot, _ = name.partition(".")
+            found |= self.looked_up_by(others[owner]) if dot else {name}
+        return frozenset(found)
 
     @property
     def all_streams(self) -> tuple[Stream, ...]:
@@ -279,7 +303,7 @@ class Fields:
     @property
     def reads(self) -> list[Any]:
         """What decides what is read of each stream, given its rows, as JSON-ready data."""
-        streams = [[s.types, s.knowledge, plain(s.first_day)] for s in self.streams]
+        streams = [[s.types, s.knowledge, plain(s.first_day)] for s in self.counted_streams]
         return streams if self.stream else [*streams, plain(self.spine)]
 
     @property
@@ -289,11 +313,8 @@ class Fields:
 
     @property
     def joins(self) -> list[Any]:
-        """What decides how side tables are joined, given their rows, as JSON-ready data."""
-        return [
-            {**plain(lookup), "source": "", "columns": [[c.name, c.dtype] for c in lookup.columns]}
-            for lookup in self.lookups
-        ]
+        """What decides what lookups find, given the rows of their streams, as JSON-ready data."""
+        return [lookup.joined for lookup in self.lookups]
 
 
 def _first_of_each(streams: Iterable[Stream]) -> tuple[Stream, ...]:

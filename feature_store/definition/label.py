@@ -42,8 +42,12 @@ class Outcome(_Predicted):
     false if it does for none. It is settled `settle_days` after the last of them: what is told of
     them by then decides it, and what is told later changes it no more. Until then it has no value.
 
-    `value` is a boolean SQL expression over the stream's columns. A row for which it cannot be
-    evaluated says nothing. A row to score that lacks one of the keys has no label.
+    With `at_least` the label is true if as many rows say so, or, where `value` is a number, if they
+    add up to it: `orders three times`, `spends 100 or more`.
+
+    `value` is a boolean SQL expression over the stream's columns, or a number if there is an
+    `at_least`. A row for which it cannot be evaluated says nothing. A row to score that lacks one
+    of the keys has no label.
     """
 
     stream: Stream = field(metadata={"by_name": True})
@@ -51,13 +55,15 @@ class Outcome(_Predicted):
     keys: tuple[str, ...]
     """Columns of the stream."""
     value: str
-    """What a row of the stream must be for the label to be true."""
+    """What a row of the stream must be for the label to be true, or what is added up."""
     known: str
     """The group whose time says when a row of the stream counts."""
     within_days: int
     """How many whole days after the cut-off are looked at."""
     settle_days: int = 0
     """How long to wait for what is told late."""
+    at_least: float | None = field(default=None, metadata={"omit_default": True})
+    """How many rows must say so, or what their numbers must add up to; None: one row."""
     on: tuple[str, ...] = ()
     """Columns of what is scored that are equal to `keys`, in their order; () if of the same names.
     """
@@ -101,7 +107,9 @@ def label_words(told: Mapping[str, Any]) -> str:
     if "expression" in told:
         return f"{told['expression']!r}{given} (known by {told['known']!r})"
     settled = f", settled {told['settle_days']} days later" if told["settle_days"] else ""
+    least = told.get("at_least")
+    amount = "" if least is None else f"at least {least:g} of "
     return (
-        f"{told['value']!r} in the stream {told['stream']} by {', '.join(told['keys'])} within "
-        f"{told['within_days']} days{settled}{given} (known by {told['known']!r})"
+        f"{amount}{told['value']!r} in the stream {told['stream']} by {', '.join(told['keys'])} "
+        f"within {told['within_days']} days{settled}{given} (known by {told['known']!r})"
     )

@@ -8,10 +8,7 @@ from feature_store.definition.naming import NAME_RULE, Broken, is_name, reserved
 from feature_store.definition.parts import Categorical, Cross, Numeric
 from feature_store.schema import (
     DS,
-    EVENT_TIME,
-    KNOWN_AT,
     LABEL_PREFIX,
-    OF_EVENTS,
     OF_TRAINING,
     RESERVED,
     SEGMENT_PREFIX,
@@ -97,20 +94,6 @@ def _of_lookups(definition: Fields) -> Broken:
             yield field, lookup.name, "is a column or a history's feature too. Call it otherwise"
         if lookup.name in RESERVED:
             yield "lookups", lookup.name, f"{reserved(RESERVED)}. Call it otherwise"
-        names = [column.name for column in lookup.columns]
-        if not names:
-            yield f"{field}.columns", (), "must name at least one"
-        for name in names:
-            if not is_name(name):
-                yield f"{field}.columns", name, NAME_RULE
-            if names.count(name) > 1:
-                yield f"{field}.columns", name, "is defined twice"
-            if name in lookup.keys:
-                yield f"{field}.columns", name, "is a key of the lookup: it need not be read again"
-        of_lookups = (*OF_EVENTS, EVENT_TIME, KNOWN_AT)
-        for name in (*names, *lookup.keys):
-            if name in of_lookups:
-                yield field, name, reserved(of_lookups)
 
 
 def _of_derived(definition: Fields) -> Broken:

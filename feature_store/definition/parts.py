@@ -28,6 +28,7 @@ Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["features", "encoding", "scores"]
+StreamKind = Literal["log", "changes", "snapshots"]
 Setting = int | float | bool | tuple[int, ...] | tuple[str, ...]
 
 
@@ -51,7 +52,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Snapshots(Protocol):
-    """What a source of dated snapshots has besides, for a `Lookup(snapshot=True)`."""
+    """What a source of several snapshots has besides, for a stream of `kind="snapshots"`."""
 
     def snapshot_days(self) -> Sequence[date]:
         """Return the days of which there is a snapshot, in any order."""
@@ -131,10 +132,10 @@ class Numeric:
 class Derived:
     """A column computed of what is known of a row before its cut-off, for features to take.
 
-    `expression` is SQL over columns of the row, columns of lookups (written `` `lookup.column` ``),
-    what histories tell (such as `item_ctr_count_28d`) and whatever was derived before it:
-    `pair_count_28d / user_count_28d`, `hour(planned_at)`. Where it cannot be evaluated, or is no
-    value of its type, it is null.
+    `expression` is SQL over `ds` (a date), columns of the row, columns of lookups (written
+    `` `lookup.column` ``), what histories tell (such as `item_ctr_count_28d`) and whatever was
+    derived before it: `pair_count_28d / user_count_28d`, `hour(planned_at)`, `dayofweek(ds)`. Where
+    it cannot be evaluated, or is no value of its type, it is null.
     """
 
     name: str
@@ -153,43 +154,6 @@ class Cross:
     """What the feature is called."""
     of: tuple[str, ...]
     """Source columns, or `lookup.column`s."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lookup:
-    """A side table joined as of a time: the latest row not after `at` and known before the cut-off.
-
-    Where the days before tell what is scored there is no `at`: the time is that of the cut-off. Its
-    rows carry `event_time` and `known_at` (timestamps) beside keys and columns. A row of events
-    reads the days of the side table from that of `at` less `max_age_hours` to that of `at`, and
-    `spread_days` more on either side, as far as they can be known before the cut-off.
-
-    A `snapshot` is a whole table that is delivered again from time to time, and has no `at`: a row
-    takes of its keys what the latest snapshot says that was known before the cut-off. Its source
-    names the days of its snapshots with `snapshot_days()`; one without has a single snapshot for
-    ever, of the definition's `first_day`.
-    """
-
-    name: str
-    """What features call it: they take `<name>.<column>`."""
-    source: Source
-    """Where the rows of the side table come from."""
-    keys: tuple[str, ...]
-    """Columns that what is scored and the side table both have."""
-    columns: tuple[Column, ...]
-    """What is taken of the side table. They are known when its rows are."""
-    at: str | None = None
-    """The time as of which it is looked up: a timestamp column of the row to score."""
-    max_age_hours: int | None = None
-    """A row that is older than this at that time is not found."""
-    snapshot: bool = False
-    """Whether it is a whole table that is delivered again."""
-    spread_days: int = 1
-    """A row may lie so many days away from the UTC day of its `event_time`, as local days do."""
-    due_hours: int = 0
-    """When a day of it is to be there, in hours after the day begins; negative for what is known
-    ahead, such as a forecast. A night whose cut-off is later stops without it. Before that, a day
-    is read if it is there, and nothing is missed if it is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,6 @@ from itertools import chain
 from feature_store.definition.common_rules import (
     days_in_order,
     require_kept,
-    told_apart,
     within,
 )
 from feature_store.definition.derived_rules import broken_bounds, broken_derived
@@ -20,13 +19,12 @@ from feature_store.definition.fields import Fields
 from feature_store.definition.label import Label
 from feature_store.definition.label_rules import broken_labels
 from feature_store.definition.leak_rules import broken_leak
+from feature_store.definition.lookup_rules import broken_lookups
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
-from feature_store.definition.parts import NO_NUMBERS, Check, Column, Numeric, taken
+from feature_store.definition.parts import NO_NUMBERS, Check, Numeric, taken
 from feature_store.definition.row_rules import (
     broken_expression,
-    by_name,
-    known_beforehand,
     known_by_then,
 )
 from feature_store.definition.spine import Product
@@ -60,7 +58,6 @@ _OF_GATE = {
     "min_segment_rows": (1, 1_000_000_000),
     "rank_k": (1, 1_000_000),
 }
-_OF_LOOKUP = {"spread_days": (0, 366), "due_hours": (-8_784, 8_784)}
 
 
 def check(definition: Fields) -> None:
@@ -74,15 +71,14 @@ def check(definition: Fields) -> None:
         days_in_order(definition),
         broken_labels(definition),
         _ranges(definition),
-        _sources(definition),
         broken_spine(definition),
+        broken_lookups(definition),
         broken_streams(definition),
         broken_names(definition),
         _expressions(definition),
         broken_tiles(definition),
         broken_derived(definition),
         _features(definition),
-        _lookups(definition),
         _checks(definition),
         _gate(definition),
     )
@@ -93,13 +89,6 @@ def _ranges(definition: Fields) -> Broken:
     yield from within(definition, _OF_DEFINITION)
     yield from within(definition.training, _OF_TRAINING, "training.")
     yield from within(definition.gate, _OF_GATE, "gate.")
-    for lookup in definition.lookups:
-        yield from within(lookup, _OF_LOOKUP, f"lookups.{lookup.name}.")
-
-
-def _sources(definition: Fields) -> Broken:
-    for lookup in definition.lookups:
-        yield from told_apart(lookup.source, f"lookups.{lookup.name}.source")
 
 
 def _features(definition: Fields) -> Broken:
@@ -134,28 +123,6 @@ def _expressions(definition: Fields) -> Broken:
             field = f"labels.{label.name}"
             yield from broken_expression(definition.row, field, label.expression, TRUTHS)
             yield from known_by_then(definition.row, field, label.expression, label.known)
-
-
-def _lookups(definition: Fields) -> Broken:
-    _, columns = by_name(definition.row)
-    for lookup in definition.lookups:
-        field = f"lookups.{lookup.name}"
-        # What is scored without a row that is delivered is looked up as of the cut-off.
-        needs_time = not lookup.snapshot and definition.stream is not None
-        if (lookup.snapshot and lookup.at is not None) or (needs_time and lookup.at is None):
-            yield f"{field}.at", lookup.at, "is needed unless the lookup is a snapshot"
-        if lookup.at is not None and _dtype(columns, lookup.at) != "timestamp":
-            rule = f"must be a declared timestamp column{nearest(lookup.at, columns)}"
-            yield f"{field}.at", lookup.at, rule
-        if lookup.at is not None:
-            yield from known_beforehand(definition.row, f"{field}.at", (lookup.at,))
-        if not lookup.snapshot and lookup.max_age_hours is None:
-            yield f"{field}.max_age_hours", None, "is needed unless a snapshot"
-        if lookup.max_age_hours is not None and lookup.max_age_hours < 1:
-            yield f"{field}.max_age_hours", lookup.max_age_hours, "must be 1 or more"
-        if not lookup.keys:
-            yield f"{field}.keys", (), "must name at least one column"
-        yield from known_beforehand(definition.row, f"{field}.keys", lookup.keys)
 
 
 def _checks(definition: Fields) -> Broken:
@@ -209,7 +176,3 @@ def _gate(definition: Fields) -> Broken:
         if name not in names:
             rule = f"must be a categorical feature, one of {sorted(names)}{nearest(name, names)}"
             yield f"gate.{field}", name, rule
-
-
-def _dtype(columns: dict[str, Column], name: str) -> str:
-    return columns[name].dtype if name in columns else ""

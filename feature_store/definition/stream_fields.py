@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from feature_store.definition.parts import Source, json_digest, plain
+from feature_store.definition.parts import Source, StreamKind, json_digest, plain
 from feature_store.definition.row_type import RowType
 
 
@@ -17,6 +17,13 @@ class StreamFields(RowType):
     """Where its rows come from."""
     event_time: str
     """The column (timestamp or date, UTC) that says when a row happens."""
+    kind: StreamKind = "log"
+    """A `log` tells what happened: a day without rows is one that is missing, and a file that is
+    that of another day is refused. Of `changes` a day may have no rows, or the same as another:
+    what is told of an entity holds until more is told. A stream of `snapshots` is a whole table
+    that is delivered again from time to time, on the days that its source names with
+    `snapshot_days()`; a source without has a single one for ever, of `first_day`. It is only looked
+    up in, and its event times may lie on any day."""
     first_day: date
     """The first day that there is."""
     last_day: date | None = None
@@ -35,7 +42,9 @@ class StreamFields(RowType):
     @property
     def digest(self) -> str:
         """16 hex digits over what decides the rows of its events."""
-        return json_digest([plain(getattr(self, field)) for field in _EVENTS])
+        # A log has the digest that it had before there was anything else.
+        kind = [] if self.kind == "log" else [self.kind]
+        return json_digest([*(plain(getattr(self, field)) for field in _EVENTS), *kind])
 
 
 _EVENTS = (

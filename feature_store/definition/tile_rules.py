@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import get_args
 
 from feature_store.definition.common_rules import within
-from feature_store.definition.expressions import nearest
 from feature_store.definition.fields import Fields
 from feature_store.definition.history import History
+from feature_store.definition.key_rules import broken_count, broken_stream_keys, unlike_keys
 from feature_store.definition.label import Outcome
 from feature_store.definition.naming import Broken
 from feature_store.definition.parts import Dtype
 from feature_store.definition.row_rules import (
     broken_expression,
-    by_name,
     known_beforehand,
     known_by_then,
 )
@@ -22,7 +21,7 @@ from feature_store.definition.spine import Active, Top
 from feature_store.definition.spine_rules import sides_with_field
 
 _WINDOW_DAYS = (1, 3_660)
-_OF_OUTCOME = {"within_days": (1, 3_660), "settle_days": (0, 3_660)}
+_OF_OUTCOME = {"within_days": (1, 3_660), "settle_days": (0, 3_660), "at_least": (1e-9, 1e15)}
 TRUTHS: tuple[Dtype, ...] = ("boolean",)
 """Types of what holds or does not."""
 _VALUES: tuple[Dtype, ...] = ("boolean", "int", "bigint", "double")
@@ -32,7 +31,7 @@ def broken_tiles(definition: Fields) -> Broken:
     """Yield what keeps histories, outcomes and the spine from being made, or found."""
     for field, part in _of_tiles(definition):
         stream, types = definition.stream_of(part), _VALUES
-        if isinstance(part, Active | Outcome):
+        if isinstance(part, Active) or (isinstance(part, Outcome) and part.at_least is None):
             types = TRUTHS
         if isinstance(part, History) and part.takes_any_type:
             types = get_args(Dtype)
@@ -47,9 +46,15 @@ def broken_tiles(definition: Fields) -> Broken:
 
 
 def broken_streams(definition: Fields) -> Broken:
-    """Yield a history or label of a stream that has the name of another one."""
-    for field, part in _of_tiles(definition):
-        stream = definition.stream_of(part)
+    """Yield what is of a stream that has the name of another one, or is of the wrong kind."""
+    counted = [(field, definition.stream_of(part)) for field, part in _of_tiles(definition)]
+    scored = [("spine", definition.stream)] if definition.stream else []
+    for field, stream in [*scored, *counted]:
+        if stream.kind == "snapshots":
+            rule = "is of kind='snapshots', which tell how things are: it is only looked up in"
+            yield f"{field}.stream", stream.name, rule
+    looked_up = [(f"lookups.{lookup.name}", lookup.stream) for lookup in definition.lookups]
+    for field, stream in [*counted, *looked_up]:
         same = next(known for known in definition.all_streams if known.name == stream.name)
         if same != stream:
             rule = "is the name of two streams that differ: give one of them another"
@@ -84,28 +89,10 @@ def _outcomes(definition: Fields) -> Broken:
 
 
 def _keys(definition: Fields, part: History | Outcome, field: str) -> Broken:
-    if not part.keys:
-        yield f"{field}.keys", (), "must name at least one column"
-    if part.on and len(part.on) != len(part.keys):
-        yield f"{field}.on", part.on, f"must name a column for each of keys={part.keys}"
-    of_stream = {column.name: column for column in definition.stream_of(part).columns}
-    for name in part.keys:
-        if name not in of_stream:
-            rule = f"is not a column of the stream {definition.stream_of(part).name}"
-            yield f"{field}.keys", name, f"{rule}{nearest(name, of_stream)}"
-    which = "on" if part.on else "keys"
-    yield from known_beforehand(definition.row, f"{field}.{which}", part.asked_by)
-    _, own = by_name(definition.row)
-    for key, name in zip(part.keys, part.asked_by, strict=True):
-        if _key_kind(own[name].dtype) != _key_kind(of_stream[key].dtype):
-            rule = (
-                f"is of type {own[name].dtype} where rows are scored, and {key} of the stream "
-                f"{definition.stream_of(part).name} of type {of_stream[key].dtype}: no key "
-                "would be found. Declare both alike"
-            )
-            yield f"{field}.{which}", name, rule
-
-
-def _key_kind(dtype: Dtype) -> str:
-    """Return what two columns have in common whose equal values have the same text."""
-    return "whole number" if dtype in ("int", "bigint") else dtype
+    stream = definition.stream_of(part)
+    yield from broken_stream_keys(stream, field, part.keys)
+    yield from broken_count(field, part.on, part.keys)
+    which = f"{field}.{'on' if part.on else 'keys'}"
+    yield from known_beforehand(definition.row, which, part.asked_by)
+    own = [(name, definition.row.column(name)) for name in part.asked_by]
+    yield from unlike_keys(stream, which, part.keys, own)

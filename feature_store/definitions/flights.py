@@ -6,7 +6,6 @@ from feature_store.definition import (
     Aggregate,
     Categorical,
     Check,
-    Column,
     Cross,
     Definition,
     Gate,
@@ -17,29 +16,13 @@ from feature_store.definition import (
     Rows,
     Training,
 )
-from feature_store.sources.nycflights import NycPlanes, NycWeather
 from feature_store.streams.flights import FLIGHTS
+from feature_store.streams.nyc_planes import NYC_PLANES
+from feature_store.streams.nyc_weather import NUMBERS, NYC_WEATHER
 
 _LATE = "arr_delay > 15"
 # A day-long delay says no more than a two-hour one, and would own the mean.
 _ARRIVAL = "least(greatest(arr_delay, -30), 120)"
-
-_WEATHER = (
-    "temp",
-    "dewp",
-    "humid",
-    "wind_dir",
-    "wind_speed",
-    "wind_gust",
-    "precip",
-    "pressure",
-    "visib",
-    "precip_6h",
-    "precip_12h",
-    "precip_ahead",
-    "visib_12h",
-    "wind_12h",
-)
 
 
 def _late_history(
@@ -81,7 +64,7 @@ DEFINITION = Definition(
         Numeric(name="hour_departures", column="hour_departures"),
         Numeric(name="plane_year", column="planes.plane_year"),
         Numeric(name="seats", column="planes.seats"),
-        *(Numeric(name=name, column=f"weather.{name}") for name in _WEATHER),
+        *(Numeric(name=name, column=f"weather.{name}") for name in NUMBERS),
     ),
     histories=(
         # A bad day is often followed by another: yesterday's share stands beside the month's.
@@ -102,12 +85,11 @@ DEFINITION = Definition(
         ),
     ),
     lookups=(
-        # Hourly observations stand in for the forecast issued the evening before (NycWeather).
         Lookup(
             name="weather",
-            source=NycWeather(),
+            stream=NYC_WEATHER,
             keys=("origin",),
-            columns=tuple(Column(name=name, dtype="double", known="schedule") for name in _WEATHER),
+            columns=NUMBERS,
             at="sched_dep_at",
             max_age_hours=3,
             # A forecast: without that of the day itself there is nothing to score with.
@@ -115,16 +97,8 @@ DEFINITION = Definition(
         ),
         Lookup(
             name="planes",
-            source=NycPlanes(),
-            keys=("tailnum",),
-            columns=(
-                Column(name="manufacturer", dtype="string", known="schedule"),
-                Column(name="model", dtype="string", known="schedule"),
-                Column(name="engine", dtype="string", known="schedule"),
-                Column(name="plane_year", dtype="int", known="schedule"),
-                Column(name="seats", dtype="int", known="schedule"),
-            ),
-            snapshot=True,
+            stream=NYC_PLANES,
+            columns=("manufacturer", "model", "engine", "plane_year", "seats"),
         ),
     ),
     checks=(

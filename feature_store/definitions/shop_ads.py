@@ -9,6 +9,7 @@ from feature_store.definition import (
     Check,
     Cross,
     Definition,
+    Derived,
     Gate,
     History,
     Numeric,
@@ -47,6 +48,8 @@ DEFINITION = Definition(
         Categorical(name="city", column="user.city"),
         Categorical(name="category", column="item.category"),
         Categorical(name="brand", column="item.brand"),
+        Categorical(name="new_user", column="new_user"),
+        Categorical(name="new_item", column="new_item"),
         Cross(name="segment_category", of=("user.segment", "item.category")),
         Cross(name="device_hour", of=("device", "hour")),
         Numeric(name="age", column="user.age"),
@@ -71,6 +74,17 @@ DEFINITION = Definition(
         ),
     ),
     lookups=(_shop.user(at="planned_at"), _shop.item(at="planned_at")),
+    # Who came in the last week, or of whom nothing is known yet.
+    derived=(
+        Derived(
+            name="new_user", dtype="boolean",
+            expression="coalesce(datediff(ds, `user.signup_day`) <= 7, true)",
+        ),
+        Derived(
+            name="new_item", dtype="boolean",
+            expression="coalesce(datediff(ds, `item.launched_day`) <= 7, true)",
+        ),
+    ),
     checks=(
         Check(stage="features", kind="row_count", minimum=1),
         Check(stage="features", kind="unique", columns=("impression_id",)),
@@ -85,6 +99,6 @@ DEFINITION = Definition(
         ),
     ),
     training=Training(model="dcnv2", validation_days=3),
-    gate=Gate(min_auc=0.6, segments=("device", "category")),
+    gate=Gate(min_auc=0.6, segments=("device", "category", "new_user", "new_item")),
     first_day=SHOP_IMPRESSIONS.first_day + timedelta(days=28),
 )  # fmt: skip

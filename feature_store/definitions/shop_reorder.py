@@ -10,6 +10,7 @@ from feature_store.definition import (
     Check,
     Cross,
     Definition,
+    Derived,
     Gate,
     History,
     Numeric,
@@ -44,6 +45,7 @@ DEFINITION = Definition(
         Categorical(name="city", column="user.city"),
         Categorical(name="category", column="item.category"),
         Categorical(name="brand", column="item.brand"),
+        Categorical(name="new_item", column="new_item"),
         Cross(name="segment_category", of=("user.segment", "item.category")),
         Numeric(name="age", column="user.age"),
         Numeric(name="price", column="item.price", transform="log1p"),
@@ -64,6 +66,13 @@ DEFINITION = Definition(
         ),
     ),
     lookups=(_shop.user(), _shop.item()),
+    # Users are active, and so none is new; an item that is among the most bought may be.
+    derived=(
+        Derived(
+            name="new_item", dtype="boolean",
+            expression="coalesce(datediff(ds, `item.launched_day`) <= 28, true)",
+        ),
+    ),
     checks=(
         Check(stage="features", kind="row_count", minimum=1),
         Check(stage="features", kind="unique", columns=("user_id", "item_id")),
@@ -72,7 +81,7 @@ DEFINITION = Definition(
         Check(stage="scores", kind="between", columns=("score",), minimum=0, maximum=1),
     ),
     training=Training(model="dcnv2", validation_days=3),
-    gate=Gate(min_auc=0.7, segments=("segment",), rank_within="user_id", rank_k=5),
+    gate=Gate(min_auc=0.7, segments=("segment", "new_item"), rank_within="user_id", rank_k=5),
     # The longest window is whole by then.
     first_day=SHOP_ORDERS.first_day + timedelta(days=84),
 )  # fmt: skip

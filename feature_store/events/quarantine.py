@@ -13,8 +13,7 @@ time, holds now. A source that corrects itself is not a bad one, so such rows do
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import MAXYEAR, MINYEAR, date
 from functools import reduce
@@ -31,10 +30,10 @@ from feature_store.events.content import content_hash
 from feature_store.events.text import normalized
 from feature_store.events.versions import EARLIER, merged, never_corrected, standing
 from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
-from feature_store.schema import DS, EVENT_TIME, KNOWN_AT, SOURCE_FILE
+from feature_store.schema import DS, SOURCE_FILE
 
 if TYPE_CHECKING:
-    from feature_store.definition import Lookup, RowType, Stream
+    from feature_store.definition import Stream
 
 REASON = "reason"
 ROW = "row"
@@ -191,62 +190,43 @@ def event_columns(stream: Stream) -> list[Column]:
     return [replace(c, nullable=c.nullable and c.name not in required) for c in stream.columns]
 
 
-def lookup_columns(lookup: Lookup, row: RowType) -> list[Column]:
-    """Return the columns of a lookup's rows; keys and times may not be null."""
-    # A key is found by the form that the pipeline's own column has.
-    own = [row.column(key) for key in lookup.keys]
-    keys = [
-        Column(name=c.name, dtype=c.dtype, known="", nullable=False, normalize=c.normalize)
-        for c in own
-    ]
-    times = [
-        Column(name=name, dtype="timestamp", known="", nullable=False)
-        for name in (EVENT_TIME, KNOWN_AT)
-    ]
-    return [*keys, *times, *lookup.columns]
-
-
-def _require_all(raw_df: DataFrame, needed: Sequence[str], what: str) -> None:
+def _require_all(raw_df: DataFrame, stream: Stream) -> None:
+    needed = [DS, *(column.name for column in stream.columns)]
     missing = [name for name in needed if name not in raw_df.columns]
     if missing:
         raise SourceCorrupt(
-            f"{what}: the source has no column {', '.join(missing)}; it has "
+            f"{stream.name}: the source has no column {', '.join(missing)}; it has "
             f"{', '.join(raw_df.columns)}. Mend the source, or the stream's columns."
         )
 
 
-def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
-    """Return ds and the columns, typed, with what is wrong with a row and where it comes from."""
-    _require_all(raw_df, [DS, *(c.name for c in stream.columns)], stream.name)
-
-    def broken_times(values: _Values) -> list[SparkColumn]:
-        first, last = stream.event_days
-        event = values[stream.event_time].try_cast("date")
-        is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
-        known = [group.at for group in stream.knowns]
-        return [
-            F.when(~is_of_day, f"event_day({stream.event_time})"),
-            *(_unlikely(values[name], name, stream) for name in known),
-        ]
-
-    return _typed(raw_df, event_columns(stream), stream.name, broken_times)
+def _broken_times(values: _Values, stream: Stream) -> list[SparkColumn]:
+    """Return the rules of a row's times; what a snapshot tells may have begun at any time."""
+    first, last = stream.event_days
+    event = values[stream.event_time].try_cast("date")
+    is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
+    of_day = [F.when(~is_of_day, f"event_day({stream.event_time})")]
+    known = (group.at for group in stream.knowns)
+    return [
+        *(of_day if stream.kind != "snapshots" else ()),
+        *(_unlikely(values[name], name, stream) for name in known),
+    ]
 
 
-def _unlikely(known_at: SparkColumn, name: str, row: RowType) -> SparkColumn:
+def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> SparkColumn:
     """Return the reason where a known-at time is before 1971, or too far after the row's day."""
-    end = F.date_add(F.col(DS).cast("date"), row.max_known_days + 1).cast("timestamp")
+    end = F.date_add(F.col(DS).cast("date"), stream.max_known_days + 1).cast("timestamp")
     too_early = known_at < F.lit(FIRST_KNOWN).cast("timestamp")
     return F.when(too_early | (known_at >= end), f"known_at({name})")
 
 
-def _typed(
-    raw_df: DataFrame,
-    columns: Sequence[Column],
-    what: str,
-    more_rules: Callable[[_Values], list[SparkColumn]],
-) -> DataFrame:
-    """Add typed columns, the first broken rule and, for a bad row only, its raw JSON."""
-    types = dict(raw_df.dtypes)
+def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
+    """Return ds and the columns, typed, with what is wrong with a row and where it comes from.
+
+    That is the first rule that it breaks and, for a bad row only, its raw JSON.
+    """
+    _require_all(raw_df, stream)
+    types, columns = dict(raw_df.dtypes), event_columns(stream)
     marks = [name for name in (UNREADABLE, CORRUPT_RECORD) if name in types]
     rules = [F.when(F.col(mark).isNotNull(), _MARKS[mark]) for mark in marks]
     values, made = {}, {}
@@ -255,7 +235,7 @@ def _typed(
         why = refusal(raw_type, column.dtype)
         if why:
             raise SourceCorrupt(
-                f"{what}: column {column.name} of the source {why}. Mend the source, or the "
+                f"{stream.name}: column {column.name} of the source {why}. Mend the source, or the "
                 "stream's columns."
             )
         values[column.name] = F.col(column.name)
@@ -265,7 +245,7 @@ def _typed(
             made[typed] = cast(column, raw_type).value
             values[column.name] = F.col(typed)
         rules += _broken_rules(column, raw_type, values[column.name])
-    reason = F.coalesce(*rules, *more_rules(values))
+    reason = F.coalesce(*rules, *_broken_times(values, stream))
     file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
     return raw_df.withColumns(made).select(
         F.col(DS).cast("date").alias(DS),
@@ -328,48 +308,3 @@ def _ranked(typed_df: DataFrame, stream: Stream) -> DataFrame:
         }
     )
     return ranked.withColumn("_versions", F.count_if(~F.col("_repeats")).over(together))
-
-
-def typed_lookup(raw: RawRows, lookup: Lookup, row: RowType) -> DataFrame:
-    """Return the rows of a lookup: ds, keys, event_time, known_at and columns, as declared.
-
-    Raises:
-        SourceCorrupt: a column is missing or can never be cast; or, counted now, rows whose key or
-            time is null, or that break a rule of a column. None of the rows is to be used then.
-    """
-    what = f"{row.name}, lookup {lookup.name}"
-    columns = lookup_columns(lookup, row)
-    names = [DS, *(c.name for c in columns)]
-
-    def broken_times(values: _Values) -> list[SparkColumn]:
-        return [_unlikely(values[KNOWN_AT], KNOWN_AT, row)]
-
-    typed = []
-    for frame in [raw] if isinstance(raw, DataFrame) else raw:
-        _require_all(frame, names, what)
-        typed.append(_typed(frame, columns, what, broken_times))
-    rows = reduce(DataFrame.unionByName, typed)
-    _refuse_broken(rows, what)
-    return normalized(rows, columns).select(*names)
-
-
-def _refuse_broken(typed_df: DataFrame, what: str) -> None:
-    """Raise SourceCorrupt if a row breaks a rule, naming the day and rule broken most often."""
-    broken = (
-        typed_df.where("_reason IS NOT NULL")
-        .groupBy(DS, "_reason")
-        .agg(F.count(F.lit(1)).alias("rows"), F.min("_raw").alias("example"))
-    )
-    worst = min(
-        broken.collect(), key=lambda row: (-row["rows"], row[DS], row["_reason"]), default=None
-    )
-    if worst is not None:
-        day, example = worst[DS], worst["example"]
-        if worst["_reason"] == UNREADABLE_FILE:
-            raise SourceCorrupt(f"{what}: ds={day}: {json.loads(example)[UNREADABLE]}", day)
-        raise SourceCorrupt(
-            f"{what}: ds={day}: {worst['rows']} rows break {worst['_reason']}, such as "
-            f"{example[:300]}. None of its rows were written. Mend the source and run again, or "
-            "correct the lookup's columns.",
-            day,
-        )

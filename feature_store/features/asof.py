@@ -1,4 +1,4 @@
-"""As-of joins: the latest row of a side table that was known before the cut-off."""
+"""As-of joins: the latest row of a stream that was known before the cut-off."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pyspark.sql import functions as F
 
 from feature_store.events.content import content_hash
 from feature_store.events.cutoff import cutoff_column
+from feature_store.events.versions import SINCE, UNTIL
+from feature_store.features.side_rows import EVENT_TIME, KNOWN_AT, VALID_UNTIL, side_rows
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 
 
 AHEAD_HOURS = 24
-"""A day of a side table is read as soon as it may be known: a day before it begins, or when due."""
+"""A day of a stream is looked up in as soon as it may be known: a day before it begins, or when
+due."""
 _MOMENT = "INTERVAL 1 MICROSECOND"
 
 
 def join_lookups(
     rows_df: DataFrame,
-    sides: Mapping[str, DataFrame],
+    events: Mapping[str, DataFrame],
     definition: Definition,
     lookups: Sequence[Lookup],
     snapshots: Mapping[str, Sequence[date]] | None = None,
@@ -34,15 +37,16 @@ def join_lookups(
 
     Args:
         rows_df: rows known before their cut-off.
-        sides: by lookup, at least the days of its side table that the rows may read, as far as
-            there are any.
+        events: by lookup, events of at least the days of its stream that the rows may read, as far
+            as there are any.
         definition: the pipeline.
-        lookups: those of it that are wanted here.
-        snapshots: by lookup, the days of a snapshot's table that has more than one.
+        lookups: those of it that are wanted here, those before others that are asked by them.
+        snapshots: by lookup, the days of a snapshot's events that has more than one.
     """
     joined = rows_df
     for lookup in lookups:
-        side, dated = sides[lookup.name], (snapshots or {}).get(lookup.name, ())
+        side = side_rows(events[lookup.name], lookup)
+        dated = (snapshots or {}).get(lookup.name, ())
         joined = joined.transform(_join_newest, side, lookup, definition, dated)
     return joined
 
@@ -56,19 +60,21 @@ def _join_newest(
 ) -> DataFrame:
     """Return the rows with what fits each of them, named after the lookup; null if nothing does.
 
-    It is the side row of the same keys with the greatest (event_time, known_at, hash of its
-    columns) among those with `known_at` before the cut-off of the row's `ds`, with `event_time` in
-    (at - max_age, at], and on one of the days that `read_days` gives. So what else `side_df` holds
-    makes no difference. Of a snapshot the greatest day comes first, and `event_time` does not
-    count.
+    It is the side row of the same keys with the greatest (event time, known-at time, hash of its
+    columns) among those that were known, and not yet corrected, before the cut-off of the row's
+    `ds`, with an event time in (at - max_age, at], valid beyond `at`, and on one of the days that
+    `read_days` gives. So what else `side_df` holds makes no difference. Of snapshots the greatest
+    day comes first, and the event time does not count.
 
     All that a row may take is one list, the newest first: so each row meets one at most, and need
     not be found again among the pairs of a join.
     """
     bounds = _bounds(lookup, definition, snapshots)
     lists = _newest_first(side_df, lookup)
-    on = [F.col(key) == F.col(f"_k_{key}") for key in lookup.keys]
-    if not lookup.snapshot:
+    asked = zip(lookup.asked_by, lookup.found_by, strict=True)
+    # Of a struct in a row, or a column of it: either way what is called so.
+    on = [F.col(name) == F.col(f"_k_{key}") for name, key in asked]
+    if not lookup.is_snapshot:
         on.append(_bucket(looked_up_at(lookup, definition), lookup) == F.col("_bucket"))
     # Before the join, and so once for each row and not for each of its list.
     joined = rows_df.withColumns(bounds).join(lists, on, "left")
@@ -78,11 +84,11 @@ def _join_newest(
 
 def _bounds(lookup: Lookup, definition: Definition, snapshots: Sequence[date]) -> dict[str, Column]:
     """Return what a row asks of the side rows of its keys, as hidden columns of it."""
-    bounds = {"_cutoff": cutoff_column(definition.cutoff_hours)}
-    if not lookup.snapshot:
+    at = looked_up_at(lookup, definition)
+    bounds = {"_cutoff": cutoff_column(definition.cutoff_hours), "_at": at}
+    if not lookup.is_snapshot:
         bounds["_first"], bounds["_last"] = read_days(lookup, definition)
-        bounds["_at"] = looked_up_at(lookup, definition)
-        bounds["_oldest"] = bounds["_at"] - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
+        bounds["_oldest"] = at - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS")
     elif snapshots:
         bounds["_first"], bounds["_last"] = snapshot_bounds(lookup, definition, snapshots)
     return bounds
@@ -90,11 +96,15 @@ def _bounds(lookup: Lookup, definition: Definition, snapshots: Sequence[date]) -
 
 def _fits(side: Column, lookup: Lookup, bounds: Collection[str]) -> Column:
     """Return whether a side row is one that the row beside it may take."""
-    fits = side["known_at"] < F.col("_cutoff")
+    cutoff = F.col("_cutoff")
+    fits = (side[KNOWN_AT] < cutoff) & (side[SINCE].isNull() | (side[SINCE] < cutoff))
+    fits &= side[UNTIL].isNull() | (side[UNTIL] >= cutoff)
+    if lookup.valid_until is not None:
+        fits &= side[VALID_UNTIL].isNull() | (side[VALID_UNTIL] > F.col("_at"))
     if "_first" in bounds:
-        fits &= (side["ds"] >= F.col("_first")) & (side["ds"] <= F.col("_last"))
-    if not lookup.snapshot:
-        fits &= (side["event_time"] <= F.col("_at")) & (side["event_time"] > F.col("_oldest"))
+        fits &= (side[DS] >= F.col("_first")) & (side[DS] <= F.col("_last"))
+    if not lookup.is_snapshot:
+        fits &= (side[EVENT_TIME] <= F.col("_at")) & (side[EVENT_TIME] > F.col("_oldest"))
     return fits
 
 
@@ -105,28 +115,30 @@ def _newest_first(side_df: DataFrame, lookup: Lookup) -> DataFrame:
     join stays one on equality. A row's match lies in its own stretch or the one before: each side
     row is put in both.
     """
-    names = [c.name for c in lookup.columns]
-    times = F.col("event_time"), F.col("known_at"), content_hash(names).alias("_hash")
-    order = (*times, F.col(DS)) if not lookup.snapshot else (F.col(DS), *times)
+    times = F.col(EVENT_TIME), F.col(KNOWN_AT), content_hash(lookup.columns).alias("_hash")
+    order = (*times, F.col(DS)) if not lookup.is_snapshot else (F.col(DS), *times)
+    by = [f"_k_{key}" for key in lookup.found_by]
+    value = F.struct(*[F.col(name) for name in lookup.columns]).alias("_value")
+    ends = [] if lookup.valid_until is None else [VALID_UNTIL]
     side = side_df.select(
-        *[F.col(key).alias(f"_k_{key}") for key in lookup.keys],
-        F.struct(*order, F.struct(*names).alias("_value")).alias("_side"),
+        *[F.col(key).alias(name) for key, name in zip(lookup.found_by, by, strict=True)],
+        F.struct(*order, SINCE, UNTIL, *ends, value).alias("_side"),
     )
-    by = [f"_k_{key}" for key in lookup.keys]
-    if not lookup.snapshot:
-        bucket = _bucket(F.col("_side.event_time"), lookup)
+    if not lookup.is_snapshot:
+        bucket = _bucket(F.col(f"_side.{EVENT_TIME}"), lookup)
         side = side.withColumn("_bucket", F.explode(F.array(bucket, bucket + 1)))
         by.append("_bucket")
     return side.groupBy(*by).agg(F.sort_array(F.collect_list("_side"), asc=False).alias("_side"))
 
 
 def read_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
-    """Return the first and last day of a side table that a row reads: none if they cross."""
-    first, last = event_days(lookup, definition)
-    spread = lookup.spread_days
+    """Return the first and last day of a stream that a row looks up: none if they cross."""
+    first, last = _event_days(lookup, definition)
+    # An event lies so many days after the day that tells of it.
+    soonest, latest = lookup.stream.event_days
     return (
-        F.date_sub(first, spread),
-        F.least(F.date_add(last, spread), _last_readable(lookup, definition)),
+        F.date_sub(first, latest),
+        F.least(F.date_sub(last, soonest), _last_readable(lookup, definition)),
     )
 
 
@@ -137,7 +149,7 @@ def looked_up_at(lookup: Lookup, definition: Definition) -> Column:
     return cutoff_column(definition.cutoff_hours) - F.expr(_MOMENT)
 
 
-def event_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
+def _event_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
     """Return the first and last UTC day on which what a row looks for can have happened."""
     at = looked_up_at(lookup, definition)
     oldest = at - F.expr(f"INTERVAL {lookup.max_age_hours} HOURS") + F.expr(_MOMENT)
@@ -145,7 +157,7 @@ def event_days(lookup: Lookup, definition: Definition) -> tuple[Column, Column]:
 
 
 def last_due(lookup: Lookup, definition: Definition) -> Column:
-    """Return the last day of a side table that is to be there for a row's `ds`."""
+    """Return the last day of a stream that is to be there for a row's `ds`."""
     return _begun_before(definition, lookup.due_hours)
 
 

@@ -43,10 +43,10 @@ def build_features(
         events_df: events of `days`; None where the days before tell what is scored.
         tiles_df: tiles, of every stream, of the window before each of `days`; None where there
             are none yet, which then tell of nothing to score.
-        lookups: rows of each lookup by name, with event_time and known_at.
+        lookups: events of what each lookup looks up, by its name.
         definition: the pipeline.
         days: the days to compute.
-        snapshots: the days of each lookup that has several snapshots.
+        snapshots: the days of each lookup in several snapshots.
 
     A row that was not known before its own cut-off is not a thing to score that day; a value that
     was not is null.
@@ -113,7 +113,7 @@ def _told_rows(
                 keys=side.keys,
                 histories=tuple(h for h in wanted.histories if _is_of(h.asked_by, side)),
             ),
-            [lookup for lookup in definition.lookups if _is_of(lookup.keys, side)],
+            [lk for lk in definition.lookups if _is_of(definition.looked_up_by(lk), side)],
         )
         for frame, side in zip(found, spine.sides, strict=True)
     )
@@ -125,7 +125,7 @@ def _told_rows(
     looked_up = [
         lookup
         for lookup in definition.lookups
-        if not any(_is_of(lookup.keys, side) for side in spine.sides)
+        if not any(_is_of(definition.looked_up_by(lookup), side) for side in spine.sides)
     ]
     rows = pairing.of(left, right)
     return made.with_all(rows, replace(wanted, histories=of_both), looked_up)

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from feature_store.definition import Label
 from feature_store.events.cutoff import cutoff_column
-from feature_store.features.sums import DIGITS
+from feature_store.features.histories import digits_by_place
+from feature_store.features.sums import rounded
 from feature_store.features.tiles import days_counted, key_text
 from feature_store.features.values import evaluated, last_known, resolved
 from feature_store.schema import DS, LABEL_PREFIX
@@ -101,20 +102,26 @@ def _happened(
 ) -> DataFrame:
     """Return `ds` and `_key` of what came to be, of those of `days`, by the time it is settled.
 
+    A correction takes off again what it takes back.
+
     A tile of day t tells of day d if t is one of the days that an outcome of d is looked for on,
     and if it may be used by the time that the outcome of d is settled.
     """
     looked = definition.outcome_days(outcome, days[0])
     nearest, furthest = ((day - days[0]).days for day in (looked[0], looked[-1]))
     settled = F.date_sub("usable_from", definition.settled_days(outcome))
-    # Of a boolean the first digit is how many rows said so, and a correction takes it off again.
     counting = days_counted(
-        tiles_df.where(F.col(DIGITS[0]) != 0),
+        tiles_df,
         F.greatest(F.date_sub(DS, furthest), settled),
         F.date_sub(DS, nearest),
         days,
     )
-    said = counting.groupBy(F.col("_day").alias(DS), F.col("key").alias("_key")).agg(
-        F.sum(DIGITS[0]).alias("_said")
+    parts = digits_by_place(tiles_df, [definition.tiling(outcome)], definition, days)
+    told = counting.groupBy(F.col("_day").alias(DS), F.col("key").alias("_key")).agg(
+        *[F.sum(digit).alias(f"_{place}") for place, digit in parts.items()]
     )
-    return said.where("_said > 0").drop("_said")
+    # A place at which none of the key's values has a digit adds nothing.
+    total = rounded({int(place): F.coalesce(f"_{place}", F.lit(0)) for place in parts})
+    return told.where(total >= (1 if outcome.at_least is None else outcome.at_least)).select(
+        DS, "_key"
+    )

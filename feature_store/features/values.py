@@ -62,11 +62,13 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
         DefinitionError: an expression does not resolve, is not of its type, or takes other columns.
     """
     for label in definition.labels:
+        field = f"labels.{label.name}"
         if isinstance(label, Label):
-            row, expression = definition.row, label.expression
+            _require_boolean(spark, definition, definition.row, field, label.expression)
+        elif label.at_least is None:
+            _require_boolean(spark, definition, label.stream, field, label.value)
         else:
-            row, expression = label.stream, label.value
-        _require_boolean(spark, definition, row, f"labels.{label.name}", expression)
+            _require_number(spark, definition, label.stream, field, label.value)
     if isinstance(definition.spine, Product) and definition.spine.where is not None:
         where = definition.spine.where
         _require_boolean(spark, definition, definition.row, "spine.where", where)

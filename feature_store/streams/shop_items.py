@@ -10,6 +10,8 @@ from feature_store.streams.shop_size import SHOP
 SHOP_ITEMS = Stream(
     name="shop_items",
     source=ShopTable(table="items", shop=SHOP),
+    # Of a shop small enough there are days on which nobody is told of.
+    kind="changes",
     keys=("item_id",),
     event_time="event_time",
     knowns=(Known(name="item", at="known_at"),),

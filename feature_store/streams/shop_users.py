@@ -10,6 +10,8 @@ from feature_store.streams.shop_size import SHOP
 SHOP_USERS = Stream(
     name="shop_users",
     source=ShopTable(table="users", shop=SHOP),
+    # Of a shop small enough there are days on which nobody is told of.
+    kind="changes",
     keys=("user_id",),
     event_time="event_time",
     knowns=(Known(name="user", at="known_at"),),

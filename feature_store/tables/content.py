@@ -55,11 +55,22 @@ def by_day(rule: str, usable_from: str, of: str = "") -> Content:
 
     def split(rows: DataFrame) -> DataFrame:
         # No expression before there are rows: a plan asks for the split while there is no Spark.
-        day = F.coalesce(F.expr(usable_from).cast("string"), F.lit(""))
-        part = F.concat(F.col(of), F.lit(_AND), day) if of else day
-        return rows.withColumn(PART, part)
+        return rows.withColumn(PART, usable_parts(F.expr(usable_from), F.col(of) if of else ""))
 
     return Content(rule=rule, split=split)
+
+
+def usable_parts(day: Column, owner: Column | str = "") -> Column:
+    """Return the name of the part of a row that is usable from a day, null for never.
+
+    Args:
+        day: the day.
+        owner: what the row is of, where the rows of a table are read apart by it.
+    """
+    text = F.coalesce(day.cast("string"), F.lit(""))
+    if isinstance(owner, str):
+        return F.concat(F.lit(f"{owner}{_AND}"), text) if owner else text
+    return F.concat(owner, F.lit(_AND), text)
 
 
 def part_sums(rows: DataFrame, content: Content) -> dict[date, dict[str, Sums]]:

@@ -17,12 +17,11 @@ from feature_store.schema import (
     FEATURES,
     QUARANTINE,
     TILES,
-    lookup_table,
     stream_table,
 )
 from jobs.night import expected
 from jobs.night.refused import EARLIER_USED, has_earlier, is_refused, refusals
-from jobs.night.side_days import NONE, SideDays, side_days
+from jobs.night.side_days import NONE, SideDays, merged, side_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,8 +94,7 @@ class Freshness:
             table = stream_table(stream.name, TILES)
             window = definition.window_days(day, stream)
             upstream += [(table, d, self.tiles(stream, d)) for d in window]
-        for lookup in definition.lookups:
-            upstream += self._side(lookup, day)
+            upstream += self._looked_up(stream, day)
         return self._derived(
             FEATURES, day, upstream, lambda: expected.features_inputs(context, day)
         )
@@ -112,13 +110,16 @@ class Freshness:
             found.append((stream_table(stream.name, QUARANTINE), day, gone))
         return found
 
-    def _side(self, lookup: Lookup, day: date) -> list[tuple[str, date, State]]:
-        """Return the days of a side table that a day reads, but for those it does without.
+    def _looked_up(self, stream: Stream, day: date) -> list[tuple[str, date, State]]:
+        """Return the days of a stream that a day looks up, but for those it does without.
 
         Of a day without events nobody knows which they are.
         """
-        table, wanted = lookup_table(lookup.name), self._side_days(lookup, day)
-        states = {d: self._lookup(lookup, d) for d in sorted(wanted.read | wanted.due)}
+        wanted = merged(
+            [self._side_days(lk, day) for lk in self.context.definition.lookups_in(stream)]
+        )
+        states = {d: self.events(stream, d) for d in sorted(wanted.read | wanted.due)}
+        table = stream_table(stream.name, EVENTS)
         return [(table, d, s) for d, s in states.items() if d in wanted.due or not s.blocked_by]
 
     def _side_days(self, lookup: Lookup, day: date) -> SideDays:
@@ -129,16 +130,6 @@ class Freshness:
             events = [ds for _, ds, _ in self.context.warehouse.commits(self.context.events)]
             self._sides[lookup.name] = side_days(self.context, lookup, events)
         return self._sides[lookup.name].get(day, NONE)
-
-    def _lookup(self, lookup: Lookup, day: date) -> State:
-        table = lookup_table(lookup.name)
-
-        def find() -> State:
-            return self._from_source(
-                table, day, lambda: expected.lookup_inputs(self.context, lookup, day)
-            )
-
-        return self._once(table, day, find)
 
     def _from_source(self, table: str, day: date, inputs: Callable[[], Inputs]) -> State:
         stored = self.context.warehouse.commit(table, day)

@@ -26,7 +26,6 @@ from feature_store.schema import (
     REFUSED,
     SCORES,
     TILES,
-    lookup_table,
     stream_table,
 )
 from jobs.backfill.claims import Claims
@@ -192,11 +191,10 @@ def _tidied(context: Context, table: str, retention: Retention) -> str:
 
 
 def _tables(context: Context) -> list[str]:
-    lookups = [lookup_table(lookup.name) for lookup in context.definition.lookups]
     of_streams = [
         stream_table(stream.name, table)
         for stream in context.definition.all_streams
         for table in (EVENTS, QUARANTINE, TILES, REFUSED)
     ]
-    own = [FEATURES, SCORES, QUALITY, REFUSED, LEDGER, LINEAGE, PLANS, CLAIMS]
-    return [*of_streams, *lookups, *own]
+    own = [FEATURES, SCORES, QUALITY, LEDGER, LINEAGE, PLANS, CLAIMS]
+    return [*of_streams, *own]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from feature_store.events.quarantine import lookup_columns
+from feature_store.events.quarantine import event_columns
 from feature_store.features.features import build_features
 from feature_store.features.tiles import TILE_SCHEMA
-from feature_store.schema import DS, FEATURES, lookup_table
+from feature_store.schema import DS, EVENTS, FEATURES, stream_table
 from jobs.night.build_tiles import read_tiles
 from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
-from jobs.night.side_days import merged, side_days
+from jobs.night.side_days import looked_up_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Lookup
+    from feature_store.definition import Stream
     from jobs.context import Context
 
 
@@ -29,7 +29,7 @@ def build_day_features(
     """Bring the features of `days` up to date, many days at the cost of one pass over each table.
 
     Raises:
-        PartitionNotReady: a day of events, of the history window or of a lookup is missing.
+        PartitionNotReady: a day of events, of a history's window or to look up is missing.
     """
     with context.warehouse.held():
         know_what_is_read(context, days)
@@ -45,11 +45,18 @@ def features_frame(context: Context, days: Sequence[date]) -> DataFrame:
     """Return the features of `days`, computed from the tables as they are now."""
     definition, warehouse = context.definition, context.warehouse
     tiles = tiles_before(context, days)
-    lookups = {lookup.name: _side_rows(context, lookup, days) for lookup in definition.lookups}
-    snapshots = {
-        lookup.name: sorted(merged(side_days(context, lookup, days)).read)
+    read = {
+        lookup.name: looked_up_days(context, lookup.stream, days).read
         for lookup in definition.lookups
-        if lookup.snapshot
+    }
+    lookups = {
+        lookup.name: _events_there(context, lookup.stream, read[lookup.name])
+        for lookup in definition.lookups
+    }
+    snapshots = {
+        lookup.name: sorted(read[lookup.name])
+        for lookup in definition.lookups
+        if lookup.is_snapshot
     }
     events = None if definition.stream is None else warehouse.read(context.events, days)
     return build_features(events, tiles, lookups, definition, days, snapshots)
@@ -73,16 +80,12 @@ def tiles_before(context: Context, days: Sequence[date]) -> DataFrame | None:
     return reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
 
 
-def _side_rows(context: Context, lookup: Lookup, days: Sequence[date]) -> DataFrame:
-    """Return what is there of the days of a side table that `days` read."""
-    table = lookup_table(lookup.name)
+def _events_there(context: Context, stream: Stream, days: Collection[date]) -> DataFrame:
+    """Return what is there of the events of days that are looked up."""
+    table = stream_table(stream.name, EVENTS)
     commits = context.warehouse.commits(table)
-    read = merged(side_days(context, lookup, days)).read
-    there = [day for day in sorted(read) if (table, day, "") in commits]
+    there = [day for day in sorted(days) if (table, day, "") in commits]
     if there:
         return context.warehouse.read(table, there)
-    columns = (
-        f"`{column.name}` {column.dtype}"
-        for column in lookup_columns(lookup, context.definition.row)
-    )
+    columns = (f"`{column.name}` {column.dtype}" for column in event_columns(stream))
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")

@@ -40,7 +40,7 @@ class Feed:
 
     table: str
     digest: str
-    """Of what its rows are by their stream; empty for a side table, of which nothing is told."""
+    """Of what its rows are by their stream."""
     inputs: Callable[[date], Inputs]
     """What a day would be made of now."""
     needed: Callable[[Mapping[date, Inputs], Sequence[date]], Sequence[date]]
@@ -127,7 +127,7 @@ def _looked_at(
                 errors[day] = error
         except SourceCorrupt as error:
             errors[day] = _of_day(error, day)
-    if feed.digest and gone:
+    if gone:
         _tell_of_outgrown(context, feed, gone)
     return inputs, gone, errors
 

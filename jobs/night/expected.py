@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from feature_store.definition import json_digest, plain
+from feature_store.definition import json_digest
 from feature_store.errors import PartitionNotReady, SourceCorrupt, SourceDayMissing
 from feature_store.schema import (
     EVENTS,
@@ -21,17 +21,16 @@ from feature_store.schema import (
     QUARANTINE,
     SCORES,
     TILES,
-    lookup_table,
     stream_table,
 )
 from feature_store.tables.content import ALL, digest_of
 from feature_store.tables.inputs import Inputs, Pin, Pins
-from jobs.night.reading import KNOWN, content_of
-from jobs.night.side_days import ABSENT, due_hint, merged, side_days
+from jobs.night.reading import KNOWN, LOOKED_UP, content_of
+from jobs.night.side_days import ABSENT, due_hint, looked_up_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
-    from feature_store.definition import Lookup, Stream, Tiling
+    from feature_store.definition import Stream, Tiling
     from jobs.context import Context
 
 log = logging.getLogger(__name__)
@@ -142,16 +141,6 @@ def _must_be_read_again(context: Context, stream: Stream, day: date, now: Inputs
     return any(commit.inputs.parts.get(name) != now.parts.get(name) for name in names)
 
 
-def lookup_inputs(context: Context, lookup: Lookup, day: date) -> Inputs:
-    """Return the inputs of a day of a lookup's table."""
-    return Inputs(
-        definition=json_digest(plain(lookup)),
-        parts={f"{_TYPE}{c.name}": c.dtype for c in lookup.columns},
-        code=revision(EVENTS, lookup.source),
-        source=lookup.source.fingerprint(day),
-    )
-
-
 def tiles_inputs(context: Context, stream: Stream, day: date, needed: Iterable[Tiling]) -> Inputs:
     """Return the inputs of a day of a stream's `tiles` that has what is needed.
 
@@ -178,10 +167,10 @@ def features_inputs(context: Context, day: date) -> Inputs:
     """Return the inputs of a day of `features`.
 
     Only what its rows read is pinned: of events what was known before the cut-off, of tiles and
-    lookups what is usable on the day. What became known later changes nothing here.
+    what is looked up what is usable on the day. What became known later changes nothing here.
 
     Raises:
-        PartitionNotReady: a day of events, of the history window or of a lookup is missing.
+        PartitionNotReady: a day of events, of a history's window or to look up is missing.
         DayChanged: somebody else changed one of them.
     """
     definition = context.definition
@@ -193,36 +182,40 @@ def features_inputs(context: Context, day: date) -> Inputs:
         if window:
             own = {tiling.digest for tiling in definition.feature_tilings(stream)}
             read[tiles] = pins(context, tiles, window, until=day, of=own)
-    for lookup in definition.lookups:
-        read[lookup_table(lookup.name)] = _side_pins(context, lookup, day)
+        if definition.lookups_in(stream):
+            read[stream_table(stream.name, EVENTS)] = _side_pins(context, stream, day)
     types = {f"{_TYPE}{name}": dtype for name, dtype in definition.row.types.items()}
     return Inputs(
         definition=definition.digest("features"), code=revision(FEATURES), parts=types, pins=read
     )
 
 
-def _side_pins(context: Context, lookup: Lookup, day: date) -> Pins:
-    """Return what is read of a side table; a day that is not there is one without a usable row.
+def _side_pins(context: Context, stream: Stream, day: date) -> Pins:
+    """Return what is looked up in a stream; a day that is not there is one without a usable row.
 
     Raises:
         PartitionNotReady: a day that is due is not there.
     """
-    table, days = lookup_table(lookup.name), side_days(context, lookup, [day])[day]
+    table, days = stream_table(stream.name, EVENTS), looked_up_days(context, stream, [day])
     commits = context.warehouse.commits(table)
     wanted = days.read | days.due
     lacking = {d for d in wanted if (table, d, "") not in commits}
     if due := sorted(lacking & days.due):
-        raise PartitionNotReady(table, due, _how_to_have(context, lookup, day))
-    found = pins(context, table, sorted(wanted - lacking), until=day)
+        raise PartitionNotReady(table, due, _how_to_have(context, stream, day))
+    # Which of several lookups reads which day is not told apart: it is pinned for all of them.
+    names = {lookup.name for lookup in context.definition.lookups_in(stream)}
+    there = sorted(wanted - lacking)
+    found = pins(context, table, there, until=day, part=LOOKED_UP, of=names)
     nothing = digest_of({}, until=day)
     missed = [Pin(ds=d, digest=nothing, version=ABSENT, table_id="") for d in lacking]
     return tuple(sorted((*found, *missed), key=lambda pin: pin.ds))
 
 
-def _how_to_have(context: Context, lookup: Lookup, day: date) -> str:
-    name = context.definition.name
-    run = f"Run: nightscore prepare --pipeline {name} --from {day} --to {day}"
-    return f"ds={day} reads them. {run}. {due_hint(lookup)}"
+def _how_to_have(context: Context, stream: Stream, day: date) -> str:
+    definition = context.definition
+    run = f"Run: nightscore prepare --pipeline {definition.name} --from {day} --to {day}"
+    hint = due_hint(definition.lookups_in(stream))
+    return f"ds={day} looks them up. {run}. {hint}"
 
 
 def scores_inputs(context: Context, day: date, model_digest: str) -> Inputs:
@@ -249,11 +242,10 @@ def know_what_is_read(context: Context, days: Sequence[date]) -> None:
         know(context, context.events, days)
     for stream in definition.streams:
         windows = {d for day in days for d in definition.window_days(day, stream)}
-        know(context, stream_table(stream.name, EVENTS), windows, ALL)
+        events, looked_up = stream_table(stream.name, EVENTS), looked_up_days(context, stream, days)
+        know(context, events, looked_up.read, LOOKED_UP)
+        know(context, events, windows, ALL)
         know(context, stream_table(stream.name, TILES), windows)
-    for lookup in definition.lookups:
-        read = merged(side_days(context, lookup, days)).read
-        know(context, lookup_table(lookup.name), read)
 
 
 def pins(

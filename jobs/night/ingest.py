@@ -1,10 +1,10 @@
-"""Step `ingest`: source rows into `events`, `quarantine` and the lookups' tables."""
+"""Step `ingest`: source rows into `events` and `quarantine` of their stream."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -21,27 +21,24 @@ from feature_store.events.quarantine import (
     good_rows,
     judge_rows,
     judge_typed,
-    lookup_columns,
     single_rows,
-    typed_lookup,
     typed_rows,
 )
 from feature_store.events.versions import carried_over, every_version
-from feature_store.raw import UNREADABLE, prefetch, read_events, read_rows
-from feature_store.schema import DS, EVENTS, QUARANTINE, lookup_table, stream_table
+from feature_store.raw import UNREADABLE, prefetch, read_rows
+from feature_store.schema import DS, EVENTS, QUARANTINE, stream_table
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import days_predicate
 from jobs.night.deliveries import Feed, Ingested, Written, bring_up
 from jobs.night.expected import (
     events_inputs,
     lacks_quarantine,
-    lookup_inputs,
     needed_by_windows,
     with_earlier_versions,
 )
 from jobs.night.outdated import write_outdated
 from jobs.night.refused import has_earlier
-from jobs.night.side_days import due_hint, merged, side_days
+from jobs.night.side_days import due_hint, looked_up_days
 from jobs.version import revision
 
 if TYPE_CHECKING:
@@ -90,88 +87,32 @@ def ingest_events(
     return found
 
 
-def ingest_lookups(
-    context: Context, days: Sequence[date], *, again: Collection[date] = ()
-) -> list[Ingested]:
-    """Bring what `days` may read of each lookup up to date with its source, as for events."""
-    return [_ingest_lookup(context, lookup, days, again) for lookup in context.definition.lookups]
-
-
-def _ingest_lookup(
-    context: Context, lookup: Lookup, days: Sequence[date], again: Collection[date]
+def ingest_looked_up(
+    context: Context, stream: Stream, days: Sequence[date], *, again: Collection[date] = ()
 ) -> Ingested:
-    table, wanted = lookup_table(lookup.name), merged(side_days(context, lookup, days))
-    needed = sorted(wanted.read | wanted.due)
-    prefetch(lookup.source, needed)
+    """Bring what `days` look up in a stream up to date with its source, as far as it is there.
 
-    def read(some: Sequence[date]) -> DataFrame:
-        columns = lookup_columns(lookup, context.definition.row)
-        raw = read_rows(lookup.source, context.spark, some, columns)
-        return typed_lookup(raw, lookup, context.definition.row)
-
-    def write(inputs: Mapping[date, Inputs]) -> Written:
-        emptied = _emptied(context, lookup, inputs, read)
-        kept = {day: now for day, now in inputs.items() if day not in emptied}
-        if kept:
-            write_outdated(context, table, kept, read, force=True)
-        return sorted(kept), emptied
-
-    feed = Feed(
-        needed=lambda _, outdated: list(outdated),
-        table=table,
-        digest="",
-        inputs=lambda day: lookup_inputs(context, lookup, day),
-        unread=Inputs(definition="unread", code=revision(EVENTS)),
-        read=read,
-        write=write,
-    )
-    found = bring_up(context, feed, needed, again)
-    # A day that need not be there yet stops nobody: it is read once it has come.
+    A day that need not be there yet stops nobody: it is read once it has come.
+    """
+    lookups = context.definition.lookups_in(stream)
+    wanted = looked_up_days(context, stream, days)
+    found = ingest_events(context, stream, sorted(wanted.read | wanted.due), again=again)
     errors = {
-        day: _of_lookup(context, lookup, error)
+        day: _of_lookups(stream, lookups, error)
         for day, error in found.errors.items()
         if day in wanted.due or not isinstance(error, SourceDayMissing)
     }
     return dataclasses.replace(found, errors=errors)
 
 
-def _emptied(
-    context: Context,
-    lookup: Lookup,
-    days: Collection[date],
-    read: Callable[[Sequence[date]], DataFrame],
-) -> dict[date, NightscoreError]:
-    """Return the days of a lookup that had rows and are delivered again without any.
-
-    A day may be empty from the first. One that becomes so would turn values into nulls unnoticed.
-    """
-    table = lookup_table(lookup.name)
-    rows = {
-        day: context.warehouse.commits(table)[table, day, ""].rows
-        for day in sorted(days)
-        if has_earlier(context, table, day)
-    }
-    had = {day: count for day, count in rows.items() if count}
-    if not had:
-        return {}
-    have = {row[DS] for row in read(list(had)).select(DS).distinct().collect()}
-    return {
-        day: SourceCorrupt(
-            f"{context.definition.name}, lookup {lookup.name}: ds={day}: the day is empty, and an "
-            f"earlier delivery of it had {count:,} rows. Have it delivered again", day,
-        )
-        for day, count in had.items()
-        if day not in have
-    }  # fmt: skip
-
-
-def _of_lookup(context: Context, lookup: Lookup, error: NightscoreError) -> NightscoreError:
-    """Return the error with what else may be done where a day of a lookup is not there."""
+def _of_lookups(
+    stream: Stream, lookups: Sequence[Lookup], error: NightscoreError
+) -> NightscoreError:
+    """Return the error with what else may be done where a day that is looked up is not there."""
     if not isinstance(error, SourceDayMissing):
         return error
-    what = f"{context.definition.name}, lookup {lookup.name}"
-    steps = ". ".join(filter(None, (error.next_step.rstrip("."), due_hint(lookup))))
-    return SourceDayMissing(what, error.ds, error.why, steps)
+    steps = ". ".join(filter(None, (error.next_step.rstrip("."), due_hint(lookups))))
+    return SourceDayMissing(stream.name, error.ds, error.why, steps)
 
 
 def _write_events(context: Context, stream: Stream, inputs: Mapping[date, Inputs]) -> Written:
@@ -250,20 +191,40 @@ def _refusals(
     refused: dict[date, NightscoreError] = {}
     for day in (d for d in days if d not in stream.absent_days):
         commit = context.warehouse.commit(stream_table(stream.name, QUARANTINE), day)
-        bad = commit.rows if commit else 0
-        if bad or not good.get(day):
+        bad, rows = commit.rows if commit else 0, good.get(day, 0)
+        if bad or not rows:
             try:
-                _raise_for_day(context, stream, day, bad, good.get(day, 0))
+                if not bad:
+                    _require_rows(context, stream, day)
+                else:
+                    _raise_for_day(context, stream, day, bad, rows)
             except (SourceDayMissing, SourceCorrupt, TooManyBadRows) as error:
                 refused[day] = error
     return refused
 
 
-def _raise_for_day(context: Context, stream: Stream, day: date, bad: int, good: int) -> None:
-    if not good and not bad:
+def _require_rows(context: Context, stream: Stream, day: date) -> None:
+    """Raise unless a day may have no row, as one of changes may.
+
+    Not even of changes, where it had some: one that becomes empty would turn values into nulls
+    unnoticed.
+    """
+    if stream.kind != "changes":
         raise SourceDayMissing(
             stream.name, day, "the day is empty", "Wait for the source, then run again"
         )
+    events = stream_table(stream.name, EVENTS)
+    commits = context.warehouse.commits(events)
+    rows = commits[events, day, ""].rows if has_earlier(context, events, day) else 0
+    if rows:
+        raise SourceCorrupt(
+            f"{stream.name}: ds={day}: the day is empty, and an earlier delivery of it had "
+            f"{rows:,} rows. Have it delivered again",
+            day,
+        )
+
+
+def _raise_for_day(context: Context, stream: Stream, day: date, bad: int, good: int) -> None:
     quarantined = context.warehouse.read(stream_table(stream.name, QUARANTINE), [day])
     counted = quarantined.groupBy("reason").agg(F.count("*"))
     reasons = {row[0]: row[1] for row in counted.collect()}
@@ -285,6 +246,9 @@ def _read(context: Context, stream: Stream, days: Sequence[date]) -> RawRows:
     """Return the raw rows of `days`; the source is not asked for those it has nothing for."""
     present = [day for day in days if day not in stream.absent_days]
     if present:
-        return read_events(stream.source, context.spark, present, event_columns(stream))
+        return read_rows(
+            stream.source, context.spark, present, event_columns(stream),
+            may_repeat=stream.kind != "log",
+        )  # fmt: skip
     fields = (f"`{column.name}` {column.dtype}" for column in stream.columns)
     return context.spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from feature_store.schema import EVENTS, lookup_table, stream_table
-from jobs.night.side_days import SideDays, side_days
+from feature_store.schema import EVENTS, stream_table
+from jobs.night.side_days import SideDays, looked_up_days
 
 if TYPE_CHECKING:
     from feature_store.definition import Stream
@@ -26,7 +26,7 @@ MAX_GROWTH = 4
 
 
 def days_to_ingest(context: Context, stream: Stream, days: Iterable[date]) -> list[date]:
-    """Return the days of a stream that `days` are made of, oldest first.
+    """Return the days of a stream that `days` are made of, oldest first, but for what is looked up.
 
     They are `days` themselves, if its rows are what is scored, and those that a window of them
     reads.
@@ -50,15 +50,14 @@ def days_read(context: Context, day: date) -> set[tuple[str, date]]:
 def _of_source(
     context: Context, day: date, which: Callable[[SideDays], frozenset[date]]
 ) -> set[tuple[str, date]]:
-    found = {
+    return {
         (stream_table(stream.name, EVENTS), d)
         for stream in context.definition.streams
-        for d in days_to_ingest(context, stream, [day])
+        for d in (
+            *days_to_ingest(context, stream, [day]),
+            *which(looked_up_days(context, stream, [day])),
+        )
     }
-    for lookup in context.definition.lookups:
-        table = lookup_table(lookup.name)
-        found |= {(table, d) for d in which(side_days(context, lookup, [day])[day])}
-    return found
 
 
 def chunks(days: Sequence[date], size: int) -> Iterator[Sequence[date]]:

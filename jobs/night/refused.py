@@ -1,6 +1,4 @@
-"""Tables `refused`: deliveries that could not be used, while what was there before is.
-
-Each stream has one, and each pipeline one for its side tables.
+"""The table `refused` of a stream: deliveries that could not be used, while earlier ones are.
 
 A row stands for as long as the source holds what was refused. So nobody reads the same broken file
 again every night, a plan can say that the day is as good as it can be, and a page made later knows.
@@ -88,7 +86,7 @@ def refusals(context: Context, wanted: Collection[tuple[str, date]] | None = Non
     """Return what stands refused, of these (table, day) or of all, in the order of days."""
     streams = context.definition.all_streams
     found = list[Refusal]()
-    for kept_in in (REFUSED, *(stream_table(stream.name, REFUSED) for stream in streams)):
+    for kept_in in (stream_table(stream.name, REFUSED) for stream in streams):
         standing = _standing(context, kept_in)
         if wanted is not None:
             standing = standing.intersection(wanted)

@@ -1,4 +1,4 @@
-"""Which days of a side table the rows of a day read, and which of those have to be there.
+"""Which days of a stream the rows of a day look up, and which of those have to be there.
 
 It follows from the times of the rows, the lookup and the cut-off, for each day by itself: so a day
 is made of the same, whether it is made alone or among many.
@@ -6,7 +6,7 @@ is made of the same, whether it is made alone or among many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -16,27 +16,26 @@ from pyspark.sql import functions as F
 from feature_store.definition import Snapshots
 from feature_store.features.asof import (
     AHEAD_HOURS,
-    event_days,
     last_due,
     looked_up_at,
     read_days,
 )
 from feature_store.features.features import known_in_time
-from feature_store.schema import DS, FEATURES, lookup_table
+from feature_store.schema import DS, EVENTS, FEATURES, stream_table
 from jobs.night.reading import KNOWN, content_of
 from jobs.version import revision
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from feature_store.definition import Lookup
+    from feature_store.definition import Lookup, Stream
     from feature_store.tables.inputs import Inputs
     from jobs.context import Context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideDays:
-    """The days of a side table that matter to the rows of one day."""
+    """The days of a stream that matter to what the rows of one day look up."""
 
     read: frozenset[date] = frozenset()
     """Those that are read, as far as they are there."""
@@ -46,16 +45,16 @@ class SideDays:
 
 NONE = SideDays()
 ABSENT = -1
-"""The pinned version of a day of a side table that was not there, and need not be."""
+"""The pinned version of a day that is looked up, was not there, and need not be."""
 
 
 def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[date, SideDays]:
-    """Return which days of a lookup's table each of `days` reads; none of a day without events.
+    """Return which days of its stream a lookup reads for each of `days`; none without events.
 
     The features that were made of the same events say it; of all other days it takes one look at
     the times in their events.
     """
-    if lookup.snapshot:
+    if lookup.is_snapshot:
         return {day: _of_snapshot(context, lookup, day) for day in days}
     if context.definition.stream is None:
         return _of_cutoffs(context, lookup, list(days))
@@ -83,29 +82,38 @@ def side_days(context: Context, lookup: Lookup, days: Iterable[date]) -> dict[da
     return found
 
 
-def due_hint(lookup: Lookup) -> str:
-    """Return which setting says that a day of a side table may come later than it did."""
-    if lookup.snapshot:
-        return ""
-    return (
+def looked_up_days(context: Context, stream: Stream, days: Iterable[date]) -> SideDays:
+    """Return which days of a stream all that `days` look up in it is read from."""
+    days = list(days)
+    lookups = context.definition.lookups_in(stream)
+    return merged([merged(side_days(context, lookup, days).values()) for lookup in lookups])
+
+
+def due_hint(lookups: Iterable[Lookup]) -> str:
+    """Return which settings say that a day that is looked up may come later than it did."""
+    told = [
         f"Or raise due_hours of the lookup {lookup.name}, if a day of it may come later: it is "
         f"{lookup.due_hours}, the hours after a day begins by which it is to be there"
-    )
+        for lookup in lookups
+        if not lookup.is_snapshot
+    ]
+    return ". ".join(told)
 
 
-def snapshot_days(context: Context, lookup: Lookup) -> list[date]:
+def snapshot_days(context: Context, stream: Stream) -> list[date]:
     """Return the days of the snapshots that a source has, or had and which were stored."""
-    if not isinstance(lookup.source, Snapshots):
-        return [context.definition.first_day]
-    stored = {day for _, day, _ in context.warehouse.commits(lookup_table(lookup.name))}
-    return sorted({*lookup.source.snapshot_days(), *stored})
+    if not isinstance(stream.source, Snapshots):
+        return [stream.first_day]
+    stored = {day for _, day, _ in context.warehouse.commits(stream_table(stream.name, EVENTS))}
+    return sorted({*stream.source.snapshot_days(), *stored})
 
 
-def merged(found: Mapping[date, SideDays]) -> SideDays:
-    """Return what several days read together."""
+def merged(found: Iterable[SideDays]) -> SideDays:
+    """Return what is read together."""
+    found = list(found)
     return SideDays(
-        read=frozenset[date]().union(*(days.read for days in found.values())),
-        due=frozenset[date]().union(*(days.due for days in found.values())),
+        read=frozenset[date]().union(*(days.read for days in found)),
+        due=frozenset[date]().union(*(days.due for days in found)),
     )
 
 
@@ -118,7 +126,7 @@ def _pinned(context: Context, lookup: Lookup, day: date) -> SideDays | None:
     events = context.warehouse.pins(context.events, [day], content, part=KNOWN)
     if commit.inputs.pins[context.events] != events:
         return None
-    pinned = commit.inputs.pins[lookup_table(lookup.name)]
+    pinned = commit.inputs.pins[stream_table(lookup.stream.name, EVENTS)]
     there = frozenset(pin.ds for pin in pinned if pin.version != ABSENT)
     return SideDays(read=frozenset(pin.ds for pin in pinned), due=there)
 
@@ -155,22 +163,25 @@ def _of_rows(
     context: Context, lookup: Lookup, rows_df: DataFrame, days: Sequence[date]
 ) -> dict[date, SideDays]:
     """Return what rows of days read, by the times that they have."""
-    definition = context.definition
-    oldest, newest = event_days(lookup, definition)
-    must = F.least(newest, last_due(lookup, definition))
+    definition, stream = context.definition, lookup.stream
+    first, last = read_days(lookup, definition)
     ranges = (
         rows_df.where(looked_up_at(lookup, definition).isNotNull())
-        .select(DS, *read_days(lookup, definition), oldest, must)
+        .select(DS, first, last, F.least(last, last_due(lookup, definition)))
         .distinct()
         .collect()
     )
     read: dict[date, set[date]] = {day: set() for day in days}
     due: dict[date, set[date]] = {day: set() for day in days}
-    for ds, first, last, first_due, last_of_due in ranges:
-        read[ds] |= _between(first, last)
-        # Before the pipeline begins a side table has what it has.
-        due[ds] |= _between(max(first_due, definition.first_day), last_of_due)
-    return {day: SideDays(read=frozenset(read[day]), due=frozenset(due[day])) for day in days}
+    for ds, first_read, last_read, last_of_due in ranges:
+        read[ds] |= _between(first_read, last_read)
+        # Before the pipeline begins a stream has what it has.
+        due[ds] |= _between(max(first_read, definition.first_day), last_of_due)
+
+    def there(found: set[date]) -> frozenset[date]:
+        return frozenset(filter(stream.has, found))
+
+    return {day: SideDays(read=there(read[day]), due=there(due[day])) for day in days}
 
 
 def _of_snapshot(context: Context, lookup: Lookup, day: date) -> SideDays:
@@ -178,8 +189,8 @@ def _of_snapshot(context: Context, lookup: Lookup, day: date) -> SideDays:
 
     Without that one the day cannot be made: an older one would give values that are gone.
     """
-    definition, snapshots = context.definition, snapshot_days(context, lookup)
-    if not isinstance(lookup.source, Snapshots):
+    definition, snapshots = context.definition, snapshot_days(context, lookup.stream)
+    if not isinstance(lookup.stream.source, Snapshots):
         return SideDays(read=frozenset(snapshots), due=frozenset(snapshots))
     ahead, whole = min(lookup.due_hours, -AHEAD_HOURS), 24 + max(lookup.due_hours, 0)
     readable = [s for s in snapshots if _after(s, ahead) < definition.cutoff(day)]

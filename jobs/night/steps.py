@@ -27,7 +27,7 @@ from feature_store.schema import (
 )
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
-from jobs.night.ingest import ingest_events, ingest_lookups
+from jobs.night.ingest import ingest_events, ingest_looked_up
 from jobs.night.publish import StagedRun, publish
 from jobs.night.reach import FIRST_ROWS, days_to_ingest, paced, ranges_text, source_days
 from jobs.night.refused import has_earlier
@@ -125,7 +125,7 @@ def _require(work: Work, step: Step) -> None:
 
 
 def _ingest(work: Work) -> str:
-    """Bring events and lookups up to date with the source.
+    """Bring events, those that are looked up among them, up to date with their sources.
 
     What happened on a day is often delivered the day after, beside the same rows: the days of the
     history that were delivered again are taken in as well, or windows would never see an outcome
@@ -137,8 +137,11 @@ def _ingest(work: Work) -> str:
     found = []
     for stream in context.definition.streams:
         found += _ingest_stream(work, stream)
-    for chunk in paced(work.left, _rows_to_score(work)):
-        found += ingest_lookups(context, chunk, again=work.left)
+    # Last: the times of the rows to score say which days are looked up.
+    for stream in context.definition.streams:
+        if context.definition.lookups_in(stream):
+            for chunk in paced(work.left, _rows_to_score(work)):
+                found.append(ingest_looked_up(context, stream, chunk, again=work.left))
     work.is_new = any(result.written for result in found)
     for result in found:
         work.gone |= set(result.gone) if result.table == context.events else set()

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from feature_store.definition import Definition, Gate, Product, Rows, Stream
+from feature_store.definition import Definition, Product, Rows, Stream
 from feature_store.definitions import load
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.shop import ShopTable, Table
@@ -108,7 +108,7 @@ class Case:
             labels=(_of_stream(found.outcomes[0], folder),),
             histories=tuple(_of_stream(history, folder) for history in found.histories),
             lookups=tuple(
-                replace(lookup, source=_files(lookup.source, folder)) for lookup in found.lookups
+                replace(lookup, stream=_stream(lookup.stream, folder)) for lookup in found.lookups
             ),
             training=replace(found.training, validation_days=1),
             first_day=self.scored[0],
@@ -119,7 +119,8 @@ def _measured(pipeline: str) -> Definition:
     """Return a pipeline as far as it is measured: with the first of its labels, and no scores."""
     found = load(pipeline)
     checks = tuple(check for check in found.checks if check.stage == "features")
-    return replace(found, labels=found.labels[:1], checks=checks, gate=Gate())
+    gate = replace(found.gate, label="")
+    return replace(found, labels=found.labels[:1], checks=checks, gate=gate)
 
 
 def _files(source: Any, folder: Path) -> DailyFiles:

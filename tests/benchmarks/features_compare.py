@@ -89,7 +89,9 @@ def differences(
 
 def _counts(context: Context, theirs: dict[str, int]) -> list[str]:
     found: dict[str, int] = {}
-    for stream in context.definition.all_streams:
+    outcomes = [outcome.stream for outcome in context.definition.outcomes]
+    # The SQL counts none of what is only looked up.
+    for stream in (*context.definition.counted_streams, *outcomes):
         for table in (EVENTS, QUARANTINE):
             commits = context.warehouse.commits(stream_table(stream.name, table)).values()
             found[f"{table} of {stream.name}"] = sum(commit.rows for commit in commits)

@@ -49,36 +49,33 @@ def run_steps(context: Context, case: Case, steps: Steps) -> tuple[dict[str, int
     from feature_store.schema import EVENTS, FEATURES, stream_table
     from jobs.night.build_features import build_day_features
     from jobs.night.build_tiles import build_day_tiles
-    from jobs.night.ingest import ingest_events, ingest_lookups
+    from jobs.night.ingest import ingest_events, ingest_looked_up
     from jobs.night.reach import days_to_ingest, paced
     from jobs.training.training_set import freeze
 
     definition, scored = context.definition, case.scored
-    outcome = definition.outcome
-    told = {day for ds in scored for day in definition.outcome_days(ds)}
     needed = {
-        stream.name: sorted(
-            {*days_to_ingest(context, stream, scored)}
-            | (told if outcome and outcome.stream.name == stream.name else set())
-        )
-        for stream in definition.all_streams
+        stream.name: {*days_to_ingest(context, stream, scored)} for stream in definition.all_streams
     }
+    for outcome in definition.outcomes:
+        for ds in scored:
+            needed[outcome.stream.name] |= {*definition.outcome_days(outcome, ds)}
     with steps.step("ingest"):
         for stream in definition.all_streams:
             with steps.part(f"ingest {stream.name}"):
-                for days in paced(needed[stream.name]):
+                for days in paced(sorted(needed[stream.name])):
                     _require(ingest_events(context, stream, days))
-        with steps.part("ingest lookups"):
-            for days in paced(scored):
-                for found in ingest_lookups(context, days):
-                    _require(found)
+        for stream in (s for s in definition.streams if definition.lookups_in(s)):
+            with steps.part(f"ingest {stream.name}"):
+                for days in paced(scored):
+                    _require(ingest_looked_up(context, stream, days))
     events = [stream_table(stream.name, EVENTS) for stream in definition.all_streams]
     with steps.step("tiles"):
-        for stream in definition.all_streams:
+        for stream in (s for s in definition.all_streams if needed[s.name]):
             table = stream_table(stream.name, EVENTS)
             of_day = {day: c.rows for (_, day, _), c in context.warehouse.commits(table).items()}
             with steps.part(f"tiles {stream.name}"):
-                for days in paced(needed[stream.name], of_day):
+                for days in paced(sorted(needed[stream.name]), of_day):
                     build_day_tiles(context, stream, days)
     with steps.step("features"), steps.part("features"):
         for days in paced(scored):

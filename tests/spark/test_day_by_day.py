@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.definition import Column, Lookup, Numeric
+from feature_store.definition import Lookup, Numeric
 from feature_store.home import Home
 from feature_store.schema import FEATURES
 from jobs.context import Context
 from jobs.night.prepare import prepare
 from tests.spark.test_side_tables import Dated
 from tests.spark.test_versions import Bid, bid_definition
-from tests.toy import FIRST_DAY, toy_days
+from tests.toy import FIRST_DAY, price_stream, toy_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -92,9 +92,8 @@ def prices(draw: st.DrawFn) -> list[Price]:
 def definition_of(rows: Sequence[Bid], listed: Sequence[Price]) -> Definition:
     """Return a pipeline with its own columns, two histories and a side table."""
     lookup = Lookup(
-        name="prices", source=Dated(tuple(listed)), keys=("item",),
-        columns=(Column(name="list_price", dtype="double", known="plan"),),
-        at="happened_at", max_age_hours=24,
+        name="prices", stream=price_stream(Dated(tuple(listed))), keys=("item",),
+        columns=("list_price",), at="happened_at", max_age_hours=24,
     )  # fmt: skip
     bids = bid_definition(rows)
     listed_price = Numeric(name="list_price", column="prices.list_price")

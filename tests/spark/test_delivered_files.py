@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from feature_store.errors import SourceCorrupt, SourceDayMissing, TooManyBadRows
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
 from feature_store.events.versions import EARLIER
-from feature_store.raw import read_events
+from feature_store.raw import read_rows
 from feature_store.schema import stream_table
 from jobs.context import Context
 from tests.delivered import FIRST_DAY, at, csv_text, delivered, put, rows, table
@@ -39,7 +39,7 @@ Outcome = tuple[list[dict[str, Any]], list[str]]
 def judged(
     spark: SparkSession, definition: Definition, days: Sequence[date]
 ) -> dict[date, Outcome]:
-    raw = read_events(definition.stream.source, spark, days, event_columns(definition.stream))
+    raw = read_rows(definition.stream.source, spark, days, event_columns(definition.stream))
     rows_df = judge_rows(raw, definition.stream).persist()
     good, bad = defaultdict(list), defaultdict(list)
     for row in good_rows(rows_df, definition.stream).collect():

@@ -25,6 +25,7 @@ DERIVED = (
     Derived(name="clicks", expression="item_ctr_count_2d * item_ctr_mean_2d"),
     Derived(name="share", expression="clicks / item_ctr_count_4d"),
     Derived(name="gap", expression="price - `prices.list_price`"),
+    Derived(name="weekday", expression="weekday(ds)", dtype="int"),
     Derived(name="label", expression="concat(item, '-', cast(hour AS string))", dtype="string"),
 )
 
@@ -49,7 +50,7 @@ def test_columns_are_computed_of_what_each_row_knows(spark: SparkSession, home: 
             Categorical(name="part_of_day", column="hour", bounds=(18, 21)),
             Categorical(name="kind", column="label"),
             Cross(name="user_hour", of=("user", "hour")),
-            *(Numeric(name=name, column=name) for name in ("clicks", "share", "gap")),
+            *(Numeric(name=name, column=name) for name in ("clicks", "share", "gap", "weekday")),
         ),
     )
     context = Context.open(definition, home, spark)
@@ -60,6 +61,10 @@ def test_columns_are_computed_of_what_each_row_knows(spark: SparkSession, home: 
         ((row["ds"] - first).days, row["user"]): tuple(row[name] for name in names)
         for row in context.warehouse.read(FEATURES).collect()
     }
+    weekdays = {
+        row["ds"].weekday(): row["weekday"] for row in context.warehouse.read(FEATURES).collect()
+    }
+    assert weekdays == {day.weekday(): day.weekday() for day in toy_days(3)}
     # No click was known on day 0, nor of item y: what divides by none of them is null.
     assert found[0, "a"] == ("18..21", "x-18", "a\u001f18", None, None, -3.0)
     assert found[1, "a"] == (">=21", "x-21", "a\u001f21", None, None, 1.0)

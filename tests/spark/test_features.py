@@ -13,7 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.definition import Categorical, Column, History, Known, Lookup, Numeric
+from feature_store.definition import (
+    Categorical,
+    Column,
+    Dtype,
+    History,
+    Known,
+    Lookup,
+    Numeric,
+    Stream,
+)
 from feature_store.errors import SourceDayMissing
 from feature_store.features.asof import join_lookups
 from feature_store.features.features import build_features
@@ -87,17 +96,29 @@ class Seats:
         return spark.createDataFrame(rows, schema)
 
 
+SEATS: tuple[tuple[str, Dtype], ...] = (
+    ("plane", "string"), ("seats", "double"), ("event_time", "timestamp"),
+    ("known_at", "timestamp"),
+)  # fmt: skip
+
+
 def trip_definition(rows: Sequence[Row]) -> Definition:
     """Return the toy pipeline with all that a plane, assigned perhaps too late, may be used for."""
     toy = toy_definition(rows, Prices(tuple(("x", d, -9, -9, d + 1.0) for d in range(6))))
     plane = Column(name="plane", dtype="string", known="assignment")
     seats = Lookup(
         name="planes",
-        source=Seats((("p", 100.0), ("q", 200.0))),
-        keys=("plane",),
-        columns=(Column(name="seats", dtype="double", known="plan"),),
-        snapshot=True,
-    )
+        stream=Stream(
+            name="planes", source=Seats((("p", 100.0), ("q", 200.0))), kind="snapshots",
+            keys=("plane",), event_time="event_time", knowns=(Known(name="told", at="known_at"),),
+            columns=tuple(
+                Column(name=name, dtype=dtype, known="told")
+                for name, dtype in SEATS
+            ),
+            first_day=FIRST_DAY,
+        ),
+        columns=("seats",),
+    )  # fmt: skip
     return changed(
         toy,
         source=Trips(tuple(rows)),
@@ -127,7 +148,7 @@ def features(
     everything = sorted({FIRST_DAY + (DAYS[1] - DAYS[0]) * row.day for row in source.rows})
     events = source.read(spark, everything).drop("source_file").coalesce(1)
     lookups = {
-        lookup.name: lookup.source.read(spark, everything).coalesce(1)
+        lookup.name: lookup.stream.source.read(spark, everything).coalesce(1)
         for lookup in definition.lookups
     }
     tiles = build_tiles(events, definition.tilings(definition.stream))
@@ -245,8 +266,13 @@ def test_a_lookup_takes_the_latest_row_known_and_not_after(spark: SparkSession) 
 
 def test_of_equal_lookup_rows_the_same_is_taken_in_any_order(spark: SparkSession) -> None:
     definition = toy_definition([Row(day=1, user="a", item="x")], Prices(()))
-    columns = tuple(Column(name=name, dtype="double", known="plan") for name in ("low", "high"))
-    lookup = replace(definition.lookups[0], columns=columns)
+    told = definition.lookups[0].stream
+    more = (Column(name=name, dtype="double", known="told") for name in ("low", "high"))
+    lookup = replace(
+        definition.lookups[0],
+        columns=("low", "high"),
+        stream=replace(told, columns=(*told.columns, *more)),
+    )
     features = (*definition.features[:-1], Numeric(name="low_price", column="prices.low"))
     definition = changed(definition, features=features, lookups=(lookup,))
     events = definition.stream.source.read(spark, DAYS[:2])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
-from feature_store.raw import read_events
+from feature_store.raw import read_rows
 from tests.unit.test_init import DAYS, FIRST, by_day, clicks, guessed, made_of, put, users
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_no_row_is_a_bad_one_to_what_was_guessed_of_it(
     path, rows = make(tmp_path)
     stream = made_of(guessed(path)).stream
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
-    raw = read_events(stream.source, spark, days, event_columns(stream))
+    raw = read_rows(stream.source, spark, days, event_columns(stream))
     judged = judge_rows(raw, stream).persist()
     bad = bad_rows(judged, stream).groupBy("reason").count().collect()
     assert [tuple(row) for row in bad] == []

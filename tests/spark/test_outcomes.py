@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +43,25 @@ def rows_of(days: int) -> list[Row]:
 
 
 def by_hand(
-    sales: Sequence[Sale], day: int, user: str, *, within: int, settle: int, hours: int
+    sales: Sequence[Sale],
+    day: int,
+    user: str,
+    *,
+    within: int,
+    settle: int,
+    hours: int,
+    least: float | None = None,
+    of: Callable[[Sale], float] = lambda sale: sale.amount > 0,
 ) -> float:
     """Return the outcome of a row as its definition says it, from the sales one by one."""
     first = day + max(0, -(-hours // 24))
     settled = 24 * (first + within + settle) + hours
-    return float(
-        any(
-            sale.buyer == user and sale.amount > 0 and first <= sale.day < first + within
-            for sale in standing(sales, settled)
-        )
+    told = (
+        of(sale)
+        for sale in standing(sales, settled)
+        if sale.buyer == user and first <= sale.day < first + within
     )
+    return float(sum(told) >= (least or 1))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,36 @@ def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
     wanted = {
         (day, user): by_hand(sales, day, user, within=within, settle=settle, hours=hours)
         for day in range(5)
+        for user in BUYERS
+    }
+    assert found == wanted
+    assert 0.0 < sum(wanted.values()) < len(wanted), "or nothing is tried"
+
+
+@pytest.mark.parametrize(
+    ("value", "of"),
+    [
+        ("amount > 0", lambda sale: sale.amount > 0),
+        ("amount / 2.5", lambda sale: sale.amount / 2.5),
+    ],
+)
+def test_an_outcome_may_be_how_many_or_how_much(
+    spark: SparkSession, home: Home, value: str, of: Callable[[Sale], float]
+) -> None:
+    sales = some_sales(9, a_day=6)
+    outcome = buys(sales_stream(sales), within_days=4, settle_days=1, value=value, at_least=3)
+    definition = toy_definition(rows_of(4), labels=(outcome,), histories=())
+    context = Context.open(definition, home, spark)
+    days = toy_days(4)
+    prepare(context, days, lambda _: None)
+    bring_outcomes(context, days, lambda _: None)
+    found = {
+        ((row["ds"] - days[0]).days, row["user"]): row[label_column("buys")]
+        for row in labelled_rows(context, days).collect()
+    }
+    wanted = {
+        (day, user): by_hand(sales, day, user, within=4, settle=1, hours=0, least=3, of=of)
+        for day in range(4)
         for user in BUYERS
     }
     assert found == wanted

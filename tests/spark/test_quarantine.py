@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyspark.sql import functions as F
@@ -16,13 +16,12 @@ from feature_store.definition import (
     Definition,
     Known,
     Label,
-    Lookup,
     Numeric,
     Stream,
 )
 from feature_store.definition import Rows as SpineRows
 from feature_store.errors import SourceCorrupt, TooManyBadRows
-from feature_store.events.quarantine import check_ceiling, typed_lookup
+from feature_store.events.quarantine import check_ceiling
 from tests.toy import Rows, changed, split_bad_rows
 
 if TYPE_CHECKING:
@@ -197,21 +196,6 @@ def test_a_column_may_keep_its_text_as_it_was_delivered(spark: SparkSession) -> 
     assert sorted(row.user for row in good.collect()) == sorted([DECOMPOSED, COMPOSED])
 
 
-@pytest.mark.parametrize("normalize", ["NFC", "none"])
-def test_the_keys_of_a_lookup_take_the_form_of_the_column_they_are_found_by(
-    spark: SparkSession, normalize: Literal["NFC", "none"]
-) -> None:
-    user = replace(DEFINITION.stream.columns[0], normalize=normalize)
-    definition = changed(DEFINITION, columns=(user, *DEFINITION.stream.columns[1:]))
-    town = Column(name="town", dtype="string", known="plan")
-    frame = side(spark, ("30", EVENING, NIGHT, None)).selectExpr(
-        "* EXCEPT (age, rate)", f"'{DECOMPOSED}' AS user", f"'{DECOMPOSED}' AS town"
-    )
-    lookup = replace(LOOKUP, keys=("user",), columns=(town,))
-    (row,) = typed_lookup(frame, lookup, definition.stream).collect()
-    assert (row.user, row.town) == (COMPOSED if normalize == "NFC" else DECOMPOSED, COMPOSED)
-
-
 def test_a_tie_is_broken_the_same_way_in_any_order(spark: SparkSession) -> None:
     rows = [{"price": str(price)} for price in range(6)]
     kept = [
@@ -261,63 +245,6 @@ def test_an_empty_day_splits_into_two_empty_frames(spark: SparkSession) -> None:
 def test_a_null_in_another_known_time_is_allowed(spark: SparkSession) -> None:
     good, _ = split_bad_rows(raw(spark, {"sold_at": None}), changed(DEFINITION, name="shop2"))
     assert good.collect()[0].sold_at is None
-
-
-LOOKUP = Lookup(
-    name="rates",
-    source=Rows(()),
-    keys=("age",),
-    columns=(Column(name="rate", dtype="double", known="plan", maximum=1),),
-    at="planned_at",
-    max_age_hours=24,
-)
-
-
-def side(spark: SparkSession, *rows: tuple[str | None, ...]) -> DataFrame:
-    """Return rows of the lookup as a CSV file gives them: age, event_time, known_at, rate."""
-    return spark.createDataFrame(
-        [(DAY, *row, "rates.csv") for row in rows],
-        "ds date, age string, event_time string, known_at string, rate string, source_file string",
-    )
-
-
-EVENING, NIGHT = "2025-12-31 18:00:00", "2025-12-31 20:00:00"
-
-
-def test_the_rows_of_a_lookup_are_of_the_declared_types(spark: SparkSession) -> None:
-    typed = typed_lookup(side(spark, ("30", EVENING, NIGHT, None)), LOOKUP, STREAM)
-    assert dict(typed.dtypes) == {
-        "ds": "date",
-        "age": "int",
-        "event_time": "timestamp",
-        "known_at": "timestamp",
-        "rate": "double",
-    }
-    assert [(row.age, row.rate) for row in typed.collect()] == [(30, None)]
-
-
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        (("x", EVENING, NIGHT, "0.5"), r"2 rows break type\(age\), such as .*\"age\":\"x\""),
-        ((None, EVENING, NIGHT, "0.5"), r"2 rows break null\(age\)"),
-        (("30", None, NIGHT, "0.5"), r"2 rows break null\(event_time\)"),
-        (("30", EVENING, "soon", "0.5"), r"2 rows break type\(known_at\)"),
-        (("30", EVENING, NIGHT, "1.5"), r"2 rows break range\(rate\)"),
-    ],
-)
-def test_a_lookup_with_broken_rows_is_refused_by_name_rule_count_and_example(
-    spark: SparkSession, row: tuple[str | None, ...], text: str
-) -> None:
-    rows = side(spark, row, ("30", EVENING, NIGHT, "0.5"), row)
-    with pytest.raises(SourceCorrupt, match=f"^shop, lookup rates: ds={DAY}: {text}") as refused:
-        typed_lookup(rows, LOOKUP, STREAM)
-    assert refused.value.ds == DAY
-
-
-def test_a_lookup_without_a_column_is_refused(spark: SparkSession) -> None:
-    with pytest.raises(SourceCorrupt, match="lookup rates: the source has no column known_at; it"):
-        typed_lookup(side(spark).drop("known_at"), LOOKUP, STREAM)
 
 
 def test_the_ceiling_stops_with_the_reasons() -> None:

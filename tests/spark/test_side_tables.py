@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feature_store.errors import (
-    DefinitionError,
     PartitionNotReady,
     SourceCorrupt,
     SourceDayMissing,
 )
+from feature_store.schema import EVENTS, stream_table
 from feature_store.sources.files import DailyFiles
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
-from jobs.night.ingest import ingest_lookups
+from jobs.night.ingest import ingest_looked_up
 from jobs.night.prepare import prepare
 from tests.taken_in import ingest
 from tests.toy import FIRST_DAY, Prices, Row, changed, toy_days, toy_definition
@@ -89,7 +89,11 @@ def definition_of(
 ) -> Definition:
     """Return the toy pipeline with its lookup changed, and without histories."""
     toy = toy_definition(rows, prices, histories=(), **others)
-    return changed(toy, lookups=(replace(toy.lookups[0], **changes),))
+    of_stream = {name: changes[name] for name in ("kind", "keys", "event_days") if name in changes}
+    of_lookup = {name: value for name, value in changes.items() if name not in of_stream}
+    (lookup,) = toy.lookups
+    stream = replace(lookup.stream, **of_stream)
+    return changed(toy, lookups=(replace(lookup, stream=stream, **of_lookup),))
 
 
 def list_prices(context: Context, days: Sequence[date], *, alone: bool = True) -> list[Any]:
@@ -101,6 +105,7 @@ def list_prices(context: Context, days: Sequence[date], *, alone: bool = True) -
     return [row.list_price for row in features.collect()]
 
 
+PRICES = stream_table("prices", EVENTS)
 EVENING = {"at": "planned_at", "max_age_hours": 24}
 
 
@@ -136,7 +141,7 @@ def test_a_side_table_that_comes_after_its_day_stops_no_night_that_does_not_need
     assert list_prices(other, DAYS[1:3]) == [5.0, None]
     commit = other.warehouse.commit("features", DAYS[1])
     assert commit is not None
-    assert "lookup_prices" in commit.inputs.pins
+    assert PRICES in commit.inputs.pins
 
 
 def test_what_was_missed_and_known_in_time_makes_its_reader_stale(
@@ -162,14 +167,13 @@ def test_a_day_that_is_delivered_again_without_rows_keeps_those_it_had(
     assert list_prices(context, DAYS[1:2]) == [5.0]
     emptied = definition_of(rows, Emptied(first), {"due_hours": 48})
     context = Context.open(emptied, home, spark)
-    (found,) = ingest_lookups(context, DAYS[1:2])
-    said = (
-        r"lookup prices: ds=2026-01-01: the day is empty, and an earlier delivery of it had 1 row"
-    )
+    (lookup,) = emptied.lookups
+    found = ingest_looked_up(context, lookup.stream, DAYS[1:2])
+    said = r"prices: ds=2026-01-01: the day is empty, and an earlier delivery of it had 1 row"
     assert re.search(said, str(found.errors[DAYS[0]]))
     assert found.written == ()
     (note,) = prepare(context, DAYS[1:2], lambda _: None).notes
-    assert note.startswith("lookup_prices 2026-01-01: bad redelivery, earlier version used")
+    assert note.startswith(f"{PRICES} 2026-01-01: bad redelivery, earlier version used")
     assert [row.list_price for row in context.warehouse.read("features").collect()] == [5.0]
     # A day that was empty from the first is one on which there was nothing.
     other = Context.open(emptied, type(home)(f"{home.root}-2"), spark)
@@ -184,11 +188,11 @@ def test_a_forecast_that_is_due_ahead_stops_the_night_that_lacks_it(
     context = Context.open(definition, home, spark)
     with pytest.raises(SourceDayMissing, match=r"2026-01-02.* due_hours of the lookup prices"):
         ingest(context, DAYS[1:2])
-    with pytest.raises(PartitionNotReady, match=r"_prices: missing ds=2026-01-02 .*due_hours"):
+    with pytest.raises(PartitionNotReady, match=r"prices/events: missing ds=2026-01-02 .*due_h"):
         build_day_features(context, DAYS[1:2])
 
 
-SNAPSHOT = {"at": None, "max_age_hours": None, "snapshot": True}
+SNAPSHOT = {"at": None, "max_age_hours": None, "kind": "snapshots", "keys": ("item",)}
 
 
 @pytest.mark.slow
@@ -229,7 +233,7 @@ def test_a_snapshot_that_never_was_good_stops_the_nights_that_need_it(
     context = Context.open(definition_of(rows, shots, SNAPSHOT), home, spark)
     # On its own day it need not be whole yet: what was there before is used, and the night says so.
     (note,) = prepare(context, DAYS[3:4], lambda _: None).notes
-    assert note == ("lookup_prices 2026-01-04: refused, made without it: prices.csv is not UTF-8")
+    assert note == (f"{PRICES} 2026-01-04: refused, made without it: prices.csv is not UTF-8")
     assert [row.list_price for row in context.warehouse.read("features").collect()] == [1.0]
     with pytest.raises(SourceCorrupt, match=r"prices\.csv is not UTF-8"):
         prepare(context, DAYS[5:6], lambda _: None)
@@ -241,9 +245,3 @@ def test_the_snapshots_of_files_are_the_days_that_have_one(tmp_path: Path) -> No
         (tmp_path / f"ds={day}" / "planes.csv").write_text("a\n")
     (tmp_path / "ds=2026-01-03").mkdir()
     assert DailyFiles(folder=str(tmp_path)).snapshot_days() == [DAYS[0], DAYS[4]]
-
-
-@pytest.mark.parametrize(("field", "value"), [("spread_days", -1), ("due_hours", 10_000)])
-def test_out_of_range_is_refused(field: str, value: int) -> None:
-    with pytest.raises(DefinitionError, match=rf"lookups\.prices\.{field}={value}"):
-        definition_of([], Prices(()), {field: value})

@@ -15,7 +15,6 @@ import pytest
 from feature_store.definition import (
     Active,
     Categorical,
-    Column,
     Definition,
     Lookup,
     Numeric,
@@ -26,7 +25,7 @@ from feature_store.definition import (
 )
 from feature_store.errors import NothingKnown, SpineTooLarge
 from feature_store.home import Home
-from feature_store.schema import FEATURES
+from feature_store.schema import FEATURES, stream_table
 from jobs.backfill.freshness import Freshness
 from jobs.backfill.spine_rows import spine_rows
 from jobs.context import Context
@@ -39,7 +38,7 @@ from jobs.training.outcomes import bring_outcomes
 from jobs.training.train import train
 from tests.sales import BUYERS, Sale, sales_stream, some_sales, standing
 from tests.spark.test_outcomes import by_hand
-from tests.toy import Prices, Row, clicky_definition, toy_days, toy_definition
+from tests.toy import Prices, Row, clicky_definition, price_stream, toy_days, toy_definition
 from tests.unit.test_spines import BUYS, reorder
 
 if TYPE_CHECKING:
@@ -168,8 +167,8 @@ def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
     )
     rows = [replace(row, clicked=row.item == "x", click_known=20.0) for row in clicks_of(6)]
     lookup = Lookup(
-        name="prices", source=Prices(prices), keys=("item",), max_age_hours=46,
-        columns=(Column(name="list_price", dtype="double", known="told"),),
+        name="prices", stream=price_stream(Prices(prices)), keys=("item",), max_age_hours=46,
+        columns=("list_price",),
     )  # fmt: skip
     stream = sales_stream(some_sales(6))
     top = spine_of(stream, rows).right
@@ -189,7 +188,7 @@ def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
         fresh = Freshness(context)
         fresh.look(DAYS[3:6])
         assert {fresh.features(day).status for day in DAYS[3:6]} == {"fresh"}
-        assert source_days(context, DAYS[4]) >= {("lookup_prices", DAYS[2])}
+        assert source_days(context, DAYS[4]) >= {(stream_table("prices", "events"), DAYS[2])}
 
 
 def test_entities_of_several_keys_have_their_types(spark: SparkSession, home: Home) -> None:

@@ -15,7 +15,7 @@ from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, SourceDayMissing
 from feature_store.events.casts import cast
 from feature_store.events.quarantine import bad_rows, event_columns, good_rows, judge_rows
-from feature_store.raw import FileSource, read_events
+from feature_store.raw import FileSource, read_rows
 from feature_store.sources.adapted import Adapted
 from feature_store.sources.files import DailyFiles
 from feature_store.sources.instants import _within, micros_of_text
@@ -46,7 +46,7 @@ def judged(
 ) -> tuple[dict[date, list[dict[str, Any]]], list[str]]:
     """Return the good rows of each day, by user, and the reasons of the bad ones."""
     stream = over(source)
-    raw = read_events(stream.source, spark, days, event_columns(stream))
+    raw = read_rows(stream.source, spark, days, event_columns(stream))
     judged_df = judge_rows(raw, stream)
     good: dict[date, list[dict[str, Any]]] = {day: [] for day in days}
     for row in good_rows(judged_df, stream).orderBy("ds", "user").collect():

@@ -22,7 +22,7 @@ def with_derived(*derived: Derived, **changes: Any) -> Definition:
 
 def test_a_feature_takes_what_is_computed_of_columns_lookups_histories_and_each_other() -> None:
     assert "item_ctr_count_2d" in TOY.numeric_names()
-    twice = Derived(name="twice", expression="share + share + hour")
+    twice = Derived(name="twice", expression="share + share + hour + month(ds)")
     definition = with_derived(
         HOUR, SHARE, twice,
         features=(

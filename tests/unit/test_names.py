@@ -24,10 +24,11 @@ from feature_store.definition import (
     Label,
     Lookup,
     Numeric,
+    Stream,
 )
 from feature_store.errors import DefinitionError
 from feature_store.schema import OF_EVENTS, OF_TRAINING, RESERVED
-from tests.toy import COLUMNS, Prices, changed, toy_definition
+from tests.toy import COLUMNS, Prices, changed, price_stream, toy_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = toy_definition((), Prices(()))
@@ -74,20 +75,17 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "is a column or a history's feature too",
     ),
     *(
-        ({"lookups": (replace(LOOKUP, columns=(column(name),)),)}, f"{name!r}: {rule}")
+        ({"lookups": (replace(LOOKUP, columns=(name,)),)}, f"{name!r}: {rule}")
         for name, rule in [
-            ("event_time", "is a column that tables need"),
-            ("known_at", "is a column that tables need"),
-            ("ds", "is a column that tables need"),
+            ("ds", "is not a column of the stream prices"),
             ("item", "is a key of the lookup"),
-            ("_value", "must be lower case letters"),
-            ("List_price", "must be lower case letters"),
+            ("List_price", "is not a column of the stream prices; did you mean 'list_price'"),
         ]
     ),
     ({"lookups": (replace(LOOKUP, columns=()),)}, "lookups.prices.columns=(): must name at least"),
     (
         {"lookups": (replace(LOOKUP, columns=LOOKUP.columns * 2),)},
-        "lookups.prices.columns='list_price': is defined twice",
+        "lookups.prices.columns='list_price': is named twice",
     ),
     ({"keys": ("user", "user")}, "must name each column once"),
     (
@@ -151,13 +149,15 @@ REFERENCES = [
     lambda name: {"features": (*TOY.features, Numeric(name="more", column=f"prices.{name}"))},
     lambda name: {"histories": (replace(HISTORY, keys=(name,)),)},
     lambda name: {"lookups": (replace(LOOKUP, keys=(name,)),)},
+    lambda name: {"lookups": (replace(LOOKUP, on=(name,)),)},
+    lambda name: {"lookups": (replace(LOOKUP, columns=(name,)),)},
     lambda name: {"lookups": (replace(LOOKUP, at=name),)},
     lambda name: {"checks": (Check(stage="features", kind="not_null", columns=(name,)),)},
     lambda name: {"gate": Gate(segments=(name,))},
     lambda name: {"columns": (replace(COLUMNS[0], known=name), *COLUMNS[1:])},
 ]
-OWN = ["item", "happened_at", "planned_at", "item", "item", "list_price", "item", "item",
-       "happened_at", "item", "item", "plan"]  # fmt: skip
+OWN = ["item", "happened_at", "planned_at", "item", "item", "list_price", "item", "item", "item",
+       "list_price", "happened_at", "item", "item", "plan"]  # fmt: skip
 
 
 @settings(deadline=None)
@@ -169,6 +169,11 @@ def test_a_name_is_found_by_its_own_spelling_alone(place: int, data: st.DataObje
     spelled = name[:at] + name[at].upper() + name[at + 1 :]
     with pytest.raises(DefinitionError, match=rf"{spelled}.*did you mean '(prices\.)?{name}'"):
         changed(TOY, **REFERENCES[place](spelled))
+
+
+def side_of(name: str) -> Stream:
+    told = price_stream(Prices(()), kind="snapshots")
+    return replace(told, columns=(*told.columns, Column(name=name, dtype="double", known="told")))
 
 
 SHAPES = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True)
@@ -187,8 +192,8 @@ def test_in_what_is_accepted_no_two_columns_of_a_frame_have_one_name(
             features=(*TOY.features[:2], Numeric(name=feature, column="price")),
             histories=(History(name=history, keys=(key,), value="clicked", known="click",
                                windows=(3,)),),
-            lookups=(Lookup(name=lookup, source=Prices(()), keys=("item",), snapshot=True,
-                            columns=(column(other),)),),
+            lookups=(Lookup(name=lookup, stream=side_of(other), keys=("item",),
+                            columns=(other,)),),
             gate=Gate(segments=("item",)),
         )  # fmt: skip
     except DefinitionError:
@@ -196,7 +201,7 @@ def test_in_what_is_accepted_no_two_columns_of_a_frame_have_one_name(
     columns = [c.name for c in definition.stream.columns]
     made = [name for h in definition.histories for name, _, _ in h.columns()]
     features = [f.name for f in definition.features]
-    side = ["ds", "item", "event_time", "known_at", other]
+    side = ["ds", "source_file", *(c.name for c in definition.lookups[0].stream.columns)]
     wide = [*columns, "ds", lookup, *made]
     of_features = ["ds", *{*definition.keys, *features}, *made]
     of_scores = ["ds", *definition.keys, "run_id", "score", "model_name", "model_version",

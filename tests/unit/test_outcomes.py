@@ -44,6 +44,9 @@ def toy(**changes: Any) -> Definition:
         ({"on": ("price",)}, r"buys.on='price': is of type double .* sales of type string"),
         ({"on": ("user", "item")}, r"buys.on=.* must name a column for each of keys="),
         ({"value": "amount"}, r"buys='amount': is of type double, and must be boolean"),
+        ({"value": "buyer", "at_least": 2}, r"buys='buyer': is of type string, and must be bool"),
+        ({"at_least": 0}, r"buys.at_least=0: must be in"),
+        ({"at_least": "2"}, r"buys.at_least=.2.: must be a number or None"),
         ({"value": "clicked"}, r"buys='clicked': clicked: is not a declared column"),
         ({"known": "click"}, r"buys.known='click': must be one of \['told'\]"),
         ({"name": "no name"}, r"'no name': must be lower case"),
@@ -96,3 +99,15 @@ def test_a_label_is_told_in_words_from_its_record() -> None:
     assert label_words(plain(toy_definition(()).labels[0])) == "'clicked' (known by 'click')"
     assert labels_agree([BUYS], label_record([BUYS]))
     assert not labels_agree([BUYS], label_record([replace(BUYS, within_days=8)]))
+
+
+def test_horizons_of_one_outcome_are_counted_once_and_known_each_at_its_own_time() -> None:
+    week = replace(BUYS, settle_days=1)
+    soon = replace(BUYS, name="buys_soon", within_days=1)
+    often = replace(BUYS, name="buys_often", at_least=3)
+    definition = toy(labels=(week, soon, often), checks=())
+    assert len(definition.tilings(SALES)) == 1
+    assert [definition.label_days_of(label) for label in definition.labels] == [8, 1, 7]
+    assert definition.label_days == 8
+    told = label_words(plain(often))
+    assert told.startswith("at least 3 of 'amount > 0' in the stream sales by buyer within 7 days")

@@ -6,7 +6,7 @@ import pytest
 from pyspark import SparkContext
 
 from feature_store import definitions
-from feature_store.schema import EVENTS, FEATURES, TILES, lookup_table, stream_table
+from feature_store.schema import EVENTS, FEATURES, TILES, stream_table
 from jobs.night.reading import content_of
 
 
@@ -15,8 +15,8 @@ from jobs.night.reading import content_of
     [
         stream_table("flights", EVENTS),
         stream_table("flights", TILES),
-        lookup_table("weather"),
-        lookup_table("planes"),
+        stream_table("nyc_weather", EVENTS),
+        stream_table("nyc_planes", EVENTS),
         FEATURES,
     ],
 )

@@ -96,8 +96,10 @@ def test_the_shop_of_the_environment_grows_with_its_scale() -> None:
 
 def test_the_pipelines_of_the_shop_share_its_streams_and_what_they_count_alike() -> None:
     ads, reorder = shop_ads.DEFINITION, shop_reorder.DEFINITION
-    assert [s.name for s in ads.all_streams] == ["shop_impressions", "shop_clicks", "shop_orders"]
-    assert [s.name for s in reorder.all_streams] == ["shop_orders"]
+    looked_up = ["shop_users", "shop_items"]
+    assert [s.name for s in ads.streams] == ["shop_impressions", "shop_clicks", *looked_up]
+    assert [s.name for s in ads.all_streams][-1] == "shop_orders"
+    assert [s.name for s in reorder.all_streams] == ["shop_orders", *looked_up]
     assert reorder.stream is None
     # The label is told by the tiles that the pairs' spine is told by, or those of histories.
     assert len(reorder.tilings(reorder.outcomes[0].stream)) == 6

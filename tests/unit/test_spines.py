@@ -18,10 +18,9 @@ from feature_store.definition import (
     Spine,
     Top,
 )
-from feature_store.definition import Column as Col
 from feature_store.errors import DefinitionError
 from tests.sales import sales_stream
-from tests.toy import FIRST_DAY, Prices, toy_days, toy_definition
+from tests.toy import FIRST_DAY, Prices, price_stream, toy_days, toy_definition
 
 SALES = sales_stream(())
 STREAM = toy_definition(()).stream
@@ -86,8 +85,8 @@ def test_what_only_a_delivered_row_tells_is_refused() -> None:
     with pytest.raises(DefinitionError, match=r"histories.item_ctr.stream=None: is needed"):
         reorder(histories=toy.histories)
     timed = Lookup(
-        name="prices", source=Prices(()), keys=("item",), at="happened_at", max_age_hours=9,
-        columns=(Col(name="list_price", dtype="double", known="told"),),
+        name="prices", stream=price_stream(Prices(())), keys=("item",), at="happened_at",
+        max_age_hours=9, columns=("list_price",),
     )  # fmt: skip
     with pytest.raises(DefinitionError, match=r"prices.at='happened_at': must be a declared time"):
         reorder(lookups=(timed,))

@@ -38,14 +38,14 @@ user_click_windows AS (
 -- Ads are planned the evening before, so that what is older than its greatest age is no use.
 known_users AS (
   SELECT d.ds, u.user_id, u.event_time,
-    arg_max(struct_pack(segment, city, age), u.known_at) AS told
+    arg_max(struct_pack(segment, city, age, signup_day), u.known_at) AS told
   FROM users AS u JOIN days AS d ON u.known_at < d.ds
     AND u.ds BETWEEN d.ds - 31 AND d.ds
   GROUP BY ALL
 ),
 known_items AS (
   SELECT d.ds, i.item_id, i.event_time,
-    arg_max(struct_pack(category, brand, price), i.known_at) AS told
+    arg_max(struct_pack(category, brand, price, launched_day), i.known_at) AS told
   FROM items AS i JOIN days AS d ON i.known_at < d.ds
     AND i.ds BETWEEN d.ds - 17 AND d.ds
   GROUP BY ALL
@@ -63,6 +63,8 @@ looked_up AS (
 SELECT s.ds, s.impression_id, s.user_id, s.item_id, s.slot, s.device,
   CAST(s.hour AS VARCHAR) AS hour, CAST(s.position AS VARCHAR) AS position,
   u.segment, u.city, i.category, i.brand,
+  CAST(coalesce(s.ds - u.signup_day <= 7, true) AS VARCHAR) AS new_user,
+  CAST(coalesce(s.ds - i.launched_day <= 7, true) AS VARCHAR) AS new_item,
   concat(coalesce(u.segment, ''), chr(31), coalesce(i.category, '')) AS segment_category,
   concat(s.device, chr(31), s.hour) AS device_hour,
   CAST(u.age AS DOUBLE) AS age, i.price,

@@ -96,12 +96,12 @@ SELECT 'clicks', ds, 'superseded', to_json(clicks) FROM clicks WHERE until IS NO
 -- Side tables: a single bad row stops the work.
 CREATE TABLE users AS
 SELECT ds, nfc(user_id) AS user_id, CAST(event_time AS TIMESTAMP) AS event_time,
-  CAST(known_at AS TIMESTAMP) AS known_at, nfc(segment) AS segment, nfc(city) AS city, age
+  CAST(known_at AS TIMESTAMP) AS known_at, nfc(segment) AS segment, nfc(city) AS city, age, signup_day
 FROM delivered('users');
 
 CREATE TABLE items AS
 SELECT ds, nfc(item_id) AS item_id, CAST(event_time AS TIMESTAMP) AS event_time,
-  CAST(known_at AS TIMESTAMP) AS known_at, nfc(category) AS category, nfc(brand) AS brand, price
+  CAST(known_at AS TIMESTAMP) AS known_at, nfc(category) AS category, nfc(brand) AS brand, price, launched_day
 FROM delivered('items');
 
 SELECT CASE WHEN count(*) > 0 THEN error('users: ' || count(*) || ' bad rows') END FROM users

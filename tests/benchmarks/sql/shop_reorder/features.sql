@@ -23,14 +23,14 @@ item_windows AS (
 -- As of the cut-off: what happened and was known before it, and is not too old.
 known_users AS (
   SELECT d.ds, u.user_id,
-    arg_max(struct_pack(segment, city, age), (u.event_time, u.known_at)) AS told
+    arg_max(struct_pack(segment, city, age, signup_day), (u.event_time, u.known_at)) AS told
   FROM users AS u JOIN days AS d ON u.known_at < d.ds AND u.event_time < d.ds
     AND u.event_time >= d.ds - INTERVAL 696 HOUR
   GROUP BY ALL
 ),
 known_items AS (
   SELECT d.ds, i.item_id,
-    arg_max(struct_pack(category, brand, price), (i.event_time, i.known_at)) AS told
+    arg_max(struct_pack(category, brand, price, launched_day), (i.event_time, i.known_at)) AS told
   FROM items AS i JOIN days AS d ON i.known_at < d.ds AND i.event_time < d.ds
     AND i.event_time >= d.ds - INTERVAL 360 HOUR
   GROUP BY ALL
@@ -60,6 +60,7 @@ pair_windows AS (
 )
 SELECT a.ds, a.user_id, m.item_id, a.u.segment AS segment, a.u.city AS city,
   m.i.category AS category, m.i.brand AS brand,
+  CAST(coalesce(a.ds - m.i.launched_day <= 28, true) AS VARCHAR) AS new_item,
   concat(coalesce(a.u.segment, ''), chr(31), coalesce(m.i.category, '')) AS segment_category,
   CAST(a.u.age AS DOUBLE) AS age, m.i.price AS price,
   CAST(coalesce(p.n_28d, 0) AS DOUBLE) AS pair_count_28d,

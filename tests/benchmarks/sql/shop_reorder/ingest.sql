@@ -54,13 +54,13 @@ SELECT 'orders', ds, 'superseded', to_json(orders) FROM orders WHERE until IS NO
 -- Side tables: a single bad row stops the work. No day reads what was told more than a month ago.
 CREATE TABLE users AS
 SELECT ds, nfc(user_id) AS user_id, CAST(event_time AS TIMESTAMP) AS event_time,
-  CAST(known_at AS TIMESTAMP) AS known_at, nfc(segment) AS segment, nfc(city) AS city, age
+  CAST(known_at AS TIMESTAMP) AS known_at, nfc(segment) AS segment, nfc(city) AS city, age, signup_day
 FROM delivered('users')
 WHERE ds BETWEEN getvariable('first_scored') - 31 AND getvariable('last_scored');
 
 CREATE TABLE items AS
 SELECT ds, nfc(item_id) AS item_id, CAST(event_time AS TIMESTAMP) AS event_time,
-  CAST(known_at AS TIMESTAMP) AS known_at, nfc(category) AS category, nfc(brand) AS brand, price
+  CAST(known_at AS TIMESTAMP) AS known_at, nfc(category) AS category, nfc(brand) AS brand, price, launched_day
 FROM delivered('items')
 WHERE ds BETWEEN getvariable('first_scored') - 17 AND getvariable('last_scored');
 

@@ -16,8 +16,10 @@ WHERE d.split = 'eval' OR d.ds + 10 <= (SELECT min(ds) FROM days WHERE split = '
 COPY (
   SELECT split, ds, reordered AS y_reordered,
     CASE WHEN split = 'eval' THEN segment END AS s_segment,
+    CASE WHEN split = 'eval' THEN new_item END AS s_new_item,
     as_key(user_id) AS k_user_id, as_key(item_id) AS k_item_id, as_key(segment) AS k_segment,
     as_key(city) AS k_city, as_key(category) AS k_category, as_key(brand) AS k_brand,
+    as_key(new_item) AS k_new_item,
     as_key(segment_category) AS k_segment_category,
     as_value(age) AS v_age,
     as_value(signed_log1p(price)) AS v_price,
