@@ -28,6 +28,7 @@ from feature_store.schema import (
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
 from jobs.night.ingest import ingest_events, ingest_looked_up
+from jobs.night.outcomes import take_in_before
 from jobs.night.publish import StagedRun, publish
 from jobs.night.reach import FIRST_ROWS, days_to_ingest, paced, ranges_text, source_days
 from jobs.night.refused import has_earlier
@@ -324,6 +325,9 @@ def _publish(work: Work) -> str:
             )
     if removed:
         raise removed[0]
+    if not asked.fetches_history:
+        for item in staged:
+            take_in_before(work.context, item.run.ds, work.on_progress)
     rows = sum(item.rows for item in staged)
     return f"{said} published, {rows} rows"
 

@@ -123,7 +123,7 @@ def test_an_outcome_may_be_how_many_or_how_much(
 
 def clicky(stream: Stream, **changes: Any) -> Definition:
     changes = {"labels": (buys(stream),), **changes}
-    return clicky_definition(rows_of(12), **changes)
+    return clicky_definition(rows_of(14), **changes)
 
 
 def opened(spark: SparkSession, home: Home, sales: Sequence[Sale], **changes: Any) -> Context:
@@ -139,7 +139,7 @@ def regular_sales(days: int) -> list[Sale]:
     ]
 
 
-DAYS = toy_days(12)
+DAYS = toy_days(14)
 
 
 def test_a_training_keeps_the_days_of_the_outcome_between_its_splits(
@@ -214,7 +214,8 @@ def test_an_outcome_that_comes_to_be_known_makes_nothing_stale_and_is_reported(
     assert labelled_metrics(context, night) == {}, "it is not told yet"
     before = context.warehouse.version(FEATURES)
     told = opened(spark, home, regular_sales(13))
-    bring_outcomes(told, [night], lambda _: None)
+    later = run_night(told, NightRequest(ds=DAYS[12], model=model, who="test"), lambda *_: None)
+    assert later.status == "published"
     with told.warehouse.held():
         fresh = Freshness(told)
         fresh.look([night])
