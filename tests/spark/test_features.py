@@ -28,6 +28,7 @@ from feature_store.features.asof import join_lookups
 from feature_store.features.features import build_features
 from feature_store.features.tiles import build_tiles
 from feature_store.home import Home
+from feature_store.schema import stream_table
 from jobs.context import Context
 from jobs.night.build_features import build_day_features
 from jobs.night.build_tiles import build_day_tiles
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from feature_store.definition import Definition
 
 DAYS = toy_days(6)
+PRICES = stream_table("prices", "events")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -398,7 +400,7 @@ def test_a_lookup_from_text_gives_the_features_of_a_typed_one(
         context = Context.open(definition, Home.of(tmp_path / type(side).__name__), spark)
         ingest(context, [DAYS[1]])
         build_day_features(context, [DAYS[1]])
-        stored, features_df = map(context.warehouse.read, ("lookup_prices", "features"))
+        stored, features_df = map(context.warehouse.read, (PRICES, "features"))
         found.append((sorted(stored.dtypes), features_df.collect()))
     assert found[0] == found[1]
     assert found[0][1][0].list_price == 2.5
@@ -432,7 +434,7 @@ def test_many_days_at_once_equal_one_by_one_and_a_rerun_writes_nothing(
         return sorted(tuple(row) for row in context.warehouse.read("features").collect())
 
     assert rows_of(bulk) == rows_of(nightly)
-    tables = [EVENTS, QUARANTINE, TILES, "features", "lookup_prices"]
+    tables = [EVENTS, QUARANTINE, TILES, "features", PRICES]
     versions = {table: nightly.warehouse.version(table) for table in tables}
     again = Context.open(definition, other_home, spark)
     ingest(again, [days[3]])

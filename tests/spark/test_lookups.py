@@ -141,7 +141,7 @@ def test_a_corrected_row_is_what_it_was_known_as_and_moves_with_its_time(
         Sign(day=0, item="x", shelf="a", price=2.0, hour=2.0, known=40.0),
         Sign(day=1, item="x", shelf="b", price=3.0, hour=6.0, known=7.0),
         # Of equal times the one known latest is what it is.
-        Sign(day=1, item="x", shelf="c", price=4.0, hour=6.0, known=50.0),
+        Sign(day=1, item="x", shelf="c", price=4.0, hour=6.0, known=45.0),
     ]
     alone = Context.open(pipeline(signs, (1, 2, 3)), home, spark)
     expected = [("a", 1.0), ("b", 3.0), ("c", 4.0)]
