@@ -57,6 +57,66 @@ class RowCountMismatch(ModelError):
         )
 
 
+class RecipeInvalid(ModelError):
+    """The recipe of a fit cannot be used; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"recipe {path}: {why}")
+
+
+class FrozenSetChanged(ModelError):
+    """A file of a frozen set is missing, or is not the one that was frozen; nothing was fitted."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"frozen file {path}: {why}; a set is never changed, and nothing was fitted. Restore "
+            "the file, or freeze the set again"
+        )
+
+
+class CheckpointInvalid(ModelError):
+    """A checkpoint is damaged, or of another training; nothing was trained."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"checkpoint {path}: {why}. To begin anew, remove it or give --force")
+
+
+class Stopped(ModelError):
+    """A training was asked to stop (SIGTERM), and did."""
+
+    exit_code = 143
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"stopped by SIGTERM{where}. Run the same command again to go on")
+
+
+class OutOfMemory(ModelError):
+    """A training needs more memory than there is; no model was produced."""
+
+    def __init__(self, device: str, batch_size: int, tables: str, why: str) -> None:
+        super().__init__(
+            f"out of memory on {device}, with batch_size={batch_size} and {tables}: {why}. Lower "
+            "batch_size (the activations), embedding_dim or, by a higher min_count, the rows "
+            "(the tables), memory_bytes (the rows kept), or take a larger machine"
+        )
+
+
+class ProcessLost(ModelError):
+    """Another process of the same training ended; this one ends with it."""
+
+    def __init__(self, rank: int, why: str) -> None:
+        super().__init__(
+            f"process {rank} of the training lost another one, and ended: {why}. What that one "
+            "said is the reason; run the same command again to go on from the last checkpoint"
+        )
+
+
+class LeaderFailed(ModelError):
+    """Another process of the same training stopped it; the message is that one's."""
+
+
 class VocabularyError(ModelError):
     """A vocabulary cannot be built or used."""
 
