@@ -17,7 +17,7 @@ from feature_store.features.labels import known_column, label_column
 from feature_store.schema import DS, FEATURES, SCORES, SEGMENT_PREFIX, TILES, stream_table
 from jobs.night.ledger import scores_latest
 from jobs.report.nights import Labelled
-from jobs.report.realised import realised
+from jobs.report.realised import LARGER, Segments, realised
 from jobs.training.label_rows import labelled_rows, told_labels
 from models.metrics import labelled as with_label
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_LABELLED_ROWS = 2_000_000
 """Rows of a night that metrics are computed of at most: a sample by the keys' hash above that."""
-MIN_SEGMENT_ROWS = 30
 _LATER = "_later_"
 
 
@@ -60,7 +59,10 @@ def labels_state(context: Context, day: date, run_id: str) -> str:
 
 
 def measured(
-    context: Context, runs: Mapping[date, str], columns: Sequence[str] = ()
+    context: Context,
+    runs: Mapping[date, str],
+    columns: Sequence[str] = (),
+    segments: Segments = LARGER,
 ) -> dict[date, Labelled]:
     """Return what is known of the labels of published nights, and how good their scores were.
 
@@ -68,6 +70,7 @@ def measured(
         context: the pipeline.
         runs: day -> the run that is published.
         columns: columns of features, by whose values the rows are told apart as well.
+        segments: which of their values.
     """
     there = {day for _, day, _ in context.warehouse.commits(SCORES)}
     alike: dict[tuple[tuple[str, ...], int], list[date]] = defaultdict(list)
@@ -83,7 +86,9 @@ def measured(
         known = rows.toPandas()
         for day in days:
             of_day, state = known[known[DS] == day], found[day].state
-            found[day] = _labelled(context, of_day, told, state, columns, sampled=every > 1)
+            found[day] = _labelled(
+                context, of_day, told, state, columns, segments, sampled=every > 1
+            )
     return found
 
 
@@ -132,6 +137,7 @@ def _labelled(
     told: Sequence[str],
     state: str,
     columns: Sequence[str],
+    segments: Segments,
     *,
     sampled: bool,
 ) -> Labelled:
@@ -143,14 +149,14 @@ def _labelled(
         times = rows[f"{_LATER}{name}"].to_numpy("float64")
         later.append(times[~np.isnan(times)])
         taken = [rows[c].to_numpy("float64") for c in (label_column(name), score_of[name])]
-        segments = [rows[f"{SEGMENT_PREFIX}{column}"].to_numpy(object) for column in columns]
-        label, score, *values = with_label(*taken, *segments)
+        taken += [rows[f"{SEGMENT_PREFIX}{column}"].to_numpy(object) for column in columns]
+        label, score, *values = with_label(*taken)
         if len(label) and not np.isnan(score).all():  # else what is published is of other labels
             by_label[name] = realised(
                 label,
                 score,
                 dict(zip(columns, values, strict=True)),
-                min_segment_rows=MIN_SEGMENT_ROWS,
+                segments=segments,
                 sampled=sampled,
             )
     waiting = np.concatenate(later) if later else np.empty(0)

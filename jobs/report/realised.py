@@ -27,8 +27,19 @@ chance."""
 MIN_OF_EITHER_CLASS = 10
 """Positives, and negatives, below which DeLong's interval of an AUC is too narrow by far."""
 
-MOST_SEGMENTS = 12
-"""Values of a column that are told apart on a page; the others are left out."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segments:
+    """Which values of a column are told apart; the others are left out."""
+
+    min_rows: int
+    """Those of fewer rows are left out."""
+    most: int
+    """And of these only so many, the largest."""
+
+
+LARGER = Segments(min_rows=30, most=12)
+"""Those that a page shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +178,7 @@ def realised(
     p: Floats,
     columns: Mapping[str, NDArray[Any]] | None = None,
     *,
-    min_segment_rows: int = 1,
+    segments: Segments = LARGER,
     sampled: bool = False,
 ) -> Realised:
     """Return how good scores turned out: of all rows, and of the larger values of some columns.
@@ -176,7 +187,7 @@ def realised(
         y: labels.
         p: scores.
         columns: by name, the readable value of each row (n,); None is one of its own.
-        min_segment_rows: values of fewer rows are left out.
+        segments: which of their values.
         sampled: whether these are a sample of the rows.
     """
     return Realised(
@@ -185,21 +196,21 @@ def realised(
         segments=tuple(
             Segment(column=name, value=value, quality=quality_of(y[rows], p[rows]))
             for name, values in (columns or {}).items()
-            for value, rows in segment_rows(values, min_segment_rows, MOST_SEGMENTS)
+            for value, rows in segment_rows(values, segments)
         ),
         sampled=sampled,
     )
 
 
 def segment_rows(
-    values: NDArray[Any], min_rows: int, most: int
+    values: NDArray[Any], segments: Segments
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield (value, where it is (n,)) of the values of most rows, the largest first."""
+    """Yield (value, where it is (n,)) of the larger values of a column, the largest first."""
     texts = np.array(["(none)" if value is None else str(value) for value in values], dtype=object)
     words, counts = np.unique(texts.astype(str), return_counts=True) if len(texts) else ([], [])
     order = sorted(zip(words, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
-    for word, count in order[:most]:
-        if count >= min_rows:
+    for word, count in order[: segments.most]:
+        if count >= segments.min_rows:
             yield str(word), texts == word
 
 

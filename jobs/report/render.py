@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from math import isnan
@@ -44,8 +44,6 @@ __all__ = ["labelled_metrics", "render_report"]
 
 log = logging.getLogger(__name__)
 
-MOST_PAGES = 5
-"""Pages of nights before that are written anew with one report: the others follow with the next."""
 NIGHTS_ON_FRONT_PAGE = 14
 _TEMPLATES = Path(__file__).with_name("templates")
 _TABLES = (EVENTS, QUARANTINE, TILES, FEATURES, SCORES)
@@ -71,12 +69,11 @@ def render_with_verdict(context: Context, ds: date, failure: str = "") -> tuple[
         site = _Site(context=context, ledger=history(context), kept=load(context))
         columns = context.definition.gate.segments
         labelled = newly_labelled(context, site.ledger, site.kept, ds, columns)
-        # What was found of nights before is known to the verdict on this one.
-        for day, found in labelled.items():
-            if day in site.kept:
-                site.kept[day] = replace(site.kept[day], labelled=found)
+        before = {day: found for day, found in sorted(labelled.items()) if day != ds}
+        for day, found in before.items():
+            site.learn(day, found)  # the verdict on this night rests on them
         page, verdict = site.night(ds, labelled.get(ds), failure)
-        site.nights_before({day: found for day, found in labelled.items() if day != ds})
+        site.write_again(before)
         site.indexes()
     return page, verdict
 
@@ -102,16 +99,19 @@ class _Site:
         log.info("step=report pipeline=%s ds=%s path=%s level=%s", name, ds, page, verdict.level)
         return page, verdict
 
-    def nights_before(self, labelled: Mapping[date, Labelled]) -> None:
-        """Write the pages anew whose labels came to be known, and what is known of other nights."""
+    def learn(self, day: date, labelled: Labelled) -> None:
+        """Know of a published night what its labels and the ledger say; nothing is written."""
+        facts = ledger_facts(self.context, day, self.ledger, self.kept, labelled)
+        self.kept[day] = record_of(facts, judge(facts), has_page=False)
+
+    def write_again(self, labelled: Mapping[date, Labelled]) -> None:
+        """Write the pages anew whose labels came to be known, and keep what is known of others."""
         pages = self._pages()
-        renewed = sorted(pages & set(labelled))[-MOST_PAGES:]
-        for day in sorted(labelled):
-            if day in renewed:
-                self.night(day, labelled[day])
-            elif day not in pages:
-                facts = ledger_facts(self.context, day, self.ledger, self.kept, labelled[day])
-                self._keep(record_of(facts, judge(facts), has_page=False))
+        for day, found in labelled.items():
+            if day in pages:
+                self.night(day, found)
+            else:
+                self._keep(self.kept[day])
 
     def indexes(self) -> None:
         """Write the pipeline's calendar and the front page of all pipelines."""

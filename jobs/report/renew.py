@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 WINDOW_DAYS = 60
 """Nights that are looked at again: what comes to be known later is for `nightscore report`."""
-MOST_NIGHTS = 14
-"""Nights that are measured anew with one report: the others follow with the next ones."""
+MOST_NIGHTS = 7
+"""Nights that are looked at again with one report, each with its page: as a rule it is one, whose
+labels came to be known since the night before. The others follow with the next reports."""
 
 
 def newly_labelled(

@@ -32,7 +32,7 @@ HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expe
 COMMANDS = (
     ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
-    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"],
+    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"], ["quality"],
 )  # fmt: skip
 
 

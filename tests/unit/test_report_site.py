@@ -195,7 +195,7 @@ def test_a_page_shows_the_calibration_curve_and_the_segments() -> None:
     labels, scores = scored(4)
     column = np.where(np.arange(900) % 3 == 0, HOSTILE, "EV").astype(object)
     column[:40] = None
-    one = realised(labels, scores, {"carrier": column}, min_segment_rows=30)
+    one = realised(labels, scores, {"carrier": column})
     html = page_html(facts(labelled=labelled(one)))
     assert html.count('<circle class="dot"') == 15
     assert [s.value for s in one.segments] == ["EV", HOSTILE, "(none)"]
