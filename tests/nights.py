@@ -11,7 +11,7 @@ import numpy as np
 from feature_store.definition import Definition
 from feature_store.tables.inputs import Inputs
 from jobs.night.publication import Publication
-from jobs.report.facts import CheckRow, NightFacts
+from jobs.report.facts import FINE_BINS, ODDS_BINS, CheckRow, DayScores, LabelScores, NightFacts
 from jobs.report.nights import Labelled, NightRecord
 from jobs.report.realised import Realised, realised
 from tests.toy import Row, toy_definition
@@ -99,3 +99,29 @@ def facts(definition: Definition | None = None, **changes: Any) -> NightFacts:
         "past": past,
     }
     return NightFacts(**told | changes)
+
+
+def day_scores(day: date, scores: np.ndarray[Any, Any]) -> DayScores:
+    """Return the histograms of scores, as `jobs.report.facts` counts them."""
+    within = np.clip(scores, 1.2e-7, 1 - 1.2e-7)
+    place = np.minimum((scores * FINE_BINS).astype(int), FINE_BINS - 1)
+    odds = np.floor((np.log(within / (1 - within)) + 16) * 4).astype(int)
+    return DayScores(
+        ds=day,
+        run_id=f"run{day:%d}",
+        mean=float(scores.mean()),
+        counts=tuple(np.bincount(place, minlength=FINE_BINS).tolist()),
+        odds=tuple(np.bincount(odds, minlength=ODDS_BINS).tolist()),
+    )
+
+
+def scores_against(
+    scores: np.ndarray[Any, Any], before: list[np.ndarray[Any, Any]], name: str = "clicked"
+) -> LabelScores:
+    """Return the scores of a night beside those of the nights before it, oldest first."""
+    days = [NIGHT - timedelta(days=len(before) - i) for i in range(len(before))]
+    return LabelScores(
+        label=name,
+        day=day_scores(NIGHT, scores),
+        before=[day_scores(day, found) for day, found in zip(days, before, strict=True)],
+    )

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from feature_store.errors import NightscoreError
 from feature_store.events.quarantine import SUPERSEDED
-from feature_store.quality.drift import psi, psi_by_chance
+from feature_store.quality.drift import merged, psi, psi_by_chance
 from feature_store.schema import (
     DS,
     EVENTS,
@@ -48,6 +48,12 @@ log = logging.getLogger(__name__)
 DAYS_BEFORE = 7
 FINE_BINS = 200
 BINS = 20
+ODDS_BINS = 128
+"""Parts of the log-odds from -16 to 16, a quarter each: .001 and .002 are as far apart as .4 and
+.57, so that a pipeline of rare events drifts as visibly as one of coin flips."""
+_ODDS_END, _ODDS_WIDTH = 16.0, 0.25
+_LEAST = 1.2e-7
+"""Log-odds of -15.9: what lies below is counted there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,17 +82,13 @@ class DayScores:
     mean: float
     counts: tuple[int, ...]
     """Rows in each of FINE_BINS equal parts."""
+    odds: tuple[int, ...]
+    """Rows in each of ODDS_BINS parts of the log-odds."""
 
     @property
     def rows(self) -> int:
         """How many scores there are."""
         return sum(self.counts)
-
-    @property
-    def coarse(self) -> list[int]:
-        """Rows in each of BINS equal parts."""
-        width = FINE_BINS // BINS
-        return [sum(self.counts[i : i + width]) for i in range(0, FINE_BINS, width)]
 
     def quantile(self, share: float) -> float:
         """Return about the score that `share` of the rows lie below, to half a fine bin."""
@@ -112,9 +114,10 @@ class LabelScores:
         """PSI of the scores against the days before, and what it would be by chance."""
         if self.day is None or not self.before:
             return None
-        reference = [sum(column) for column in zip(*(d.coarse for d in self.before), strict=True)]
-        chance = psi_by_chance(sum(reference), self.day.rows, BINS)
-        return psi(reference, self.day.coarse), chance
+        fine = [sum(column) for column in zip(*(d.odds for d in self.before), strict=True)]
+        reference, day = merged(fine, self.day.odds, BINS)
+        chance = psi_by_chance(sum(fine), self.day.rows, len(reference))
+        return psi(reference, day), chance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -358,11 +361,14 @@ def _day_scores(context: Context, runs: Mapping[date, str], column: str) -> list
     scores: DataFrame = context.warehouse.read(SCORES, list(runs))
     if column not in scores.columns:
         return []
-    place = F.least(F.floor(F.col(column) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
+    score = F.col(column).cast("double")
+    place = F.least(F.floor(score * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
+    within = F.least(F.greatest(score, F.lit(_LEAST)), F.lit(1 - _LEAST))
+    odds = F.floor((F.ln(within / (1 - within)) + _ODDS_END) / _ODDS_WIDTH).cast("int")
     rows = (
         scores.where(runs_predicate(runs.items(), RUN_ID))
         .where(F.col(column).isNotNull())
-        .groupBy(DS, place.alias("place"))
+        .groupBy(DS, place.alias("place"), odds.alias("odds"))
         .agg(F.count(F.lit(1)).alias("n"), F.sum(column).alias("total"))
         .collect()
     )
@@ -370,13 +376,17 @@ def _day_scores(context: Context, runs: Mapping[date, str], column: str) -> list
 
 
 def _histogram(day: date, run_id: str, rows: Sequence[Any]) -> DayScores:
-    counts = {row["place"]: int(row["n"]) for row in rows}
-    total, n = sum(row["total"] for row in rows), sum(counts.values())
+    total, n = sum(row["total"] for row in rows), sum(row["n"] for row in rows)
+    counts, odds = [0] * FINE_BINS, [0] * ODDS_BINS
+    for row in rows:
+        counts[row["place"]] += int(row["n"])
+        odds[row["odds"]] += int(row["n"])
     return DayScores(
         ds=day,
         run_id=run_id,
         mean=total / n if n else float("nan"),
-        counts=tuple(counts.get(place, 0) for place in range(FINE_BINS)),
+        counts=tuple(counts),
+        odds=tuple(odds),
     )
 
 

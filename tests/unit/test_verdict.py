@@ -15,10 +15,19 @@ from feature_store.definition import Gate
 from feature_store.schema import EVENTS, QUARANTINE
 from feature_store.tables.inputs import Inputs, Pin
 from jobs.report.bands import BAND_WIDTH, MIN_NIGHTS, Limits, faults, learned, together
-from jobs.report.facts import FINE_BINS, DayScores, LabelScores
 from jobs.report.realised import Realised, quality_of, realised
 from jobs.report.verdict import judge
-from tests.nights import NIGHT, check, facts, found, labelled, publication, record, scored
+from tests.nights import (
+    NIGHT,
+    check,
+    facts,
+    found,
+    labelled,
+    publication,
+    record,
+    scored,
+    scores_against,
+)
 from tests.toy import Row, toy_definition
 
 GATE = Limits(max_ece=0.05, min_auc=0.6)
@@ -231,18 +240,14 @@ def test_what_is_not_published_is_blocked_failed_or_was_not_run() -> None:
     assert of(checks=(check("x", severity="warn"),), failure="no space left")[0] == "failed"
 
 
-def histogram(counts: dict[int, int]) -> DayScores:
-    every = tuple(counts.get(i, 0) for i in range(FINE_BINS))
-    return DayScores(ds=NIGHT, run_id="r", mean=0.5, counts=every)
-
-
-def test_scores_that_lie_elsewhere_are_a_reason() -> None:
-    before = [histogram({20: 500, 40: 500})]
-    moved = LabelScores(label="clicked", day=histogram({180: 1000}), before=before)
-    verdict = judge(facts(scores=(moved,)))
-    assert (verdict.level, verdict.because[0].href) == ("look", "#scores")
-    same = LabelScores(label="clicked", day=histogram({20: 490, 40: 510}), before=before)
-    assert judge(facts(scores=(same,))).level == "good"
+@pytest.mark.parametrize("rate", [0.001, 0.3])
+def test_scores_that_lie_elsewhere_are_a_reason_however_rare_the_event(rate: float) -> None:
+    nights = [scored(seed, rows=2000, rate=rate)[1] for seed in range(8)]
+    same = facts(scores=(scores_against(nights[7], nights[:7]),))
+    assert judge(same).level == "good"
+    for moved in (2 * nights[7], np.full(2000, nights[7].mean()), nights[7] / 3):
+        verdict = judge(facts(scores=(scores_against(np.minimum(moved, 1.0), nights[:7]),)))
+        assert (verdict.level, verdict.because[0].href) == ("look", "#scores")
 
 
 def commit(rows: int, digest: str = "c") -> Any:
