@@ -12,9 +12,9 @@ from math import isnan, sqrt
 from statistics import median
 from typing import Literal
 
-from jobs.report.realised import Quality, Z
+from jobs.report.realised import Quality, Segment, Z
 
-Kind = Literal["order", "base rate", "calibration", "AUC", "band"]
+Kind = Literal["order", "base rate", "calibration", "AUC", "segment", "band"]
 
 MIN_NIGHTS = 10
 """Labelled nights that a band is learned from at least: of fewer, the spread is a guess."""
@@ -26,6 +26,8 @@ one clean night in fifty would lie outside."""
 AUC_BELOW_EVALUATION = 0.1
 """Until a band is learned, an AUC this far below the evaluation's is worth a look. Rows of one
 night are more alike than those of months, and so harder to put in order."""
+Z_SEGMENT = 4.0
+"""As `Z`, of one among dozens of segments: all of them together err once in a thousand nights."""
 _MAD_TO_DEVIATION = 1.4826
 
 
@@ -72,7 +74,7 @@ class Fault:
     @property
     def is_grave(self) -> bool:
         """Whether it breaks a limit, and does not only lie outside of what is usual."""
-        return self.kind != "band"
+        return self.kind not in ("band", "segment")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +117,25 @@ def faults(quality: Quality, limits: Limits) -> list[Fault]:
     return [*found, *_outside(quality, limits)]
 
 
+def segment_faults(segments: Sequence[Segment]) -> list[Fault]:
+    """Return the segments in which the scores lose by the segment's own base rate, worst first."""
+    worse = [s for s in segments if s.quality.excess_beyond_doubt(Z_SEGMENT) > 0]
+    worse.sort(key=lambda s: -s.quality.excess * s.quality.rows)
+    if not worse:
+        return []
+    worst = worse[0].quality
+    others = ", ".join(f"{s.column}={s.value}" for s in worse[1:4])
+    sentence = (
+        f"Where {worse[0].column}={worse[0].value} ({worst.rows:,} rows) logloss "
+        f"{worst.logloss:.3f} is worse than the {worst.base_logloss:.3f} of giving each of these "
+        f"rows their base rate, {worst.base_rate:.1%}; their mean score is {worst.mean_score:.3f}."
+    )
+    if others:
+        more = f" and {len(worse) - 4} more" if len(worse) > 4 else ""
+        sentence += f" So it is where {others}{more}."
+    return [Fault(kind="segment", sentence=sentence)]
+
+
 def together(nights: Sequence[Quality]) -> Together | None:
     """Return the logloss of several nights against the base rate of each; None of no night."""
     rows = sum(night.rows for night in nights)
@@ -143,7 +164,7 @@ def _order(q: Quality) -> list[Fault]:
 
 
 def _base_rate(q: Quality) -> list[Fault]:
-    if not q.excess_beyond_doubt > 0:
+    if not q.excess_beyond_doubt() > 0:
         return []
     sentence = (
         f"Logloss {q.logloss:.3f} is worse than the {q.base_logloss:.3f} of giving every row the "

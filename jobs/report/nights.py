@@ -80,6 +80,8 @@ class NightRecord:
     """Rows of the source, the bad ones included."""
     bad_rows: int = 0
     """Those in quarantine that count as bad."""
+    failure: str = ""
+    """What the latest attempt ended with, where it failed."""
     has_page: bool = True
     """Whether a page was written: a backfill publishes nights without."""
 
@@ -101,6 +103,7 @@ class NightRecord:
             "rows": self.rows,
             "read_rows": self.read_rows,
             "bad_rows": self.bad_rows,
+            "failure": self.failure,
             "has_page": self.has_page,
         }
         return json.dumps(told, indent=1)

@@ -73,10 +73,9 @@ class Quality:
         """The part of the base rate's logloss that the scores save; below 0 they lose by it."""
         return -self.excess / self.base_logloss if self.base_logloss > 0 else float("nan")
 
-    @property
-    def excess_beyond_doubt(self) -> float:
-        """By how much logloss is worse than the base rate's, less what chance accounts for."""
-        return excess_beyond_doubt(self.excess, self.excess_deviation, self.rows, Z)
+    def excess_beyond_doubt(self, z: float = Z) -> float:
+        """Return by how much logloss is worse than the base rate's, less what chance makes."""
+        return excess_beyond_doubt(self.excess, self.excess_deviation, self.rows, z)
 
     @property
     def ece_beyond_doubt(self) -> float:

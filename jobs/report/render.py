@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from math import isnan
@@ -63,8 +63,17 @@ def render_report(context: Context, ds: date, failure: str = "") -> str:
     return render_with_verdict(context, ds, failure)[0]
 
 
-def render_with_verdict(context: Context, ds: date, failure: str = "") -> tuple[str, Verdict]:
-    """Write what `render_report` does; return the page's path and what it says first."""
+def render_with_verdict(
+    context: Context, ds: date, failure: str | None = None
+) -> tuple[str, Verdict]:
+    """Write what `render_report` does; return the page's path and what it says first.
+
+    Args:
+        context: the pipeline.
+        ds: the night, published or not.
+        failure: what its latest attempt ended with, empty if it did not fail; None: what was said
+            of it when the page was last written.
+    """
     with context.warehouse.held():
         site = _Site(context=context, ledger=history(context), kept=load(context))
         columns = context.definition.gate.segments
@@ -72,7 +81,8 @@ def render_with_verdict(context: Context, ds: date, failure: str = "") -> tuple[
         before = {day: found for day, found in sorted(labelled.items()) if day != ds}
         for day, found in before.items():
             site.learn(day, found)  # the verdict on this night rests on them
-        page, verdict = site.night(ds, labelled.get(ds), failure)
+        known = site.failure_of(ds) if failure is None else failure
+        page, verdict = site.night(ds, labelled.get(ds), known)
         site.write_again(before)
         site.indexes()
     return page, verdict
@@ -99,17 +109,24 @@ class _Site:
         log.info("step=report pipeline=%s ds=%s path=%s level=%s", name, ds, page, verdict.level)
         return page, verdict
 
+    def failure_of(self, day: date) -> str:
+        """Return what the latest attempt at a night failed with, if nothing was published since."""
+        kept = self.kept.get(day)
+        run_id = next((p.run_id for p in reversed(self.ledger) if p.ds == day), "")
+        return kept.failure if kept is not None and kept.run_id == run_id else ""
+
     def learn(self, day: date, labelled: Labelled) -> None:
         """Know of a published night what its labels and the ledger say; nothing is written."""
         facts = ledger_facts(self.context, day, self.ledger, self.kept, labelled)
-        self.kept[day] = record_of(facts, judge(facts), has_page=False)
+        failure = self.failure_of(day)
+        self.kept[day] = record_of(replace(facts, failure=failure), judge(facts), has_page=False)
 
     def write_again(self, labelled: Mapping[date, Labelled]) -> None:
         """Write the pages anew whose labels came to be known, and keep what is known of others."""
         pages = self._pages()
         for day, found in labelled.items():
             if day in pages:
-                self.night(day, found)
+                self.night(day, found, self.failure_of(day))
             else:
                 self._keep(self.kept[day])
 
@@ -149,6 +166,7 @@ def record_of(facts: NightFacts, verdict: Verdict, *, has_page: bool = True) -> 
         rows=p.rows if p else 0,
         read_rows=facts.read_rows,
         bad_rows=facts.bad_rows,
+        failure=facts.failure,
         has_page=has_page,
     )
 

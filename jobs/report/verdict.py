@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE
-from jobs.report.bands import MIN_NIGHTS, Fault, Limits, faults, learned, together
+from jobs.report.bands import MIN_NIGHTS, Fault, Limits, faults, learned, segment_faults, together
 from jobs.report.facts import DAYS_BEFORE, read_facts
 from jobs.report.nights import Level, Reason
 from jobs.report.realised import Z
@@ -31,7 +31,7 @@ PSI_TO_LOOK_AT = 0.25
 # The order in which a person should hear of things: what makes scores useless comes first.
 NOTHING_PUBLISHED = 100
 ATTEMPT_FAILED = 95
-REALISED = {"order": 90, "base rate": 85, "calibration": 80, "AUC": 75, "band": 45}
+REALISED = {"order": 90, "base rate": 85, "calibration": 80, "AUC": 75, "segment": 72, "band": 45}
 NIGHTS_BEFORE = 70
 WARNED = 65
 DRIFT = 60
@@ -99,7 +99,10 @@ def realised_faults(facts: NightFacts) -> dict[str, list[Fault]]:
     if not facts.labelled.is_whole:
         return {}
     return {
-        label: faults(found.quality, limits(facts, label))
+        label: [
+            *faults(found.quality, limits(facts, label)),
+            *segment_faults(found.segments),
+        ]
         for label, found in facts.labelled.by_label.items()
     }
 

@@ -19,7 +19,7 @@ from jobs.report import nights, site_files
 from jobs.report.calendar import months
 from jobs.report.nights import NightRecord, Reason, load, load_of, save, to_renew
 from jobs.report.realised import realised
-from jobs.report.render import front_html, index_html, page_html, record_of
+from jobs.report.render import _Site, front_html, index_html, page_html, record_of
 from jobs.report.trend import Point, curve_svg, trend_svg, trends
 from jobs.report.verdict import judge
 from tests.nights import NIGHT, facts, found, labelled, publication, record, scored
@@ -234,3 +234,14 @@ def test_a_trend_is_drawn_of_whatever_there_is(values: list[float]) -> None:
 def test_a_curve_of_one_bin_and_of_none_is_drawn() -> None:
     assert curve_svg((), "x") == ""
     assert curve_svg(found(rows=1).curve, "x").count("<circle") == 1
+
+
+def test_what_an_attempt_failed_with_is_remembered_until_something_else_is_published(
+    tmp_path: Path,
+) -> None:
+    kept = {NIGHT: replace(record(0, None), failure="no space left")}
+    same = _Site(context=a_context(tmp_path), ledger=[publication()], kept=kept)
+    assert same.failure_of(NIGHT) == "no space left"
+    other = replace(same, ledger=[publication(), publication(run_id="again", sequence=2)])
+    assert other.failure_of(NIGHT) == ""
+    assert same.failure_of(NIGHT - timedelta(days=1)) == ""
