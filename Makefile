@@ -53,6 +53,10 @@ bench: $(JOBS_ENV) $(if $(filter features,$(SUITE)),$(BENCH_ENV)) ## Measure: SU
 	@mkdir -p "$(dir $(JSON))"
 	.venv/bin/python -m tests.benchmarks.$(SUITE) --json "$(JSON)" $(ARGS)
 
+.PHONY: quality
+quality: $(JOBS_ENV) ## Say which of a corpus of faults the verdict on a night finds (ARGS="--tries N")
+	.venv/bin/python -m tests.quality $(ARGS)
+
 .PHONY: airflow
 airflow: $(JOBS_ENV) $(AIRFLOW_ENV) ## Start Airflow on this machine with our DAGs
 	infra/airflow.sh $(ARGS)

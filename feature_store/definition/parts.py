@@ -26,6 +26,7 @@ Aggregate = Literal[
 Transform = Literal["identity", "log1p"]
 Normalize = Literal["NFC", "none"]
 Stage = Literal["features", "scores"]
+Severity = Literal["block", "warn"]
 CheckKind = Literal["row_count", "not_null", "between", "in_set", "unique", "mean_between"]
 Part = Literal["features", "encoding", "scores"]
 StreamKind = Literal["log", "changes", "snapshots"]
@@ -180,6 +181,8 @@ class Check:
     """What `in_set` allows, as text."""
     mostly: float = 1.0
     """Above 0, and at most 1: all."""
+    severity: Severity = field(default="block", metadata={"omit_default": True})
+    """What a failure does: `block` publishes nothing, `warn` is said on the night's page."""
 
     @property
     def title(self) -> str:

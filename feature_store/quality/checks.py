@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Check, Definition
+    from feature_store.definition.parts import Severity
 
 _OF_VALUES = frozenset({"between", "in_set", "unique", "mean_between"})
 """Kinds of check that a row without a value neither keeps nor breaks."""
@@ -40,6 +41,13 @@ class CheckResult:
     bad_rows: int
     rows: int
     """Rows that the rule is about: those of the day that have a value, or all of them."""
+    severity: Severity = "block"
+    """Whether a failure stops the night."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be published because of it."""
+        return not self.passed and self.severity == "block"
 
 
 def load_early() -> None:
@@ -181,6 +189,7 @@ def _result(check: Check, passed: bool, observed: str, bad: int, rows: int) -> C
         expected=expected_text(check),
         bad_rows=bad,
         rows=rows,
+        severity=check.severity,
     )
 
 

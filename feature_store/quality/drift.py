@@ -33,6 +33,31 @@ def psi_by_chance(reference_rows: int, day_rows: int, bins: int) -> float:
     return (bins - 1) * (1 / reference_rows + 1 / day_rows)
 
 
+def merged(
+    reference: ArrayLike, day: ArrayLike, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return two histograms over fewer, wider bins: about equal masses of the reference.
+
+    A fine bin that holds such a mass alone stays alone, and so does what lies below, between and
+    above them: rows where the reference has none are not lost in a bin that it fills.
+
+    Args:
+        reference: rows in fine bins, in order.
+        day: rows in the same bins.
+        most: masses that the reference is dealt out to; there are at most about twice as many bins.
+    """
+    import numpy as np
+
+    fine, other = np.asarray(reference, np.int64), np.asarray(day, np.int64)
+    starts, held, wanted = [0], 0, fine.sum() / most
+    for place, count in enumerate(fine):
+        if place > starts[-1] and (held >= wanted or count >= wanted):
+            starts.append(place)
+            held = 0
+        held += int(count)
+    return np.add.reduceat(fine, starts), np.add.reduceat(other, starts)
+
+
 def _shares(counts: ArrayLike) -> NDArray[np.float64]:
     import numpy as np
 

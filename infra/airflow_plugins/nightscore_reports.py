@@ -20,6 +20,18 @@ _HEADERS = {"Content-Security-Policy": "sandbox allow-scripts allow-popups"}
 app = FastAPI(title="nightscore", dependencies=[Depends(get_user)], docs_url=None, openapi_url=None)
 
 
+@app.get("/reports/index.html")
+def front() -> FileResponse:
+    """Return the front page of all pipelines, `<NIGHTSCORE_HOME>/reports/index.html`."""
+    try:
+        path = Home.from_env().local_path("reports", "index.html")
+    except UsageError as error:  # a store's, or none at all
+        raise HTTPException(404, str(error)) from error
+    if not path.is_file():
+        raise HTTPException(404, "no front page: it is written when a night ends")
+    return FileResponse(path, media_type="text/html", headers=_HEADERS)
+
+
 @app.get("/reports/{pipeline}/{page}")
 def report(pipeline: str, page: str) -> FileResponse:
     """Return a page of a night from `<NIGHTSCORE_HOME>/reports`."""

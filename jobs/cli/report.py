@@ -24,7 +24,12 @@ def report(pipeline: Pipeline, ds: Ds, as_json: Json = False) -> None:
         with progress.step("report"):
             path, verdict = render_with_verdict(context, day)
     if as_json:
-        told = {"level": verdict.level, "verdict": verdict.title, "reasons": list(verdict.reasons)}
+        told = {
+            "level": verdict.level,
+            "verdict": verdict.title,
+            "reasons": list(verdict.reasons),
+            "unknown": list(verdict.unknown),
+        }
         print(json_text({"pipeline": pipeline, "ds": ds, "path": path, **told}))
     else:
         print_line(path)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.sql import functions as F
 
@@ -36,7 +36,7 @@ Stage = Literal["features", "scores"]
 
 _SCHEMA = (
     "ds date, stage string, run_id string, check string, column string, passed boolean, "
-    "observed string, expected string, bad_rows bigint, rows bigint"
+    "observed string, expected string, bad_rows bigint, rows bigint, severity string"
 )
 
 
@@ -53,15 +53,17 @@ class DayChecks:
 
 Results = dict[date, DayChecks]
 
+_TOLD = ("stage", "column", "passed", "observed", "expected", "bad_rows", "rows")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checked:
-    """The proof that every check of a stage passed, and on what."""
+    """The proof that every check of a stage passed that can stop a night, and on what."""
 
     stage: Stage
     of: Inputs
     checks: int
-    """How many there were."""
+    """How many passed."""
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON-ready data."""
@@ -131,7 +133,7 @@ def check_scores(context: Context, runs: Mapping[date, str]) -> Results:
 
 
 def require_passed(context: Context, stage: Stage, day: date, results: Results) -> Checked:
-    """Return the proof that all checks of a day passed.
+    """Return the proof that all checks of a day passed, but for those that only warn.
 
     Raises:
         CheckFailed: one did not; names check, column and rows.
@@ -150,14 +152,13 @@ def recorded(context: Context, stage: Stage, day: date, of: Inputs) -> Checked |
         if commit is None or commit.inputs != of:
             return None
         rows = context.warehouse.read(QUALITY, [day]).where(F.col("stage") == stage)
-    found = [
-        CheckResult(
-            name=row["check"],
-            **{name: row[name] for name in CheckResult.__dataclass_fields__ if name != "name"},
-        )
-        for row in rows.collect()
-    ]
-    return _proof(context, stage, day, of, found)
+    return _proof(context, stage, day, of, [_result(row.asDict()) for row in rows.collect()])
+
+
+def _result(row: dict[str, Any]) -> CheckResult:
+    """Return a result that was recorded, perhaps before checks had a severity: all blocked then."""
+    told = {name: row[name] for name in _TOLD}
+    return CheckResult(name=row["check"], severity=row.get("severity") or "block", **told)
 
 
 def audit_rows(context: Context, day: date, run_id: str) -> CheckResult:
@@ -207,10 +208,13 @@ def failure_text(pipeline: str, day: date, stage: str, failed: Sequence[CheckRes
 def _proof(
     context: Context, stage: Stage, day: date, of: Inputs, results: Sequence[CheckResult]
 ) -> Checked:
-    failed = [result for result in results if not result.passed]
+    failed = [result for result in results if result.blocks]
     if failed:
         raise CheckFailed(failure_text(context.definition.name, day, stage, failed))
-    return Checked(stage=stage, of=of, checks=len(results))
+    warned = [result.name for result in results if not result.passed]
+    if warned:
+        log.warning("step=check ds=%s stage=%s warned=%s", day, stage, ", ".join(warned))
+    return Checked(stage=stage, of=of, checks=sum(result.passed for result in results))
 
 
 def record(context: Context, checked: Mapping[tuple[date, Stage], DayChecks]) -> None:
@@ -218,7 +222,7 @@ def record(context: Context, checked: Mapping[tuple[date, Stage], DayChecks]) ->
     rows = [
         (
             *(day, stage, found.run),
-            *(r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows),
+            *(r.name, r.column, r.passed, r.observed, r.expected, r.bad_rows, r.rows, r.severity),
         )
         for (day, stage), found in checked.items()
         for r in found.results

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pyspark.sql import functions as F
 
 from feature_store.errors import NightscoreError
-from feature_store.features.labels import known_column, label_column
-from feature_store.quality.drift import psi, psi_by_chance
+from feature_store.events.quarantine import SUPERSEDED
+from feature_store.quality.drift import merged, psi, psi_by_chance
 from feature_store.schema import (
     DS,
     EVENTS,
@@ -28,8 +27,10 @@ from feature_store.schema import (
 from feature_store.tables.content import digest_of
 from feature_store.tables.inputs import Inputs
 from feature_store.tables.warehouse import runs_predicate
-from jobs.night.ledger import history
+from jobs.night.ledger import current, history
 from jobs.night.refused import refusals
+from jobs.report.labelled import measured
+from jobs.report.nights import Labelled, load
 from models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -40,14 +41,19 @@ if TYPE_CHECKING:
     from jobs.context import Context
     from jobs.night.ledger import Publication
     from jobs.registry.model_registry import ModelRef
+    from jobs.report.nights import NightRecord
 
 log = logging.getLogger(__name__)
 
 DAYS_BEFORE = 7
 FINE_BINS = 200
 BINS = 20
-MAX_LABELLED_ROWS = 2_000_000
-"""Rows that metrics are computed of at most: a sample by the keys' hash above that."""
+ODDS_BINS = 128
+"""Parts of the log-odds from -16 to 16, a quarter each: .001 and .002 are as far apart as .4 and
+.57, so that a pipeline of rare events drifts as visibly as one of coin flips."""
+_ODDS_END, _ODDS_WIDTH = 16.0, 0.25
+_LEAST = 1.2e-7
+"""Log-odds of -15.9: what lies below is counted there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +69,8 @@ class CheckRow:
     expected: str
     bad_rows: int
     rows: int
+    severity: str = "block"
+    """Of results that were recorded before checks could warn: they all stopped the night."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,17 +82,13 @@ class DayScores:
     mean: float
     counts: tuple[int, ...]
     """Rows in each of FINE_BINS equal parts."""
+    odds: tuple[int, ...]
+    """Rows in each of ODDS_BINS parts of the log-odds."""
 
     @property
     def rows(self) -> int:
         """How many scores there are."""
         return sum(self.counts)
-
-    @property
-    def coarse(self) -> list[int]:
-        """Rows in each of BINS equal parts."""
-        width = FINE_BINS // BINS
-        return [sum(self.counts[i : i + width]) for i in range(0, FINE_BINS, width)]
 
     def quantile(self, share: float) -> float:
         """Return about the score that `share` of the rows lie below, to half a fine bin."""
@@ -110,9 +114,10 @@ class LabelScores:
         """PSI of the scores against the days before, and what it would be by chance."""
         if self.day is None or not self.before:
             return None
-        reference = [sum(column) for column in zip(*(d.coarse for d in self.before), strict=True)]
-        chance = psi_by_chance(sum(reference), self.day.rows, BINS)
-        return psi(reference, self.day.coarse), chance
+        fine = [sum(column) for column in zip(*(d.odds for d in self.before), strict=True)]
+        reference, day = merged(fine, self.day.odds, BINS)
+        chance = psi_by_chance(sum(fine), self.day.rows, len(reference))
+        return psi(reference, day), chance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,12 +141,14 @@ class NightFacts:
     checks: Sequence[CheckRow]
     scores: Sequence[LabelScores]
     """Of each label, in the definition's order."""
-    labels: Mapping[str, Mapping[str, Any]]
-    """How good the scores were, by label, of those that are known."""
+    labelled: Labelled
+    """How good the published scores were, of the labels that are known."""
     model: ModelRef | None
     model_problem: str
     refusal: str = ""
     """Why the newest delivery of the day's source was not used, where that is so."""
+    past: Sequence[NightRecord] = ()
+    """What is kept of the nights before, oldest first."""
 
     @property
     def published(self) -> Publication | None:
@@ -152,6 +159,26 @@ class NightFacts:
     def failed_checks(self) -> list[CheckRow]:
         """The checks that failed when they last ran."""
         return [check for check in self.checks if not check.passed]
+
+    @property
+    def blocking_checks(self) -> list[CheckRow]:
+        """Those of them that stop a night."""
+        return [check for check in self.failed_checks if check.severity == "block"]
+
+    @property
+    def warning_checks(self) -> list[CheckRow]:
+        """Those of them that a night goes on after."""
+        return [check for check in self.failed_checks if check.severity == "warn"]
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows in quarantine that count as bad: a source that corrects itself does no wrong."""
+        return sum(count for reason, count in self.reasons.items() if reason != SUPERSEDED)
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of the source, the bad ones included."""
+        return sum(self.commits[t].rows for t in (EVENTS, QUARANTINE) if t in self.commits)
 
     @property
     def is_stale(self) -> bool:
@@ -168,14 +195,39 @@ class NightFacts:
         return made_of.digest != digest_of(features.content)
 
 
-def read_facts(context: Context, ds: date, failure: str = "") -> NightFacts:
-    """Return what is known of a night, published or not, from one look at each table."""
+def read_facts(
+    context: Context,
+    ds: date,
+    failure: str = "",
+    *,
+    ledger: Sequence[Publication] | None = None,
+    kept: Mapping[date, NightRecord] | None = None,
+    labelled: Labelled | None = None,
+) -> NightFacts:
+    """Return what is known of a night, published or not, from one look at each table.
+
+    Args:
+        context: the pipeline.
+        ds: the night.
+        failure: what its latest attempt ended with, where it just failed.
+        ledger: every publication, for whoever looked already.
+        kept: the records of nights, likewise.
+        labelled: what is known of its labels, likewise.
+    """
     with context.warehouse.held():
-        return _read_facts(context, ds, failure)
+        looked = history(context) if ledger is None else ledger
+        records = load(context) if kept is None else kept
+        return _read_facts(context, ds, failure, looked, records, labelled)
 
 
-def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
-    ledger = history(context)
+def _read_facts(
+    context: Context,
+    ds: date,
+    failure: str,
+    ledger: Sequence[Publication],
+    kept: Mapping[date, NightRecord],
+    labelled: Labelled | None,
+) -> NightFacts:
     publications = [p for p in ledger if p.ds == ds]
     checks = _checks(context, ds)
     run_id = publications[-1].run_id if publications else _staged_run(checks)
@@ -196,10 +248,39 @@ def _read_facts(context: Context, ds: date, failure: str) -> NightFacts:
         reasons=_reasons(context, ds, commits),
         checks=checks,
         scores=_scores(context, ds, runs),
-        labels=labelled_metrics(context, ds) if publications else {},
+        labelled=labelled or _labelled(context, ds, publications),
+        past=[kept[day] for day in sorted(kept) if day < ds],
         model=model,
         model_problem=problem,
         refusal="; ".join(refusal.why for refusal in refusals(context, [(context.events, ds)])),
+    )
+
+
+def ledger_facts(
+    context: Context,
+    ds: date,
+    ledger: Sequence[Publication],
+    kept: Mapping[date, NightRecord],
+    labelled: Labelled,
+) -> NightFacts:
+    """Return what the ledger and the labels say of a published night: no other table is read."""
+    publications = [p for p in ledger if p.ds == ds]
+    model, problem = _model(context, publications[-1] if publications else None)
+    return NightFacts(
+        definition=context.definition,
+        ds=ds,
+        failure="",
+        ledger=ledger,
+        publications=publications,
+        commits={},
+        run_id=publications[-1].run_id if publications else "",
+        reasons={},
+        checks=(),
+        scores=(),
+        labelled=labelled,
+        model=model,
+        model_problem=problem,
+        past=[kept[day] for day in sorted(kept) if day < ds],
     )
 
 
@@ -209,48 +290,22 @@ def labelled_metrics(context: Context, ds: date) -> dict[str, dict[str, Any]]:
     Keys of each: rows, base_rate, auc, auc_low, auc_high, logloss, ece, sampled (whether of a
     sample). AUC is NaN where all labels are the same.
     """
-    from jobs.night.ledger import scores_latest
-    from jobs.training.label_rows import labelled_rows, told_labels
-    from models.metrics import labelled, summary
-
-    keys, told = [DS, *context.definition.keys], told_labels(context, ds)
-    published = context.warehouse.commits(SCORES)
-    if not told or not any(day == ds for _, day, _ in published):
+    published = current(context, [ds]).get(ds)
+    if published is None:
         return {}
-    pairs = scores_latest(context, [ds]).join(labelled_rows(context, [ds], labels=told), keys)
-    every = _every_nth(context, ds)
-    if every > 1:
-        pairs = pairs.where(F.pmod(F.xxhash64(*keys), F.lit(every)) == 0)
-    score_of = dict(
-        zip(context.definition.label_names, context.definition.score_columns, strict=True)
-    )
-    names = [name for name in told if score_of[name] in pairs.columns]
-    if not names:  # what is published is of other labels
-        return {}
-    now = F.lit(datetime.now(UTC))
-    labels = [
-        F.when(F.col(known_column(name)) <= now, F.col(label_column(name))).alias(
-            label_column(name)
-        )
-        for name in names
-    ]
-    rows = pairs.select(*labels, *(score_of[name] for name in names))
-    is_known = F.coalesce(*(label_column(name) for name in names)).isNotNull()
-    known = rows.where(is_known).toPandas()
-    found = {}
-    for name in names:
-        columns = [
-            known[column].to_numpy("float64") for column in (label_column(name), score_of[name])
-        ]
-        label, score = labelled(*columns)
-        if len(label) and not np.isnan(score).all():  # else what is published is of other labels
-            found[name] = {**summary(label, score), "sampled": every > 1}
-    return found
+    told = ("rows", "base_rate", "auc", "auc_low", "auc_high", "logloss", "ece")
+    found = measured(context, {ds: published.run_id})[ds].by_label
+    return {
+        name: {**{key: getattr(one.quality, key) for key in told}, "sampled": one.sampled}
+        for name, one in found.items()
+    }
 
 
-def _every_nth(context: Context, ds: date) -> int:
-    features = context.warehouse.commit(FEATURES, ds)
-    return -(-(features.rows if features else 0) // MAX_LABELLED_ROWS)
+def _labelled(context: Context, ds: date, publications: Sequence[Publication]) -> Labelled:
+    if not publications:
+        return Labelled()
+    columns = context.definition.gate.segments
+    return measured(context, {ds: publications[-1].run_id}, columns)[ds]
 
 
 def _staged_run(checks: Sequence[CheckRow]) -> str:
@@ -271,11 +326,11 @@ def _commits(context: Context, ds: date, run_id: str) -> dict[str, DayCommit]:
 def _checks(context: Context, ds: date) -> list[CheckRow]:
     if context.warehouse.version(QUALITY) is None:
         return []
-    names = list(CheckRow.__dataclass_fields__)
-    rows = context.warehouse.read(QUALITY, [ds]).select(*names).collect()
-    return sorted(
-        (CheckRow(**row.asDict()) for row in rows), key=lambda c: (c.passed, c.stage, c.check)
-    )
+    recorded = context.warehouse.read(QUALITY, [ds])
+    names = [name for name in CheckRow.__dataclass_fields__ if name in recorded.columns]
+    rows = [row.asDict() for row in recorded.select(*names).collect()]
+    told = [CheckRow(**row | {"severity": row.get("severity") or "block"}) for row in rows]
+    return sorted(told, key=lambda c: (c.passed, c.severity, c.stage, c.check))
 
 
 def _reasons(context: Context, ds: date, commits: Mapping[str, DayCommit]) -> dict[str, int]:
@@ -306,11 +361,14 @@ def _day_scores(context: Context, runs: Mapping[date, str], column: str) -> list
     scores: DataFrame = context.warehouse.read(SCORES, list(runs))
     if column not in scores.columns:
         return []
-    place = F.least(F.floor(F.col(column) * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
+    score = F.col(column).cast("double")
+    place = F.least(F.floor(score * FINE_BINS), F.lit(FINE_BINS - 1)).cast("int")
+    within = F.least(F.greatest(score, F.lit(_LEAST)), F.lit(1 - _LEAST))
+    odds = F.floor((F.ln(within / (1 - within)) + _ODDS_END) / _ODDS_WIDTH).cast("int")
     rows = (
         scores.where(runs_predicate(runs.items(), RUN_ID))
         .where(F.col(column).isNotNull())
-        .groupBy(DS, place.alias("place"))
+        .groupBy(DS, place.alias("place"), odds.alias("odds"))
         .agg(F.count(F.lit(1)).alias("n"), F.sum(column).alias("total"))
         .collect()
     )
@@ -318,13 +376,17 @@ def _day_scores(context: Context, runs: Mapping[date, str], column: str) -> list
 
 
 def _histogram(day: date, run_id: str, rows: Sequence[Any]) -> DayScores:
-    counts = {row["place"]: int(row["n"]) for row in rows}
-    total, n = sum(row["total"] for row in rows), sum(counts.values())
+    total, n = sum(row["total"] for row in rows), sum(row["n"] for row in rows)
+    counts, odds = [0] * FINE_BINS, [0] * ODDS_BINS
+    for row in rows:
+        counts[row["place"]] += int(row["n"])
+        odds[row["odds"]] += int(row["n"])
     return DayScores(
         ds=day,
         run_id=run_id,
         mean=total / n if n else float("nan"),
-        counts=tuple(counts.get(place, 0) for place in range(FINE_BINS)),
+        counts=tuple(counts),
+        odds=tuple(odds),
     )
 
 

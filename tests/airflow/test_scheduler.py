@@ -162,6 +162,7 @@ def test_a_task_links_to_its_report_which_airflow_serves_behind_its_login(nights
     host = f"http://localhost:{airflow.port}"
     assert links == {"Report": f"{host}{page}", "Scores": f"{host}{page}#scores"}
     assert "<html" in airflow.call("GET", page)
+    assert "flights/index.html" in airflow.call("GET", "/nightscore/reports/index.html")
     token, airflow._token = airflow._token, ""
     with pytest.raises(AssertionError, match="401"):
         airflow.call("GET", page)

@@ -118,6 +118,13 @@ def test_shares_are_of_the_rows_that_the_rule_is_about(spark: SparkSession) -> N
     assert nulls.observed.startswith("8 of 12 rows, 66.67%, break it")
 
 
+def test_a_result_says_whether_it_stops_the_night(spark: SparkSession) -> None:
+    frame = features(spark, ("a", "Ulm", 500.0))
+    stops, warns = found(frame, AGE, replace(AGE, severity="warn"))
+    assert (stops.passed, warns.passed) == (False, False)
+    assert (stops.blocks, warns.blocks) == (True, False)
+
+
 def test_a_missing_column_is_named_with_those_present(spark: SparkSession) -> None:
     frame = features(spark, ("a", "Ulm", 1.0)).withColumnRenamed("age", "years")
     with pytest.raises(

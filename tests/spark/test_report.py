@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,9 @@ def test_a_page_runs_nothing_fetches_nothing_and_trusts_no_text(context: Context
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)" in html
     assert not re.findall(r"(?:src|url\(|@import|http)[^>]*", html)
-    assert re.findall(r'href="([^"]*)"', html) == ["index.html"]
+    hrefs = re.findall(r'href="([^"]*)"', html)
+    assert hrefs[0] == "index.html"
+    assert all(re.fullmatch(r"#[a-z]+", href) for href in hrefs[1:])
     assert not list(Path(context.home.root, "reports", "toy").glob(".*"))
 
 
@@ -147,7 +150,7 @@ def test_a_failed_night_has_a_page_that_names_the_check(context: Context) -> Non
     with pytest.raises(CheckFailed) as failed:
         require_passed(failing, "features", UNTOUCHED, results)
     text = text_of(render_report(failing, UNTOUCHED, failure=str(failed.value)))
-    assert "Failed: nothing is published 1 of 3 checks failed: between(price) of features" in text
+    assert "Blocked: nothing is published 1 of 3 checks failed: between(price) of features" in text
     assert "20 of 20" in text
     assert "published 0" in text
     assert "Nothing of this day was ever published." in text
@@ -177,7 +180,8 @@ def test_the_index_lists_the_pages_newest_first(context: Context) -> None:
     for day in (DAYS[0], UNTOUCHED, NIGHT):
         render_report(context, day)
     html = Path(context.home.root, "reports", "toy", "index.html").read_text(encoding="utf-8")
-    assert re.findall(r'href="([^"]*)\.html"', html) == ["2026-01-04", "2026-01-03", "2026-01-01"]
+    listed = re.findall(r'<th scope="row"><a href="([^"]*)\.html"', html)
+    assert listed == ["2026-01-04", "2026-01-03", "2026-01-01"]
 
 
 def test_a_page_is_made_from_one_look_at_the_ledger(
@@ -202,9 +206,58 @@ def test_metrics_are_of_the_published_rows_whose_label_is_known(context: Context
     assert labelled_metrics(context, UNTOUCHED) == {}
 
 
+def test_a_page_is_written_anew_when_labels_of_its_night_come_to_be_known(
+    context: Context,
+) -> None:
+    """The labels are delivered after the night's page was written, with the next night."""
+    folder = Path(context.home.root, "reports", "toy")
+    late = [
+        replace(row, clicked=None) if row.day == 1 and row.user != "u00" else row for row in rows()
+    ]
+    before = Context.open(toy_definition(late), context.home, context.spark)
+    prepare(before, [DAYS[1]], lambda _: None)
+    publish_scores(before, DAYS[1], version=2, why="labels are missing")
+    page = Path(render_report(before, DAYS[1]))
+    assert "on 1 published scores" in text_of(str(page))
+
+    # What came true is delivered, and is the opposite of what was said.
+    opposite = [
+        replace(row, clicked=int(row.user[1:]) % 3 != 0) if row.day == 1 else row for row in rows()
+    ]
+    after = Context.open(toy_definition(opposite), context.home, context.spark)
+    prepare(after, [DAYS[1]], lambda _: None)
+    render_report(after, NIGHT)
+    assert "on 20 published scores" in text_of(str(page))
+    kept = json.loads((folder / "nights" / f"{DAYS[1]}.json").read_text(encoding="utf-8"))
+    assert kept["labelled"]["by_label"]["clicked"]["quality"]["rows"] == 20
+    assert kept["has_page"]
+    # The first night has no page: it is in the calendar all the same.
+    first = json.loads((folder / "nights" / f"{DAYS[0]}.json").read_text(encoding="utf-8"))
+    assert not first["has_page"]
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    assert f"{DAYS[0]}.html" not in index
+    assert 'href="toy/index.html"' in (folder.parent / "index.html").read_text(encoding="utf-8")
+
+
+def test_labels_known_later_are_counted_and_judge_nothing_yet(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Evening(datetime):
+        """An hour before the clicks of the night become known."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime(2026, 1, 3, 19, tzinfo=tz)
+
+    monkeypatch.setattr("jobs.report.labelled.datetime", Evening)
+    text = text_of(render_report(context, NIGHT))
+    assert "19 labels of this night become known later, the first at 2026-01-03 20:00" in text
+    assert "No label of a published score is known yet." in text
+
+
 def histogram(day: int, counts: dict[int, int]) -> DayScores:
     every = tuple(counts.get(i, 0) for i in range(FINE_BINS))
-    return DayScores(ds=DAYS[day], run_id="r", mean=0.5, counts=every)
+    return DayScores(ds=DAYS[day], run_id="r", mean=0.5, counts=every, odds=())
 
 
 @pytest.mark.parametrize(
@@ -231,4 +284,4 @@ def test_quantiles_are_read_off_the_histogram() -> None:
     day = histogram(0, {20: 50, 60: 40, 100: 10})
     assert day.quantile(0.5) == pytest.approx(20.5 / FINE_BINS)
     assert day.quantile(0.9) == pytest.approx(60.5 / FINE_BINS)
-    assert sum(day.coarse) == day.rows == 100
+    assert day.rows == 100

@@ -33,7 +33,7 @@ COMMANDS = (
     ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
     ["freeze"], ["fit"], ["judge"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
-    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"],
+    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"], ["quality"],
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from feature_store.quality.drift import psi, psi_by_chance
+from feature_store.quality.drift import merged, psi, psi_by_chance
 
 
 def test_equal_distributions_have_no_drift() -> None:
@@ -39,3 +39,24 @@ def test_chance_alone_gives_the_stated_psi() -> None:
 
 def test_no_rows_no_chance() -> None:
     assert psi_by_chance(0, 10, 5) == 0.0
+
+
+def test_fine_bins_are_merged_to_about_equal_masses_of_the_reference() -> None:
+    reference, day = merged([1] * 100, [0] * 50 + [2] * 50, 10)
+    assert reference.tolist() == [10] * 10
+    assert day.tolist() == [0] * 5 + [20] * 5
+
+
+def test_what_lies_beside_the_one_bin_of_a_constant_is_not_lost_in_it() -> None:
+    reference, day = merged([0, 0, 100, 0, 0], [0, 7, 0, 3, 0], 10)
+    assert (reference.tolist(), day.tolist()) == ([0, 100, 0], [7, 0, 3])
+    assert psi(reference, day) > 1
+
+
+def test_no_row_is_lost_by_merging() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        fine, other = rng.poisson(rng.gamma(0.2, 20, 128)), rng.poisson(1.0, 128)
+        reference, day = merged(fine, other, 20)
+        assert (reference.sum(), day.sum()) == (fine.sum(), other.sum())
+        assert len(reference) <= 41

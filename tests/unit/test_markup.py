@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import sys
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +20,6 @@ from jobs.cli.errors import say
 from jobs.cli.output import json_text, print_line, print_table
 from jobs.cli.progress import Progress
 from jobs.machine import doctor
-from jobs.report.render import _environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,20 +133,20 @@ def test_a_table_lines_up_and_cuts_nothing_off(capsys: pytest.CaptureFixture[str
 def test_a_page_shows_the_text_itself(text: str) -> None:
     from html import unescape
 
-    from jobs.night.publication import Publication
+    from jobs.report.render import front_html, index_html, page_html, record_of
+    from jobs.report.verdict import judge
+    from tests.nights import NIGHT, facts, publication
     from tests.toy import changed, clicky_definition
 
-    day = date(2026, 1, 1)
-    published = Publication(
-        ds=day, sequence=1, publication="p", run_id=text, model_name=text, model_version=1,
-        model_digest="d", inputs="", rows=1, who=text, why=text,
-        published_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )  # fmt: skip
     definition = changed(clicky_definition(), description=text)
-    page = _environment().get_template("index.html").render(
-        definition=definition, days=[("2026-01-01", published)], now=published.published_at,
-        code="1",
-    )  # fmt: skip
-    assert page.count("<b>") == 0
-    assert OBEYED.search(page) is None
-    assert unescape(page).count(visible(text)) >= 4
+    published = publication(run_id=text, model_name=text, who=text, why=text, notes=text)
+    found = facts(definition, failure=text, publications=[published])
+    night = record_of(found, judge(found))
+    for page, times in (
+        (page_html(found), 8),
+        (index_html(definition, {NIGHT: night}, [NIGHT], [published]), 4),
+        (front_html({"toy": [night]}), 1),
+    ):
+        assert page.count("<b>") == 0
+        assert OBEYED.search(page) is None
+        assert unescape(page).count(visible(text)) >= times

@@ -1,0 +1,1 @@
+"""A corpus of faults: what can go wrong with scores, and whether the verdict on a night says so."""
