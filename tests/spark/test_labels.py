@@ -216,7 +216,7 @@ def test_the_report_tells_how_good_each_label_was_once_it_is_known(
         page = file.read()
     for text in ("<h3>clicked</h3>", "<h3>buys</h3>", "whose label <code>buys</code> is known"):
         assert text in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4, "of each label its scores, and its calibration curve"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), None, 1.1])
