@@ -1,4 +1,4 @@
-"""Tiny trained models and their bundles, made once per session: a compile takes about 10 s."""
+"""Tiny trained models and their bundles, made once in a run: a compile takes about 10 s."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from models.signature import Signature
 from models.training.config import TrainConfig
 from models.training.data import Rows, TrainingFiles
 from models.training.trainer import TrainedModel, train
+from tests.once import made_once
 
 SIGNATURE = Signature(
     categorical=("user", "item", "place"), numeric=("price", "age"), labels=("click", "buy")
@@ -115,8 +116,8 @@ class Saved:
 class Zoo:
     """Trains, saves and loads each model at its first use."""
 
-    def __init__(self, folder: Path, sets: Sets) -> None:
-        self._folder, self._sets = folder, sets
+    def __init__(self, factory: pytest.TempPathFactory, sets: Sets) -> None:
+        self._factory, self._sets = factory, sets
         self._trained: dict[str, TrainedModel] = {}
         self._saved: dict[tuple[str, bool], Saved] = {}
 
@@ -130,6 +131,9 @@ class Zoo:
     def trained(self, name: str) -> TrainedModel:
         """The trained model alone."""
         if name not in self._trained:
+            # A fixture of a whole module comes before those of a test. Any process is to train the
+            # same model to the last bit, so that one's package is the other's too.
+            torch.set_num_threads(1)
             self._trained[name] = train(
                 name, small(name), SIGNATURE, self._sets.train, self._sets.valid,
                 TrainConfig(epochs=3, batch_size=256, learning_rate=0.01, device="cpu"),
@@ -139,7 +143,12 @@ class Zoo:
     def _get(self, name: str, *, compiled: bool) -> Saved:
         if (name, compiled) not in self._saved:
             trained = self.trained(name)
-            ref = save(trained, self._folder / f"{name}-{compiled}", compiled=compiled)
+            path = made_once(
+                self._factory,
+                f"zoo-{name}-{compiled}",
+                lambda folder: save(trained, folder, compiled=compiled),
+            )
+            ref = BundleRef(path, bundles.sha256(path / bundles.MANIFEST))
             saved = Saved(trained, ref, bundles.load(ref.path, ref.digest))
             self._saved[name, compiled] = saved
         return self._saved[name, compiled]
@@ -159,7 +168,7 @@ def save(trained: TrainedModel, path: Path, *, compiled: bool = False) -> Bundle
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory, sets: Sets) -> Zoo:
-    return Zoo(tmp_path_factory.mktemp("zoo"), sets)
+    return Zoo(tmp_path_factory, sets)
 
 
 COMPILED_EACH_TIME = frozenset({"dcnv2", "finalmlp"})
