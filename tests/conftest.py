@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from feature_store.definition import Gate
 from feature_store.home import Home
+from tests.once import made_once
 from tests.toy import clicky_definition, toy_days
 
 if TYPE_CHECKING:
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
 
     from feature_store.definition import Definition
     from jobs.context import Context
+    from jobs.training.train import TrainResult
 
 OpenToy = Callable[..., "Context"]
 
+SEGMENTED = Gate(min_auc=0.6, max_ece=0.5, segments=("item",), min_segment_rows=20)
+"""The gate that the champion passed."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -58,18 +63,38 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@dataclass(frozen=True)
+class Champion:
+    """A home with a first model of the toy pipeline, and how its training went."""
+
+    home: Home
+    result: TrainResult
+    said: list[str]
+
+
 @pytest.fixture(scope="session")
-def champion_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Eight days of features and a champion of the toy pipeline; not to be written to."""
+def champion(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    """Eight days of features and a champion, compiled as at work; not to be written to."""
     from jobs.context import Context
     from jobs.training.train import train
 
-    def build(home: Home) -> None:
-        days = toy_days(8)
-        context = Context.open(clicky_definition(), home, spark)
-        train(context, days[0], days[4], days[7], on_progress=lambda _: None, who="tests")
+    def build(folder: Path) -> None:
+        days, said = toy_days(8), list[str]()
+        home = Home.of(folder / "champion")
+        context = Context.open(clicky_definition(gate=SEGMENTED), home, spark)
+        result = train(context, days[0], days[4], days[7], on_progress=said.append, who="tests")
+        (folder / "training.pickle").write_bytes(pickle.dumps((result, said)))
 
-    return _made_once(tmp_path_factory, "champion", build)
+    folder = _made_once_here(tmp_path_factory, "champion", build)
+    # What another of these processes wrote a moment ago.
+    result, said = pickle.loads((folder / "training.pickle").read_bytes())  # noqa: S301
+    return Champion(Home.of(folder / "champion"), result, said)
+
+
+@pytest.fixture(scope="session")
+def champion_home(champion: Champion) -> Home:
+    """The home of that champion; not to be written to."""
+    return champion.home
 
 
 @pytest.fixture(scope="session")
@@ -82,32 +107,25 @@ def published_home(
     from jobs.context import Context
     from jobs.registry import model_registry
 
-    def build(home: Home) -> None:
-        shutil.copytree(champion_home.root, home.root)
+    def build(folder: Path) -> None:
+        shutil.copytree(champion_home.root, folder)
+        home = Home.of(folder)
         context = Context.open(clicky_definition(), home, spark)
         champion = model_registry.champion(home, "toy")
         request = PlanRequest(days=tuple(toy_days(8)), model=champion, who="tests", why="fixture")
         plan = make_plan(context, request)
         Backfill(context, plan, Options(), lambda *_: None, lambda _: None).run()
 
-    return _made_once(tmp_path_factory, "published", build)
+    return Home.of(_made_once_here(tmp_path_factory, "published", build))
 
 
-def _made_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Home], None]) -> Home:
-    """Return a home that one of the processes that run the tests builds, and all of them use."""
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    place = shared / name
-    with (shared / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            draft = shared / f"{name}.draft"
-            shutil.rmtree(draft, ignore_errors=True)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-                build(Home.of(draft))
-            draft.rename(place)
-    return Home.of(place)
+def _made_once_here(
+    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]
+) -> Path:
+    """Return a folder with its own registry of models, whatever the environment names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return made_once(factory, name, build)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +25,8 @@ from jobs.training.train import TrainResult, _days, train
 from jobs.training.training_set import VALID, split_days
 from models.errors import ModelInvalid, UnknownModel
 from models.scoring import bundle
-from tests.toy import EVENTS, TILES, Row, Rows, changed, toy_days, toy_definition
+from tests.conftest import SEGMENTED, Champion
+from tests.toy import EVENTS, TILES, Rows, changed, clicky_definition, clicky_rows, toy_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,45 +35,16 @@ if TYPE_CHECKING:
 
 DAYS = toy_days(8)
 FIRST, LAST, EVAL_TO = DAYS[0], DAYS[4], DAYS[7]
-LENIENT = Gate(min_auc=0.6, max_ece=0.5, segments=("item",), min_segment_rows=20)
 
 
-def rows() -> list[Row]:
-    """60 rows a day; each item has its own rate of clicks, known in the evening."""
-    rng = random.Random(5)
-    return [
-        Row(
-            day=day,
-            user=f"u{user}",
-            item=f"i{item}",
-            price=float(user),
-            clicked=rng.random() < (0.1, 0.2, 0.3, 0.7, 0.8, 0.9)[item],
-            click_known=20.0,
-        )
-        for day in range(8)
-        for user in range(10)
-        for item in range(6)
-    ]
-
-
-def lenient(gate: Gate = LENIENT) -> Definition:
-    definition = toy_definition(rows(), gate=gate)
-    quick = replace(definition.training, epochs=4, learning_rate=0.05)
-    return changed(definition, training=quick)
+def lenient(gate: Gate = SEGMENTED) -> Definition:
+    return clicky_definition(gate=gate)
 
 
 @pytest.fixture(scope="module")
-def first(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Context, TrainResult, list[str]]:
-    """A home with one champion, compiled as it would be at work."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        home = Home.of(tmp_path_factory.mktemp("first") / "home")
-        context = Context.open(lenient(), home, spark)
-        lines: list[str] = []
-        result = train(context, FIRST, LAST, EVAL_TO, on_progress=lines.append, who="ann")
-    return context, result, lines
+def first(champion: Champion, spark: SparkSession) -> tuple[Context, TrainResult, list[str]]:
+    """The home of the champion of all tests, compiled as it would be at work."""
+    return Context.open(lenient(), champion.home, spark), champion.result, champion.said
 
 
 Made = Callable[..., Context]
@@ -168,7 +139,7 @@ def test_the_same_call_reads_the_same_rows_and_gives_the_same_weights(
 
 
 def test_a_refused_challenger_leaves_the_champion_in_place(again: Made) -> None:
-    context = again(lenient(replace(LENIENT, min_auc=0.99)))
+    context = again(lenient(replace(SEGMENTED, min_auc=0.99)))
     with pytest.raises(GateRefused) as refused:
         run(context)
     message = str(refused.value)
@@ -264,7 +235,7 @@ def test_a_request_that_cannot_work_is_refused_before_any_work(
 def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_work(
     spark: SparkSession, home: Home, hours: float
 ) -> None:
-    late = tuple(replace(row, click_known=hours) for row in rows())
+    late = tuple(replace(row, click_known=hours) for row in clicky_rows())
     definition = changed(lenient(), source=Rows(late))
     context = Context.open(definition, home, spark)
     needed = int(hours // 24) + 1
@@ -290,7 +261,7 @@ def test_labels_that_come_later_than_the_days_held_out_are_refused_before_any_wo
 def test_a_split_without_any_label_says_so_before_features_are_made(
     spark: SparkSession, home: Home
 ) -> None:
-    none_later = tuple(replace(r, clicked=None) if r.day > 4 else r for r in rows())
+    none_later = tuple(replace(r, clicked=None) if r.day > 4 else r for r in clicky_rows())
     context = Context.open(changed(lenient(), source=Rows(none_later)), home, spark)
     with pytest.raises(
         NightscoreError, match=r"split eval .* clicked has no value.* all of its 180"
