@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,16 @@ def by_hand(
     return float(sum(told) >= (least or 1))
 
 
+def told(context: Context, days: Sequence[date]) -> dict[tuple[int, str], float]:
+    """Return the outcome of each row of days, by its day and user, once it is all taken in."""
+    prepare(context, days, lambda _: None)
+    bring_outcomes(context, days, lambda _: None)
+    return {
+        ((row["ds"] - days[0]).days, row["user"]): row[label_column("buys")]
+        for row in labelled_rows(context, days).collect()
+    }
+
+
 @pytest.mark.parametrize(
     ("within", "settle", "hours"), [(2, 0, 0), (3, 1, 6), (1, 2, -6), (2, 1, 24)]
 )
@@ -76,12 +87,7 @@ def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
     definition = toy_definition(rows, labels=(outcome,), cutoff_hours=hours, histories=())
     context = Context.open(definition, home, spark)
     days = toy_days(5)
-    prepare(context, days, lambda _: None)
-    bring_outcomes(context, days, lambda _: None)
-    found = {
-        ((row["ds"] - days[0]).days, row["user"]): row[label_column("buys")]
-        for row in labelled_rows(context, days).collect()
-    }
+    found = told(context, days)
     wanted = {
         (day, user): by_hand(sales, day, user, within=within, settle=settle, hours=hours)
         for day in range(5)
@@ -106,12 +112,7 @@ def test_an_outcome_may_be_how_many_or_how_much(
     definition = toy_definition(rows_of(4), labels=(outcome,), histories=())
     context = Context.open(definition, home, spark)
     days = toy_days(4)
-    prepare(context, days, lambda _: None)
-    bring_outcomes(context, days, lambda _: None)
-    found = {
-        ((row["ds"] - days[0]).days, row["user"]): row[label_column("buys")]
-        for row in labelled_rows(context, days).collect()
-    }
+    found = told(context, days)
     wanted = {
         (day, user): by_hand(sales, day, user, within=4, settle=1, hours=0, least=3, of=of)
         for day in range(4)
