@@ -45,5 +45,10 @@ setup(
         # What the benchmark `features` compares with; nothing else imports it.
         "bench": ["duckdb==2.0.1"],
     },
-    entry_points={"console_scripts": ["nightscore = jobs.cli.app:main"]},
+    entry_points={
+        "console_scripts": [
+            "nightscore = jobs.cli.app:main",
+            "nightscore-fit = jobs.training.fit:main",
+        ]
+    },
 )

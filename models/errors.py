@@ -57,6 +57,29 @@ class RowCountMismatch(ModelError):
         )
 
 
+class RecipeInvalid(ModelError):
+    """The recipe of a fit cannot be used; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"recipe {path}: {why}")
+
+
+class FrozenSetChanged(ModelError):
+    """A file of a frozen set is missing, or is not the one that was frozen; nothing was fitted."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"frozen file {path}: {why}; a set is never changed, and nothing was fitted. Restore "
+            "the file, or freeze the set again"
+        )
+
+
+class LeaderFailed(ModelError):
+    """Another process of the same training stopped it; the message is that one's."""
+
+
 class VocabularyError(ModelError):
     """A vocabulary cannot be built or used."""
 

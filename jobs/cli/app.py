@@ -24,6 +24,7 @@ from jobs.cli import (
     scores,
     status,
     train,
+    training_steps,
 )
 from jobs.cli.command import EXIT_CODES, add
 from jobs.cli.errors import INTERRUPTED, guarded, interrupted, told
@@ -45,6 +46,7 @@ add(
     *backfill.COMMANDS,
     *maintain.COMMANDS,
     *train.COMMANDS,
+    *training_steps.COMMANDS,
     *report.COMMANDS,
     *status.COMMANDS,
     *init.COMMANDS,

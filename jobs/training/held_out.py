@@ -12,12 +12,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store.schema import LABEL_PREFIX, SEGMENT_PREFIX
-from models.training.data import Rows, TrainingFiles, concatenate, stream
+from models.fit.frozen import training_files
+from models.fit.recipe import TRAIN
+from models.training.data import Rows, TrainingFiles, stream
+from models.training.files import open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from jobs.training.training_set import SplitFiles, TrainingSet
+    from models.fit.recipe import FitRecipe
     from models.signature import Signature
 
 _BATCH_ROWS = 65_536
@@ -72,39 +75,25 @@ class HeldOutRows:
         """
         return stream(self.files, self.signature)
 
-    def first(self, count: int) -> Rows:
-        """Return the first rows, at most `count`."""
-        taken: list[Rows] = []
-        for part in self.parts():
-            taken.append(part.take(slice(count - sum(len(rows.labels) for rows in taken))))
-            if sum(len(rows.labels) for rows in taken) == count:
-                break
-        return concatenate(taken)
-
-
-def training_files(split: SplitFiles) -> TrainingFiles:
-    """Return the files of a split as the trainer takes them, with the rows they must hold."""
-    return TrainingFiles(files=split.files, rows=split.rows)
-
 
 def held_out_rows(
-    frozen: TrainingSet, split: str, signature: Signature, segments: tuple[str, ...] = ()
+    recipe: FitRecipe, split: str, segments: tuple[str, ...] = (), location: str = ""
 ) -> HeldOutRows:
     """Return the rows of a split, in the order of its files; of their features none is read yet.
 
     Args:
-        frozen: the set.
+        recipe: names the frozen set.
         split: one of its splits.
-        signature: which columns the model takes.
         segments: segment features to read beside them; there are values in `eval` only.
+        location: folder or URL where the set lies, if not where it was frozen.
     """
-    found, digest = _read_segments(frozen, split, segments) if segments else ({}, "")
+    files, labels = training_files(recipe, split, location), recipe.signature.labels
+    found, digest = _read_segments(files, labels, segments) if segments else ({}, "")
+    counts = recipe.splits[TRAIN].labels
     return HeldOutRows(
-        files=training_files(frozen.splits[split]),
-        signature=signature,
-        base_rates=tuple(
-            frozen.splits["train"].labels[name].base_rate for name in signature.labels
-        ),
+        files=files,
+        signature=recipe.signature,
+        base_rates=tuple(counts[name][1] / counts[name][0] for name in labels),
         segments=found,
         labels_digest=digest,
     )
@@ -134,18 +123,18 @@ class _Coder:
 
 
 def _read_segments(
-    frozen: TrainingSet, split: str, segments: tuple[str, ...]
+    files: TrainingFiles, labels: tuple[str, ...], segments: tuple[str, ...]
 ) -> tuple[dict[str, Segment], str]:
     """Return the segment columns, row for row beside the rows of `stream`."""
-    columns = [f"{LABEL_PREFIX}{name}" for name in frozen.labels]
-    labels, count = hashlib.sha256(), len(columns)
+    columns = [f"{LABEL_PREFIX}{name}" for name in labels]
+    told_labels, count = hashlib.sha256(), len(columns)
     coders = {name: _Coder() for name in segments}
-    for batch in _batches(frozen, split, [*columns, *(f"{SEGMENT_PREFIX}{s}" for s in segments)]):
+    for batch in _batches(files, [*columns, *(f"{SEGMENT_PREFIX}{s}" for s in segments)]):
         told = [column.to_numpy(zero_copy_only=False) for column in batch.columns[:count]]
-        labels.update(label_bytes(np.stack(told, 1)))
+        told_labels.update(label_bytes(np.stack(told, 1)))
         for column, coder in zip(batch.columns[count:], coders.values(), strict=True):
             coder.add(column.to_pylist())
-    return {name: coder.segment() for name, coder in coders.items()}, labels.hexdigest()
+    return {name: coder.segment() for name, coder in coders.items()}, told_labels.hexdigest()
 
 
 def label_bytes(labels: NDArray[Any]) -> bytes:
@@ -153,8 +142,8 @@ def label_bytes(labels: NDArray[Any]) -> bytes:
     return np.where(np.isnan(labels), -1, labels).astype(np.int8).tobytes()
 
 
-def _batches(frozen: TrainingSet, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(files: TrainingFiles, columns: list[str]) -> Iterator[pa.RecordBatch]:
     # `stream` reads the files sorted by name, without threads: the same order as here.
-    for file in sorted(frozen.splits[split].files):
-        with pq.ParquetFile(file) as parquet:
+    for file in sorted(files.files):
+        with open_file(file) as handle, pq.ParquetFile(handle) as parquet:
             yield from parquet.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from feature_store.definition import json_digest
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 class Recipe:
     """A model of the zoo, its settings, and how it is trained and compiled."""
 
+    reference: str
+    """The model as it was asked for: its name, or `path.py:NAME` with the file's whole path."""
     model: str
     config: Any
     """The model's own config, every setting resolved."""
@@ -32,13 +35,18 @@ class Recipe:
     is_compiled: bool
     """Whether there will be a compiled package: one was asked for, and there is a compiler."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON-ready data, for the bundle."""
+    @property
+    def module(self) -> str:
+        """The module that the model is built by."""
         from models import registry
 
+        return registry.get(self.model).module
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready data, for the bundle."""
         return {
             "model": self.model,
-            "code": model_code(registry.get(self.model).module),
+            "code": model_code(self.module),
             "config": asdict(self.config),
             "train": asdict(self.train),
             "precision": self.precision,
@@ -106,6 +114,7 @@ def recipe_of(
     check_fits(name, config, signature)
     is_compiled = compiled and find_compiler().path is not None
     return Recipe(
+        reference=_whole(model or wanted, name),
         model=name,
         config=config,
         train=train_config(definition, is_own=is_own),
@@ -113,6 +122,12 @@ def recipe_of(
         signature=signature,
         is_compiled=is_compiled,
     )
+
+
+def _whole(asked: str, name: str) -> str:
+    """Return a reference that means the same from any folder."""
+    path, colon, attribute = asked.rpartition(":")
+    return f"{Path(path).resolve()}:{attribute}" if colon else name
 
 
 def signature_of(definition: Definition) -> Signature:

@@ -105,7 +105,7 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
     manifest = _manifest(context, days)
     text = json.dumps(manifest, sort_keys=True)
     set_id = _id_of(manifest)
-    table = f"{TRAINING_SETS}/{set_id}"
+    table = set_table(set_id)
     log.info("step=freeze id=%s manifest=%s", set_id, text)
     is_reused = context.warehouse.version(table) is not None
     if not is_reused:
@@ -127,6 +127,11 @@ def freeze(context: Context, train_days: Sequence[date], eval_days: Sequence[dat
         set_id, is_reused, frozen.rows, time.monotonic() - started,
     )  # fmt: skip
     return frozen
+
+
+def set_table(set_id: str) -> str:
+    """Return the table of a frozen set."""
+    return f"{TRAINING_SETS}/{set_id}"
 
 
 def split_days(

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.errors import ConfigInvalid, InputInvalid, RowCountMismatch
 from models.signature import Signature
+from models.training.files import open_file
 from models.training.prefetch import prefetched
 
 PREFETCHED_GROUPS = 2
@@ -69,7 +69,7 @@ class TrainingFiles:
     """The Parquet files of one training or validation set, pinned."""
 
     files: tuple[str, ...]
-    """Paths, or URLs with a scheme (`file://`, `hdfs://`); all of one kind."""
+    """Paths, or URLs that fsspec knows (`file://`, `s3://`, `hdfs://`); all of one kind."""
     rows: int
     """Rows of all files together, as their footers say."""
     hdfs_driver: str = "libhdfs"
@@ -117,14 +117,8 @@ def group_rows(files: Sequence[str]) -> list[list[int]]:
     """Return the rows of every row group of every file, from the Parquet footers."""
     counts = []
     for file in files:
-        local = file.removeprefix("file://")
-        filesystem, path = (
-            pafs.FileSystem.from_uri(file)
-            if "://" in local
-            else (pafs.LocalFileSystem(), str(Path(local).resolve()))
-        )
-        with filesystem.open_input_file(path) as handle:
-            footer = pq.ParquetFile(handle).metadata
+        with open_file(file) as handle, pq.ParquetFile(handle) as parquet:
+            footer = parquet.metadata
             counts.append([footer.row_group(g).num_rows for g in range(footer.num_row_groups)])
     return counts
 

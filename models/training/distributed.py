@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from models.errors import ConfigInvalid, LeaderFailed, ModelError
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +40,39 @@ class Group:
         ids = [self.device.index] if self.device.type == "cuda" else None
         # Buffers hold the vocabulary: sending it at every step would cost more than the step.
         return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+
+    def lead(self, call: Callable[[], Result]) -> Result | None:
+        """Have the leader do something, and return what came of it; the others return None.
+
+        Raises:
+            ModelError: what the leader raised.
+            LeaderFailed: in the others, with the same message.
+        """
+        if self.size == 1:
+            return call()
+        result, failure = None, None
+        if self.leads:
+            try:
+                result = call()
+            except ModelError as error:
+                failure = error
+        told = str(failure or "").encode()
+        (text,) = self.share_arrays(
+            [np.frombuffer(told, np.uint8).copy()] if self.leads else None, [np.uint8]
+        )
+        if failure is not None:
+            raise failure
+        if len(text):
+            raise LeaderFailed(text.tobytes().decode())
+        return result
+
+    def mean_number(self, value: float) -> float:
+        """Return the mean of what the processes give."""
+        if self.size == 1:
+            return value
+        total = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return float(total[0]) / self.size
 
     def share_number(self, value: float) -> float:
         """Return the leader's number."""
@@ -79,8 +116,12 @@ def joined(device: str) -> Iterator[Group]:
 
     Args:
         device: `auto` takes CUDA where there is one; else a torch device.
+
+    Raises:
+        ConfigInvalid: there is no such device here.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    _require(device)
     wants_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if size == 1:
         name = ("cuda" if wants_cuda else "cpu") if device == "auto" else device
@@ -97,3 +138,16 @@ def joined(device: str) -> Iterator[Group]:
     finally:
         if not was_joined:
             dist.destroy_process_group()
+
+
+def _require(device: str) -> None:
+    if device == "auto":
+        return
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        rule = "must be auto, cpu or cuda"
+        raise ConfigInvalid("train", "device", device, rule) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        rule = "there is no GPU that torch sees here; take one, or cpu"
+        raise ConfigInvalid("train", "device", device, rule)

@@ -284,7 +284,7 @@ class _Run:
                 value = float(total)
                 if not math.isfinite(value):
                     raise NonFiniteLoss(self.name, epoch, step, value)
-        return float(total) / step
+        return self.group.mean_number(float(total) / step)
 
     def _step(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from feature_store.errors import GateRefused
 from feature_store.home import Home
 from jobs.context import Context
 from jobs.registry import mlflow_client, model_registry
-from jobs.training import recipe
+from jobs.training import fit, recipe
 from jobs.training.train import TrainResult, train
 from models.errors import ConfigInvalid
 from models.scoring.bundle import verify
@@ -110,7 +110,8 @@ def test_a_model_whose_code_changed_is_trained_again(
 ) -> None:
     context = open_toy()
     made = run(context, promote=False)
-    monkeypatch.setattr(recipe, "model_code", lambda module: f"edited {module}")
+    for module in (recipe, fit):
+        monkeypatch.setattr(module, "model_code", lambda module: f"edited {module}")
     again = run(context, promote=False)
     assert (again.is_reused, again.model.version) == (False, made.model.version + 1)
 

@@ -20,9 +20,10 @@ from feature_store.schema import FEATURES
 from jobs.context import Context
 from jobs.night.ingest import ingest_events
 from jobs.registry import model_registry
+from jobs.training.days import training_days
 from jobs.training.labels import require_labels
 from jobs.training.recipe import signature_of
-from jobs.training.train import TrainResult, _days, train
+from jobs.training.train import TrainResult, train
 from jobs.training.training_set import VALID, split_days
 from models.errors import ModelInvalid, UnknownModel
 from models.scoring import bundle
@@ -101,10 +102,10 @@ def run(context: Context, **options: Any) -> TrainResult:
 
 def test_days_that_the_source_will_never_have_are_in_no_split() -> None:
     definition = changed(lenient(), absent_days=(DAYS[2], DAYS[6]))
-    learnt, judged = _days(definition, FIRST, LAST, EVAL_TO)
+    learnt, judged = training_days(definition, FIRST, LAST, EVAL_TO)
     assert learnt == [day for day in DAYS[:5] if day != DAYS[2]]
     assert judged == [DAYS[5], DAYS[7]]
-    assert _days(definition, FIRST, LAST, None) == (learnt, [])
+    assert training_days(definition, FIRST, LAST, None) == (learnt, [])
 
 
 def test_a_first_model_that_passes_becomes_champion(

@@ -21,7 +21,7 @@ from feature_store.errors import CheckFailed, NightscoreError
 from feature_store.home import Home
 from jobs.cli import app as cli
 from jobs.cli import night as cli_night
-from jobs.cli import train as cli_train
+from jobs.cli import verdicts
 from jobs.cli.progress import Progress
 from jobs.cli.session import who
 from models.errors import UnknownModel
@@ -31,6 +31,7 @@ HEAVY = ("pyspark", "torch", "mlflow", "pandas", "numpy", "pyarrow", "great_expe
 
 COMMANDS = (
     ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
+    ["freeze"], ["fit"], ["judge"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
     ["status"], ["plan"], ["backfill"], ["maintain"], ["init"],
 )  # fmt: skip
@@ -93,6 +94,17 @@ def test_help_says_what_the_exit_codes_mean(run) -> None:
         (["score", "--pipeline", "nope", "--ds", "2013-12-10"], "pipeline='nope' is unknown"),
         (["train", "--pipeline", "flights", "--from", "x", "--to", "2013-09-30",
           "--eval-to", "2013-12-31"], "--from='x'"),
+        (["freeze", "--pipeline", "flights", "--from", "2013-02-01", "--to", "2013-01-01",
+          "--eval-to", "2013-12-31"], "--from must not be after --to"),
+        (["freeze", "--pipeline", "flights", "--from", "2013-01-01", "--to", "2013-09-30",
+          "--eval-to", "2013-12-31", "--name", "0123456789abcdef"], "reads like a key"),
+        (["freeze", "--pipeline", "flights", "--from", "2013-01-01", "--to", "2013-09-30",
+          "--eval-to", "2013-12-31", "--name", "../x"], "name='../x': must be letters"),
+        (["fit", "--pipeline", "flights", "--training", "none"],
+         "training='none' does not exist below"),
+        (["judge", "--pipeline", "flights", "--training", "none"],
+         "training='none' does not exist below"),
+        (["fit", "--pipeline", "flights"], "Missing option '--training'"),
         (["scores", "--ds", "2013-12-10"], "--pipeline"),
         (["scores", "--pipeline", "flights", "--ds", "2013-12-10", "--limit", "-1"], "--limit"),
         (["scores", "rollback", "--pipeline", "flights", "--ds", "2013-12-10"], "--why"),
@@ -314,11 +326,11 @@ def test_a_training_says_what_became_of_the_model(
         decision=SimpleNamespace(passed=passed, reasons=("why not",), notes=()),
         training_set=SimpleNamespace(id="s"), is_reused=False,
     )  # fmt: skip
-    cli_train._print_text("toy", result)
+    verdicts.print_text("toy", result)
     printed = capsys.readouterr().out
     assert f"toy: lr version 3: {fate}\n" in printed
     assert "Within" not in printed
-    told = json.loads(json.dumps(cli_train._as_dict("toy", result), allow_nan=False))
+    told = json.loads(json.dumps(verdicts.as_dict("toy", result), allow_nan=False))
     assert (told["version"], told["promoted"]) == (3, promoted)
     assert told["metrics"] == {"auc": 0.7, "auc_within": None}
 
@@ -331,7 +343,7 @@ def test_a_training_tells_the_order_within_an_entity(capsys: pytest.CaptureFixtu
         promoted=True, decision=SimpleNamespace(passed=True, reasons=(), notes=()),
         is_reused=False,
     )  # fmt: skip
-    cli_train._print_text("toy", result, "user[xl]")
+    verdicts.print_text("toy", result, "user[xl]")
     told = "Within user[xl]: AUC 0.6100, NDCG@5 0.5000, recall@5 0.2500, of 1,200 with a positive"
     assert told in capsys.readouterr().out
 

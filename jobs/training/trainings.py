@@ -1,0 +1,104 @@
+"""Where the three steps of a training leave things for one another.
+
+Below the home, `trainings/<pipeline>/<key>/` holds
+
+    recipe.json      what `freeze` asks `fit` for, with every file of the frozen set pinned
+    bundle/          what `fit` made of it
+    registered.json  the registered version that `judge` made of the bundle, and where that lies now
+    verdict.json     what `judge` found
+
+The key is the same for trainings that would give the same model, so that whoever asks again finds
+what is there. A training may be given a name besides (`trainings/<pipeline>/named/<name>`), by
+which steps that run apart find the same one without telling one another its key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_store.errors import UsageError
+from models.fit.recipe import RECIPE, FitRecipe, read_recipe
+
+if TYPE_CHECKING:
+    from feature_store.home import Home
+
+TRAININGS = "trainings"
+NAMED = "named"
+VERDICT = "verdict.json"
+_KEY = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """A recipe, and the folder in which its steps meet."""
+
+    recipe: FitRecipe
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the recipe lies."""
+        return self.folder / RECIPE
+
+
+def training_folder(home: Home, pipeline: str, key: str) -> Path:
+    """Return the folder of a training."""
+    return home.local_path(TRAININGS, pipeline, key)
+
+
+def open_training(home: Home, pipeline: str, which: str) -> Training:
+    """Return a training by its key, or by the name it was frozen under.
+
+    Raises:
+        UsageError: nothing was frozen under it.
+        RecipeInvalid: its recipe was changed.
+    """
+    folder = training_folder(home, pipeline, which)
+    if not (folder / RECIPE).is_file():
+        named = home.local_path(TRAININGS, pipeline, NAMED, which)
+        if not named.is_file():
+            raise UsageError(
+                f"{pipeline}: training={which!r} does not exist below {folder.parent}. Freeze one: "
+                f"nightscore freeze --pipeline {pipeline} --from … --to … --eval-to …, which "
+                "prints its key"
+            )
+        folder = training_folder(home, pipeline, named.read_text(encoding="utf-8").strip())
+    return Training(recipe=read_recipe(folder / RECIPE), folder=folder)
+
+
+def check_name(home: Home, pipeline: str, name: str) -> None:
+    """Do nothing if a training can be given a name.
+
+    Raises:
+        UsageError: it is no name, or could be taken for a key.
+    """
+    if _KEY.fullmatch(name):
+        raise UsageError(f"--name={name!r}: reads like a key of a training. Choose another")
+    home.local_path(TRAININGS, pipeline, NAMED, name)
+
+
+def give_name(home: Home, pipeline: str, name: str, key: str) -> None:
+    """Let a training be found by a name, from now on."""
+    write_whole(home.local_path(TRAININGS, pipeline, NAMED, name), f"{key}\n")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Put JSON in its place, whole."""
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a text in its place, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""Fit: a recipe and the files of its frozen set in, a bundle out; what was done before is found.
+
+The folder of a training holds, beside `recipe.json`, what a fit leaves there:
+
+    bundle/          the model, whole or not at all
+    registered.json  where the bundle went when it was judged and registered: it is moved away then
+
+A fit that finds its bundle in either place has nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import registry
+from models.errors import BundleInvalid, ModelInvalid, RecipeInvalid
+from models.fit.frozen import check_frozen, training_files
+from models.fit.recipe import TRAIN, VALID, FitRecipe
+from models.scoring import bundle
+from models.training.data import Rows, TrainingFiles, concatenate, stream
+from models.training.distributed import joined
+from models.training.trainer import train
+
+if TYPE_CHECKING:
+    from models.scoring.bundle import BundleRef
+    from models.training.config import EpochReport, TrainConfig
+    from models.training.trainer import TrainedModel
+
+log = logging.getLogger(__name__)
+
+BUNDLE = "bundle"
+REGISTERED = "registered.json"
+GOLDEN_ROWS = 64
+
+OnProgress = Callable[[str], None]
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitOptions:
+    """How a fit is done here; nothing of it decides the model."""
+
+    location: str = ""
+    """Folder or URL where the frozen set lies, if not where it was frozen."""
+    device: str = ""
+    """A torch device, or `auto`; the recipe's by default."""
+    reference: str = ""
+    """Where the file of a model of one's own lies here (`path.py:NAME`)."""
+    force: bool = False
+    """Fit again although it is done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """What a fit left."""
+
+    bundle: BundleRef | None
+    """None in the processes that do not lead: the leader writes."""
+    is_reused: bool
+    """Whether it was found and not made."""
+
+
+def fit(
+    recipe: FitRecipe,
+    folder: Path,
+    options: FitOptions | None = None,
+    *,
+    on_progress: OnProgress = lambda _: None,
+    step: Step = lambda _: nullcontext(),
+) -> Fitted:
+    """Have the bundle of a recipe in a folder; one that is there already is taken as it is.
+
+    Started by torchrun it is one fit of all processes together.
+
+    Args:
+        recipe: what to fit.
+        folder: where the bundle is written, as `bundle`; all processes must see the same one.
+        options: how.
+        on_progress: called with a line for a person as work is done, by the leader.
+        step: the blocks `train` and `bundle` are measured by it.
+
+    Raises:
+        ModelInvalid: the model's own file is not the one that was frozen.
+        FrozenSetChanged: a file of the frozen set is not the one that was frozen.
+        RecipeInvalid: the folder holds the bundle of another recipe.
+        ConfigInvalid: a setting breaks its rule, or the device is not there.
+        ModelError: the training, or the saving, failed; no bundle was written.
+    """
+    options = options or FitOptions()
+    config = train_config(recipe, options)
+    check_model(recipe, options)
+    with joined(config.device) as group:
+        found = (
+            None if options.force else group.lead(lambda: find_bundle(recipe, folder, on_progress))
+        )
+        if group.share_number(float(found is not None)):
+            return Fitted(bundle=found, is_reused=True)
+        group.lead(lambda: check_frozen(recipe, options.location))
+        with step("train"):
+            trained = _train(recipe, config, options, on_progress if group.leads else _silent)
+        if not group.leads:
+            return Fitted(bundle=None, is_reused=False)
+        with step("bundle"):
+            made = _save(recipe, folder / BUNDLE, trained, options)
+    return Fitted(bundle=made, is_reused=False)
+
+
+def find_bundle(recipe: FitRecipe, folder: Path, on_progress: OnProgress) -> BundleRef | None:
+    """Return the bundle that an earlier fit of the recipe left, if it is still whole.
+
+    Raises:
+        RecipeInvalid: the folder holds the bundle of another recipe.
+    """
+    for path, digest in _places(folder):
+        try:
+            manifest, found = bundle.verify(path, digest)
+        except BundleInvalid as error:
+            on_progress(f"fitted before, but the bundle cannot be used: {error}")
+            continue
+        require_of(recipe, manifest, path)
+        return bundle.BundleRef(path, found)
+    return None
+
+
+def require_of(recipe: FitRecipe, manifest: Mapping[str, Any], place: Path) -> None:
+    """Do nothing if a bundle was made by a recipe, as its manifest tells.
+
+    Raises:
+        RecipeInvalid: it was made by another.
+    """
+    if manifest["data"] != json.loads(json.dumps(dict(recipe.data))):
+        raise RecipeInvalid(
+            recipe.key,
+            f"{place} is the bundle of another recipe. Name another folder, or fit again",
+        )
+
+
+def check_model(recipe: FitRecipe, options: FitOptions) -> None:
+    """Do nothing if the recipe's model can be made here, by what it was when it was frozen.
+
+    Raises:
+        UnknownModel: there is no such model here.
+        ModelInvalid: its file is another.
+    """
+    reference = options.reference or recipe.reference
+    name = registry.resolve(reference)
+    if (name, registry.get(name).module) != (recipe.model, recipe.module):
+        raise ModelInvalid(
+            reference, f"is not the {recipe.model} that was frozen: the file changed. Freeze again"
+        )
+
+
+def train_config(recipe: FitRecipe, options: FitOptions) -> TrainConfig:
+    """Return how the recipe is trained here.
+
+    Raises:
+        ConfigInvalid: a setting breaks its rule.
+    """
+    config = recipe.train_config
+    return replace(config, device=options.device) if options.device else config
+
+
+def _places(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    if (folder / BUNDLE).is_dir():
+        yield folder / BUNDLE, None
+    if (folder / REGISTERED).is_file():
+        told = json.loads((folder / REGISTERED).read_text(encoding="utf-8"))
+        yield Path(told["bundle"]), told["digest"]
+
+
+def _train(
+    recipe: FitRecipe, config: TrainConfig, options: FitOptions, on_progress: OnProgress
+) -> TrainedModel:
+    learnt, held_out = (training_files(recipe, split, options.location) for split in (TRAIN, VALID))
+    model_config = registry.config_from_json(recipe.model, json.dumps(dict(recipe.config)))
+
+    def on_epoch(report: EpochReport) -> None:
+        on_progress(epoch_text(report))
+
+    return train(recipe.model, model_config, recipe.signature, learnt, held_out, config, on_epoch)
+
+
+def epoch_text(report: EpochReport) -> str:
+    """Return how an epoch went, for a person."""
+    best = ", best so far" if report.is_best else ""
+    return (
+        f"epoch {report.epoch}: train loss {report.train_loss:.4f}, validation AUC "
+        f"{report.auc:.4f}, logloss {report.logloss:.4f}, {report.seconds:.1f} s{best}"
+    )
+
+
+def _save(recipe: FitRecipe, place: Path, trained: TrainedModel, options: FitOptions) -> BundleRef:
+    """Write the bundle in the place of what was there."""
+    held_out = training_files(recipe, recipe.held_out, options.location)
+    golden = first_rows(held_out, recipe, GOLDEN_ROWS)
+    shutil.rmtree(place, ignore_errors=True)
+    return bundle.save(
+        place,
+        trained,
+        signature=trained.signature,
+        metrics=trained.metrics,
+        data=dict(recipe.data),
+        encoding_digest=recipe.encoding,
+        golden_keys=golden.keys,
+        golden_values=golden.values,
+        compiled=recipe.compiled,
+        precision=recipe.precision,  # type: ignore[arg-type]  # checked where it was frozen
+        held_out=(lambda: stream(held_out, recipe.signature))
+        if recipe.precision != "f32"
+        else None,
+    )
+
+
+def first_rows(files: TrainingFiles, recipe: FitRecipe, count: int) -> Rows:
+    """Return the first rows of a split, at most `count`."""
+    taken: list[Rows] = []
+    for part in stream(files, recipe.signature):
+        taken.append(part.take(slice(count - sum(len(rows.labels) for rows in taken))))
+        if sum(len(rows.labels) for rows in taken) == count:
+            break
+    return concatenate(taken)
+
+
+def _silent(*_: Any) -> None:
+    """Say nothing: the leader does."""
