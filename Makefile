@@ -12,6 +12,7 @@ WORKERS ?= 2
 # Stamps, written last: an environment is made again when a lock or the package's own set-up changes.
 JOBS_ENV := .venv/nightscore/installed
 AIRFLOW_ENV := .venv-airflow/nightscore/installed
+FIT_ENV := .venv-fit/nightscore/installed
 BENCH_ENV := .venv/nightscore/bench
 
 .PHONY: help
@@ -63,12 +64,18 @@ doctor: $(JOBS_ENV) ## Say whether this machine has all that is needed
 .PHONY: .venv
 .venv: $(JOBS_ENV) ## Make the jobs' environment (PYTHON=path names a new one's interpreter)
 
+.PHONY: .venv-fit
+.venv-fit: $(FIT_ENV) ## Make the environment of a machine that only fits models, a GPU node say
+
 .PHONY: .venv-airflow
 .venv-airflow: $(AIRFLOW_ENV) ## Make Airflow's environment
 
 $(JOBS_ENV): infra/locks/jobs.lock infra/locks/jars.lock infra/env.sh infra/setup_jars.py infra/setup_archive.py \
              setup.py
 	@infra/env.sh jobs
+
+$(FIT_ENV): infra/locks/fit.lock infra/env.sh setup.py
+	@infra/env.sh fit
 
 # uv comes from the jobs' environment, so that one is made first.
 $(AIRFLOW_ENV): infra/locks/airflow.lock infra/env.sh | $(JOBS_ENV)
@@ -90,4 +97,5 @@ clean: ## Remove what tests and tools left in the checkout; environments and dat
 
 .PHONY: distclean
 distclean: clean ## Remove the environments as well
-	rm -rf .venv .venv-airflow .venv.lock .venv-airflow.lock nightscore.egg-info
+	rm -rf .venv .venv-fit .venv-airflow .venv.lock .venv-fit.lock .venv-airflow.lock \
+	  nightscore.egg-info

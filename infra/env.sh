@@ -2,6 +2,8 @@
 # Makes or updates an environment from its lock; safe to run again, and by two at once.
 #
 #   infra/env.sh jobs       .venv: what jobs/, models/ and feature_store/ run in, Delta's jars with it
+#   infra/env.sh fit        .venv-fit: enough to fit models from frozen sets, on a GPU node say; no
+#                           Spark, no Java, and nothing of .venv is needed
 #   infra/env.sh airflow    .venv-airflow: the scheduler's own (it needs .venv for uv)
 #   infra/env.sh bench      .venv besides: what the benchmark `features` compares with
 #
@@ -50,12 +52,13 @@ make_venv() {
   printf '*\n' > "$target/.gitignore"
 }
 
-# Installs the uv that jobs.lock pins, hash-checked, with whichever pip there is.
+# Installs into $1 the uv that the lock $2 pins, hash-checked, with whichever pip there is.
 bootstrap_uv() {
-  local python="$PWD/.venv/bin/python" base pin
-  pin="$(sed -n '/^uv==/,/# via/p' infra/locks/jobs.lock)"
-  "$PWD/.venv/bin/uv" --version 2>/dev/null | grep -qF "uv $(sed -n 's/^uv==\([^ ]*\).*/\1/p' <<<"$pin")" && return
-  printf '%s\n' "$pin" > .venv/uv.lock
+  local python="$PWD/$1/bin/python" base pin
+  pin="$(sed -n '/^uv==/,/# via/p' "$2")"
+  "$PWD/$1/bin/uv" --version 2>/dev/null | grep -qF "uv $(sed -n 's/^uv==\([^ ]*\).*/\1/p' <<<"$pin")" && return
+  printf '%s\n' "$pin" > "$1/uv.lock"
+  local lock="$1/uv.lock"
   base="$("$python" -c 'import sys; print(sys._base_executable)')"
   if ! "$python" -m ensurepip --upgrade >/dev/null 2>&1; then
     say "this Python has no ensurepip; trying its own pip"
@@ -64,26 +67,40 @@ bootstrap_uv() {
     set -- --python "$python"
   else
     base="$python"
+    set --
   fi
   "$base" -m pip "$@" install --quiet --disable-pip-version-check --no-deps --require-hashes \
-    --requirement .venv/uv.lock
+    --requirement "$lock"
 }
 
-# Installs exactly what the lock says: nothing more, nothing resolved again.
+# Installs exactly what the lock $2 says into $1: nothing more, nothing resolved again.
 sync() {
-  .venv/bin/uv pip sync --quiet --python "$1/bin/python" --require-hashes \
-    --build-constraints infra/locks/jobs.lock "$2"
+  local uv="${3:-.venv}/bin/uv" constraints="${4:-infra/locks/jobs.lock}"
+  "$uv" pip sync --quiet --python "$1/bin/python" --require-hashes \
+    --build-constraints "$constraints" "$2"
+}
+
+# This checkout itself, as it is edited, in $1.
+install_checkout() {
+  "$1/bin/uv" pip install --quiet --python "$1/bin/python" --no-deps --no-build-isolation --editable .
 }
 
 setup_jobs() {
   make_venv .venv
-  bootstrap_uv
+  bootstrap_uv .venv infra/locks/jobs.lock
   say "installing infra/locks/jobs.lock into .venv (a first time fetches some 3 GB, mostly torch's CUDA libraries)"
   sync .venv infra/locks/jobs.lock
-  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
-    --editable .
+  install_checkout .venv
   .venv/bin/python infra/setup_jars.py
   .venv/bin/python infra/setup_archive.py
+}
+
+setup_fit() {
+  make_venv .venv-fit
+  bootstrap_uv .venv-fit infra/locks/fit.lock
+  say "installing infra/locks/fit.lock into .venv-fit (a first time fetches some 3 GB, mostly torch's CUDA libraries)"
+  sync .venv-fit infra/locks/fit.lock .venv-fit infra/locks/fit.lock
+  install_checkout .venv-fit
 }
 
 setup_airflow() {
@@ -105,9 +122,10 @@ main() {
   local started=$SECONDS target stamp=installed
   case "${1:-}" in
     jobs) target=.venv ;;
+    fit) target=.venv-fit ;;
     airflow) target=.venv-airflow ;;
     bench) target=.venv stamp=bench ;;
-    *) die "usage: infra/env.sh jobs|airflow|bench" ;;
+    *) die "usage: infra/env.sh jobs|fit|airflow|bench" ;;
   esac
   # Two makes at once must not install over each other.
   if command -v flock >/dev/null; then exec 9>"$target.lock"; flock 9; fi

@@ -13,5 +13,6 @@ compile() {
 }
 
 compile jobs --overrides infra/locks/jobs.overrides "$@"
+compile fit --overrides infra/locks/fit.overrides "$@"
 compile airflow "$@"
 compile bench "$@"

@@ -79,4 +79,4 @@ def test_an_unknown_environment_is_a_usage_error(checkout: Path) -> None:
         check=False,
     )
     assert done.returncode != 0
-    assert "usage: infra/env.sh jobs|airflow|bench" in done.stderr
+    assert "usage: infra/env.sh jobs|fit|airflow|bench" in done.stderr

