@@ -76,6 +76,22 @@ class FrozenSetChanged(ModelError):
         )
 
 
+class CheckpointInvalid(ModelError):
+    """A checkpoint is damaged, or of another training; nothing was trained."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"checkpoint {path}: {why}. To begin anew, remove it or give --force")
+
+
+class Stopped(ModelError):
+    """A training was asked to stop (SIGTERM), and did."""
+
+    exit_code = 143
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"stopped by SIGTERM{where}. Run the same command again to go on")
+
+
 class LeaderFailed(ModelError):
     """Another process of the same training stopped it; the message is that one's."""
 

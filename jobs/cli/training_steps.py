@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -115,6 +116,7 @@ def fit(
             from jobs.training.fit import fit_here, plan, told
             from jobs.training.trainings import open_training
             from models.fit.run import FitOptions
+            from models.training.stopping import stopping_at_sigterm
 
         found = open_training(home, pipeline, training)
         options = FitOptions(device=device, force=force)
@@ -123,7 +125,8 @@ def fit(
                 planned = plan(found.recipe, found.folder, options, progress.note)
             _say(planned, as_json=as_json)
             return
-        with progress.step("fit"):
+        with progress.step("fit"), stopping_at_sigterm() as stop:
+            options = replace(options, stop=stop)
             done = told(found.recipe, fit_here(found.recipe, found.folder, options, progress.note))
     _say(done if as_json else {**done, "next": _next("judge", found)}, as_json=as_json)
 

@@ -323,6 +323,7 @@ def _move(bundle: Path, place: Path, digest: str) -> None:
         else:
             shutil.rmtree(bundle)
             return
+    place.parent.mkdir(parents=True, exist_ok=True)
     bundle.rename(place)
 
 

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from models.errors import LeaderFailed, ModelError, RecipeInvalid
 from models.fit.frozen import check_frozen
 from models.fit.recipe import RECIPE, FitRecipe, read_recipe
 from models.fit.run import FitOptions, Fitted, OnProgress, Step, check_model, find_bundle, fit
+from models.training.stopping import stopping_at_sigterm
 
 EXAMPLES = """\
 examples:
@@ -34,7 +36,8 @@ examples:
   torchrun --nproc-per-node 2 -m jobs.training.fit recipe.json --device cpu
 
 exit codes: 0 done, or found done; 1 the fit failed, and there is no bundle of it; 2 the request
-itself is wrong, and nothing was started
+itself is wrong, and nothing was started; 143 stopped by SIGTERM: the same
+command goes on from its checkpoint
 """
 
 
@@ -109,12 +112,17 @@ def _run(asked: argparse.Namespace) -> None:
     path: Path = asked.recipe / RECIPE if asked.recipe.is_dir() else asked.recipe
     recipe, folder = read_recipe(path), asked.out or path.parent
     options = FitOptions(
-        location=asked.set, device=asked.device, reference=asked.model, force=asked.force
+        location=asked.set,
+        device=asked.device,
+        reference=asked.model,
+        force=asked.force,
+        checkpoint_seconds=asked.checkpoint_seconds,
     )
     if asked.dry_run:
         _say(asked, plan(recipe, folder, options, _note))
         return
-    fitted = fit_here(recipe, folder, options, _note)
+    with stopping_at_sigterm() as stop:
+        fitted = fit_here(recipe, folder, replace(options, stop=stop), _note)
     if fitted.bundle is not None:
         _say(asked, told(recipe, fitted))
 
@@ -183,7 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", default="", metavar="PATH.PY:NAME",
         help="where the file of a model of your own lies here")  # fmt: skip
     add("--device", default="", help="auto, cpu or cuda; the recipe's by default")
-    add("--force", action="store_true", help="fit again although it is done")
+    add(
+        "--force", action="store_true", help="fit again although it is done, and from the beginning"
+    )
+    add("--checkpoint-seconds", type=float, default=300.0, metavar="N",
+        help="keep what was trained every so often; 300 by default")  # fmt: skip
     add("--dry-run", action="store_true", help="only check recipe, code and files")
     add("--json", action="store_true", help="print JSON")
     return parser

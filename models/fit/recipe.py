@@ -98,6 +98,12 @@ class FitRecipe:
         """The split that the bundle's golden rows are of: the latest there is."""
         return EVAL if EVAL in self.splits else VALID
 
+    @property
+    def identity(self) -> str:
+        """What tells it from every other recipe, wherever its set and its model's file lie."""
+        content = dataclasses.asdict(self)
+        return _digest({n: v for n, v in content.items() if n not in ("location", "reference")})
+
     def to_text(self) -> str:
         """Return the recipe as the text of `recipe.json`, the same for equal recipes."""
         content = dataclasses.asdict(self)

@@ -3,9 +3,11 @@
 The folder of a training holds, beside `recipe.json`, what a fit leaves there:
 
     bundle/          the model, whole or not at all
+    checkpoint.json  what a fit that was killed had trained (`models.training.checkpoint`)
     registered.json  where the bundle went when it was judged and registered: it is moved away then
 
-A fit that finds its bundle in either place has nothing to do.
+A fit that finds its bundle in either place has nothing to do; one that finds a checkpoint goes on
+from it, and makes the bundle that it would have made without the kill.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,10 @@ from models.errors import BundleInvalid, ModelInvalid, RecipeInvalid
 from models.fit.frozen import check_frozen, training_files
 from models.fit.recipe import TRAIN, VALID, FitRecipe
 from models.scoring import bundle
+from models.training.checkpoint import Checkpoints
 from models.training.data import Rows, TrainingFiles, concatenate, stream
 from models.training.distributed import joined
+from models.training.stopping import Stop
 from models.training.trainer import train
 
 if TYPE_CHECKING:
@@ -54,7 +58,11 @@ class FitOptions:
     reference: str = ""
     """Where the file of a model of one's own lies here (`path.py:NAME`)."""
     force: bool = False
-    """Fit again although it is done."""
+    """Fit again although it is done, and from the beginning."""
+    checkpoint_seconds: float = 300.0
+    """How often what was trained is kept."""
+    stop: Stop = field(default_factory=Stop)
+    """Asks a training to stop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +99,8 @@ def fit(
         FrozenSetChanged: a file of the frozen set is not the one that was frozen.
         RecipeInvalid: the folder holds the bundle of another recipe.
         ConfigInvalid: a setting breaks its rule, or the device is not there.
+        CheckpointInvalid: there is a checkpoint, and it cannot be gone on from.
+        Stopped: it was asked to stop.
         ModelError: the training, or the saving, failed; no bundle was written.
     """
     options = options or FitOptions()
@@ -102,13 +112,21 @@ def fit(
         )
         if group.share_number(float(found is not None)):
             return Fitted(bundle=found, is_reused=True)
+        checkpoints = Checkpoints(
+            folder=folder, training=recipe.identity, every=options.checkpoint_seconds,
+            stop=options.stop,
+        )  # fmt: skip
+        if options.force:
+            group.lead(checkpoints.clear)
         group.lead(lambda: check_frozen(recipe, options.location))
         with step("train"):
-            trained = _train(recipe, config, options, on_progress if group.leads else _silent)
+            told = on_progress if group.leads else _silent
+            trained = _train(recipe, config, options, checkpoints, told)
         if not group.leads:
             return Fitted(bundle=None, is_reused=False)
         with step("bundle"):
             made = _save(recipe, folder / BUNDLE, trained, options)
+        checkpoints.clear()
     return Fitted(bundle=made, is_reused=False)
 
 
@@ -176,7 +194,11 @@ def _places(folder: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 def _train(
-    recipe: FitRecipe, config: TrainConfig, options: FitOptions, on_progress: OnProgress
+    recipe: FitRecipe,
+    config: TrainConfig,
+    options: FitOptions,
+    checkpoints: Checkpoints,
+    on_progress: OnProgress,
 ) -> TrainedModel:
     learnt, held_out = (training_files(recipe, split, options.location) for split in (TRAIN, VALID))
     model_config = registry.config_from_json(recipe.model, json.dumps(dict(recipe.config)))
@@ -184,7 +206,10 @@ def _train(
     def on_epoch(report: EpochReport) -> None:
         on_progress(epoch_text(report))
 
-    return train(recipe.model, model_config, recipe.signature, learnt, held_out, config, on_epoch)
+    return train(
+        recipe.model, model_config, recipe.signature, learnt, held_out, config, on_epoch,
+        checkpoints,
+    )  # fmt: skip
 
 
 def epoch_text(report: EpochReport) -> str:

@@ -74,6 +74,14 @@ class Group:
         dist.all_reduce(total)
         return float(total[0]) / self.size
 
+    def largest_number(self, value: float) -> float:
+        """Return the largest of what the processes give."""
+        if self.size == 1:
+            return value
+        largest = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return float(largest[0])
+
     def share_number(self, value: float) -> float:
         """Return the leader's number."""
         return float(self.share(torch.tensor([value], dtype=torch.float64))[0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adagrad, Adam, AdamW, Optimizer
 
 from models.training.config import TrainConfig
@@ -59,6 +59,15 @@ class LearningRate:
         for group in self._optimizer.param_groups:
             group["lr"] = self.value
 
+    @property
+    def state(self) -> dict[str, float]:
+        """What the steps and epochs so far have changed."""
+        return {"step": self._step, "cut": self._cut}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go on from a `state`."""
+        self._step, self._cut = int(state["step"]), float(state["cut"])
+
     def plateau(self) -> None:
         """Take note that an epoch gained nothing."""
         self._cut *= DECAY
@@ -71,22 +80,29 @@ class AveragedWeights:
         # What training changes, in place; the vocabulary is no number to average.
         state = module.state_dict().values()
         self._weights = [tensor for tensor in state if tensor.is_floating_point()]
-        self._averages = [tensor.clone() for tensor in self._weights]
-        self._keep, self._steps = keep, 0
+        self.averages = [tensor.clone() for tensor in self._weights]
+        self._keep, self.steps = keep, 0
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
-        self._steps += 1
+        self.steps += 1
         # The first steps weigh less, or where the model began would be remembered for long.
-        keep = min(self._keep, self._steps / (self._steps + 10))
-        for average, weight in zip(self._averages, self._weights, strict=True):
+        keep = min(self._keep, self.steps / (self.steps + 10))
+        for average, weight in zip(self.averages, self._weights, strict=True):
             average.lerp_(weight, 1 - keep)
+
+    @torch.no_grad()
+    def restore(self, averages: Sequence[Tensor], steps: int) -> None:
+        """Go on from the averages after so many steps."""
+        for average, found in zip(self.averages, averages, strict=True):
+            average.copy_(found)
+        self.steps = steps
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange weights and averages: once to look at the averages, and again to go on."""
-        for average, weight in zip(self._averages, self._weights, strict=True):
+        for average, weight in zip(self.averages, self._weights, strict=True):
             now = weight.clone()
             weight.copy_(average)
             average.copy_(now)

@@ -42,9 +42,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *command: str, timeout: int = 900) -> subprocess.CompletedProcess[str]:
-    kept = {n: v for n, v in os.environ.items() if n in ("HOME", "PYTHON") or n.startswith("UV_")}
-    # pip asks where its index is in the environment too.
-    kept |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    # How this machine reaches its index stays; what would bring Java, Spark or our code does not.
+    hidden = ("JAVA_HOME", "SPARK_HOME", "PYTHONPATH", "VIRTUAL_ENV")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
     return subprocess.run(
         command, cwd=checkout, env={**kept, "PATH": str(checkout / "bin")},
         capture_output=True, text=True, check=False, timeout=timeout,
