@@ -92,6 +92,27 @@ class Stopped(ModelError):
         super().__init__(f"stopped by SIGTERM{where}. Run the same command again to go on")
 
 
+class OutOfMemory(ModelError):
+    """A training needs more memory than there is; no model was produced."""
+
+    def __init__(self, device: str, batch_size: int, tables: str, why: str) -> None:
+        super().__init__(
+            f"out of memory on {device}, with batch_size={batch_size} and {tables}: {why}. Lower "
+            "batch_size (the activations), embedding_dim or, by a higher min_count, the rows "
+            "(the tables), memory_bytes (the rows kept), or take a larger machine"
+        )
+
+
+class ProcessLost(ModelError):
+    """Another process of the same training ended; this one ends with it."""
+
+    def __init__(self, rank: int, why: str) -> None:
+        super().__init__(
+            f"process {rank} of the training lost another one, and ended: {why}. What that one "
+            "said is the reason; run the same command again to go on from the last checkpoint"
+        )
+
+
 class LeaderFailed(ModelError):
     """Another process of the same training stopped it; the message is that one's."""
 

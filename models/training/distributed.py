@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from models.errors import ConfigInvalid, LeaderFailed, ModelError
+from models.errors import ConfigInvalid, LeaderFailed, ModelError, ProcessLost
 
 Result = TypeVar("Result")
 
@@ -127,6 +127,7 @@ def joined(device: str) -> Iterator[Group]:
 
     Raises:
         ConfigInvalid: there is no such device here.
+        ProcessLost: another process ended before this one.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     _require(device)
@@ -143,9 +144,20 @@ def joined(device: str) -> Iterator[Group]:
         if wants_cuda:
             torch.cuda.set_device(torch.device(local))
         yield Group(device=torch.device(local), rank=dist.get_rank(), size=size)
+    except RuntimeError as error:
+        if not _is_lost(error):
+            raise
+        why = str(error).splitlines()[0]
+        raise ProcessLost(int(os.environ.get("RANK", "0")), why) from error
     finally:
         if not was_joined:
             dist.destroy_process_group()
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether a connection to another process broke; gloo has no error of its own."""
+    is_of_torch = isinstance(error, dist.DistError)
+    return is_of_torch or any(mark in str(error) for mark in ("gloo", "Connection closed by peer"))
 
 
 def _require(device: str) -> None:

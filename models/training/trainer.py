@@ -26,6 +26,7 @@ from models.training.distributed import Group, joined
 from models.training.feed import Feed
 from models.training.fitting import fit
 from models.training.loop import Run
+from models.training.memory import memory_told
 from models.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def train(
         CheckpointInvalid: there is a checkpoint, and it cannot be gone on from.
         UnknownModel: the registry has no such model.
         NonFiniteLoss: training diverged.
+        OutOfMemory: there is less memory than it needs.
         RowCountMismatch: the reader lost rows.
     """
     spec, started = registry.get(spec_name), time.monotonic()
@@ -87,7 +89,16 @@ def train(
         )
     l2 = spec.embedding_l2 if config.embedding_l2 is None else config.embedding_l2
     config = replace(config, batch_size=config.batch_size or batch_size_for(train_files.rows))
-    with joined(config.device) as group, _seeded(config.seed, group):
+    ranker: Ranker | None = None
+
+    def tables() -> str:
+        return "tables not made yet" if ranker is None else table_text(ranker)
+
+    with (
+        joined(config.device) as group,
+        _seeded(config.seed, group),
+        memory_told(group.device, config.batch_size or 0, tables),
+    ):
         feed = _feed(train_files, signature, config, Shard(index=group.rank, count=group.size))
         whole = feed if group.size == 1 else _feed(train_files, signature, config, WHOLE)
         fitted = fit(whole.parts(), signature, config.min_count, group)
@@ -132,6 +143,12 @@ def _feed(files: TrainingFiles, signature: Signature, config: TrainConfig, shard
         shard=shard,
         memory_bytes=config.memory_bytes,
     )
+
+
+def table_text(ranker: Ranker) -> str:
+    """Return how large a model's embedding table is, for a person."""
+    rows, width = ranker.table.shape
+    return f"an embedding table of {rows:,} rows x {width} ({rows * width * 4 / 2**20:,.0f} MiB)"
 
 
 def batch_size_for(rows: int) -> int:
