@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,9 +15,11 @@ from dags._pipelines import Pipeline, pipelines
 DOC = """
 ### Model training of `{name}`
 
-Freezes a training set, trains, judges the model on later days, and promotes it to champion if the
-gate lets it. A model that the gate refuses is registered as challenger and the task is red: the
-champion stays, and the log says what was wrong with the new one.
+`freeze` brings features up to date and freezes a training set; `fit` trains on it; `judge` looks at
+the model on later days, and promotes it to champion if the gate lets it. Each can be cleared alone:
+it finds what the others left. A `fit` that was killed goes on from its last checkpoint. A model
+that the gate refuses is registered as challenger and `judge` is red: the champion stays, and the
+log says what was wrong with the new one.
 
 Runs weekly; whenever `nightscore://training-wanted/{name}` is published (by a night that finds
 drift, or by a person under *Assets*); and by hand. Unless the form says otherwise it is judged on
@@ -42,6 +45,11 @@ def span(pipeline: Pipeline, params: Any, logical_date: Any, events: Any) -> dic
     earliest = last - timedelta(days=params["train_days"] - 1)
     first = named.get("first", max(earliest, pipeline.start_date))
     return {name: f"{day:%Y-%m-%d}" for name, day in zip(SPAN, (first, last, judged), strict=True)}
+
+
+def training_name(run_id: str) -> str:
+    """Return the name under which the tasks of a run find the training that it froze."""
+    return f"airflow-{re.sub('[^A-Za-z0-9_.-]', '-', run_id)}"
 
 
 def _day_of_run(pipeline: Pipeline, logical_date: Any, events: Any) -> datetime:
@@ -79,7 +87,7 @@ def train(pipeline: Pipeline) -> DAG:
         catchup=False,
         max_active_runs=1,
         default_args=_tasks.default_args(pipeline),
-        user_defined_macros={"span": partial(span, pipeline)},
+        user_defined_macros={"span": partial(span, pipeline), "training_name": training_name},
         tags=["nightscore", "train", pipeline.name],
         params={
             "model": _forms.zoo_model("A model of the zoo; empty: the definition's own."),
@@ -94,21 +102,40 @@ def train(pipeline: Pipeline) -> DAG:
         },
     ) as dag:
         days = "span(params, logical_date | default, triggering_asset_events | default)"
-        _tasks.job(
-            "train",
-            "train",
+        training = "--training={{ training_name(run_id) }}"
+        freeze = _tasks.job(
+            "freeze",
+            "freeze",
             f"--pipeline={pipeline.name}",
             f"--from={{{{ {days}.first }}}}",
             f"--to={{{{ {days}.last }}}}",
             f"--eval-to={{{{ {days}.judged }}}}",
             "{{ '--model=' ~ params.model if params.model else '' }}",
             "{{ '--precision=' ~ params.precision if params.precision else '' }}",
+            "--name={{ training_name(run_id) }}",
+            "--json",
+            priority_weight=5,
+        )
+        fit = _tasks.job(
+            "fit",
+            "fit",
+            f"--pipeline={pipeline.name}",
+            training,
             "{{ '--force' if params.force else '' }}",
+            "--json",
+            priority_weight=5,
+        )
+        judge = _tasks.job(
+            "judge",
+            "judge",
+            f"--pipeline={pipeline.name}",
+            training,
             "{{ '--promote' if params.promote else '--no-promote' }}",
             "--json",
             outlets=[Asset(pipeline.asset("models"))],
             priority_weight=5,
         )
+        freeze >> fit >> judge
     return dag
 
 

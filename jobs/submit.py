@@ -50,6 +50,8 @@ FINAL = frozenset(
     }
 )
 """Errors that a person must look at: the same inputs will fail in the same way."""
+PASSING = frozenset({"ProcessLost", "Stopped"})
+"""Those of them that a repeat may well get past: it goes on from a checkpoint."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Receipt:
             "step": step,
             "error": type(error).__name__,
             "text": message_of(error),
-            "final": any(kind.__name__ in FINAL for kind in type(error).__mro__),
+            "final": _is_final(error),
         }
         self.write()
 
@@ -82,6 +84,11 @@ class Receipt:
             draft = self.path.with_suffix(".draft")
             draft.write_text(json.dumps(self.content), encoding="utf-8")
             draft.replace(self.path)
+
+
+def _is_final(error: BaseException) -> bool:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & FINAL) and not kinds & PASSING
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -119,8 +119,29 @@ def test_steps_have_the_names_that_the_jobs_give_them() -> None:
 def test_scores_and_models_are_assets_that_others_can_wait_for(parsed: Parsed) -> None:
     publish = parsed.dags["nightly_flights"].get_task("score.publish")
     assert [asset.uri for asset in publish.outlets] == ["nightscore://scores/flights"]
-    train = parsed.dags["train_flights"].get_task("train")
-    assert [asset.uri for asset in train.outlets] == ["nightscore://models/flights"]
+    judge = parsed.dags["train_flights"].get_task("judge")
+    assert [asset.uri for asset in judge.outlets] == ["nightscore://models/flights"]
+
+
+def test_a_training_is_three_tasks_in_a_row_that_share_a_name(
+    parsed: Parsed, render: Callable[..., list[str]]
+) -> None:
+    dag = parsed.dags["train_flights"]
+    assert [task.task_id for task in dag.topological_sort()] == ["freeze", "fit", "judge"]
+    assert dag.get_task("fit").downstream_task_ids == {"judge"}
+    params = {
+        **dict.fromkeys(("model", "first", "last", "judged", "precision")),
+        "train_days": 30, "judge_days": 28, "promote": False, "force": True,
+    }  # fmt: skip
+    run = {"params": params, "run_id": "manual__2013-11-28T00:00:00+00:00"}
+    name = "airflow-manual__2013-11-28T00-00-00-00-00"
+    assert f"--name={name}" in render("train_flights", "freeze", **run)
+    assert render("train_flights", "fit", **run) == [
+        "fit", "--pipeline=flights", f"--training={name}", "--force", "--json",
+    ]  # fmt: skip
+    assert render("train_flights", "judge", **run) == [
+        "judge", "--pipeline=flights", f"--training={name}", "--no-promote", "--json",
+    ]  # fmt: skip
 
 
 def test_a_night_can_ask_for_training_and_training_listens(parsed: Parsed) -> None:
@@ -353,7 +374,7 @@ def test_training_is_judged_on_the_days_before_the_run(
         **dict.fromkeys(("model", "first", "last", "judged", "precision")),
         "train_days": 273, "judge_days": 28, "promote": True, "force": False,
     }  # fmt: skip
-    arguments = render("train_flights", "train", params=params, **context)
+    arguments = render("train_flights", "freeze", run_id="r", params=params, **context)
     to, eval_to = wanted
     assert f"--to={to}" in arguments
     assert f"--eval-to={eval_to}" in arguments
@@ -367,16 +388,18 @@ def test_the_form_of_training_wins_over_its_schedule(render: Callable[..., list[
         "model": "dcnv2", "first": "2013-01-01", "last": "2013-09-30", "judged": "2013-12-31",
         "train_days": 273, "judge_days": 28, "promote": False, "precision": "bf16", "force": True,
     }  # fmt: skip
-    assert render("train_flights", "train", params=params)[2:] == [
+    assert render("train_flights", "freeze", run_id="r", params=params)[2:] == [
         "--from=2013-01-01",
         "--to=2013-09-30",
         "--eval-to=2013-12-31",
         "--model=dcnv2",
         "--precision=bf16",
-        "--force",
-        "--no-promote",
+        "--name=airflow-r",
         "--json",
     ]
+    given = {"params": params, "run_id": "r"}
+    assert "--force" in render("train_flights", "fit", **given)
+    assert "--no-promote" in render("train_flights", "judge", **given)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +421,7 @@ def test_a_day_that_the_form_names_moves_those_before_it_along(
         **dict.fromkeys(("model", "first", "last", "judged", "precision")), "force": False,
         "train_days": 30, "judge_days": 28, "promote": True, **named,
     }  # fmt: skip
-    arguments = render("train_flights", "train", params=params)
+    arguments = render("train_flights", "freeze", run_id="r", params=params)
     first, last, judged = wanted
     assert arguments[2:5] == [f"--from={first}", f"--to={last}", f"--eval-to={judged}"]
 
