@@ -34,8 +34,8 @@ setup(
         ],
         # Enough to load a bundle and score with it: no Spark, no Delta, no Petastorm.
         "models": ["safetensors>=0.4", "torch>=2.11,<2.16"],
-        # With these also enough to train from the files of a frozen set, say on a GPU node.
-        # Petastorm wants Spark installed; nothing here starts it.
+        # With these also enough to fit from the files of a frozen set, say on a GPU node. Petastorm
+        # asks for Spark and never imports it here: infra/locks/fit.lock leaves it out.
         "training": [
             "petastorm>=0.13.1,<0.14",
             "pyarrow>=14,<15",

@@ -16,7 +16,9 @@ from feature_store.definition import Gate
 from feature_store.errors import NightscoreError
 from jobs.training.evaluate import evaluate, evaluate_bundle
 from jobs.training.held_out import HeldOutRows, Segment, held_out_rows
-from jobs.training.training_set import LabelCounts, SplitFiles, TrainingSet
+from models.fit.frozen import pinned_file
+from models.fit.recipe import FitRecipe, FrozenSplit
+from models.fit.run import first_rows
 from models.ranking import ranking
 from models.scoring import predict
 from models.signature import Signature
@@ -31,7 +33,7 @@ CITIES = RNG.choice(np.array(["Ulm", None, "Bonn", "Graz"], object), ROWS, p=[0.
 
 
 @pytest.fixture
-def frozen(tmp_path: Path) -> TrainingSet:
+def frozen(tmp_path: Path) -> FitRecipe:
     """A set whose evaluation rows lie in two files of several row groups each."""
     keys = np.arange(ROWS, dtype=np.int64)
     table = pa.table(
@@ -46,11 +48,16 @@ def frozen(tmp_path: Path) -> TrainingSet:
     files = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
     for file, part in zip(files, (table.slice(0, 2600), table.slice(2600)), strict=True):
         pq.write_table(part, file, row_group_size=GROUP)
-    told = LabelCounts(rows=ROWS, positives=int(LABELS.sum()))
-    split = SplitFiles(files=tuple(files), rows=ROWS, labels={"click": told})
-    train = replace(split, labels={"click": replace(told, positives=ROWS // 4)})
-    splits = {"train": train, "eval": split}
-    return TrainingSet(id="s", labels=("click",), splits=splits, manifest={}, is_reused=False)
+    pinned = tuple(pinned_file(str(tmp_path), file) for file in files)
+    splits = {
+        "train": FrozenSplit(files=pinned, labels={"click": (ROWS, ROWS // 4)}),
+        "eval": FrozenSplit(files=pinned, labels={"click": (ROWS, int(LABELS.sum()))}),
+    }
+    return FitRecipe(
+        key="k", pipeline="p", reference="lr", model="lr", module="m", code="c", torch="t",
+        config={}, train={}, precision="f32", compiled=False, signature=SIGNATURE, encoding="e",
+        location=str(tmp_path), splits=splits, data={},
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -70,12 +77,12 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return given
 
 
-def held_out(frozen: TrainingSet) -> HeldOutRows:
-    return held_out_rows(frozen, "eval", SIGNATURE, ("city",))
+def held_out(frozen: FitRecipe) -> HeldOutRows:
+    return held_out_rows(frozen, "eval", ("city",))
 
 
 def test_rows_read_in_parts_give_the_figures_of_all_at_once(
-    frozen: TrainingSet, seen: list[int]
+    frozen: FitRecipe, seen: list[int]
 ) -> None:
     bundle: Any = SimpleNamespace(signature=SIGNATURE)
     gate = Gate(min_segment_rows=600, rank_within="shop", rank_k=3)
@@ -97,7 +104,7 @@ def test_rows_read_in_parts_give_the_figures_of_all_at_once(
 
 
 def test_segments_in_another_order_than_the_rows_are_refused(
-    frozen: TrainingSet, seen: list[int]
+    frozen: FitRecipe, seen: list[int]
 ) -> None:
     right = held_out(frozen)
     turned = replace(right, files=replace(right.files, files=right.files.files[:1], rows=2600))
@@ -107,8 +114,8 @@ def test_segments_in_another_order_than_the_rows_are_refused(
 
 
 @pytest.mark.parametrize("count", [1, 64, GROUP + 1, ROWS, ROWS + 1])
-def test_the_first_rows_are_the_first_of_the_files(frozen: TrainingSet, count: int) -> None:
-    rows = held_out(frozen).first(count)
+def test_the_first_rows_are_the_first_of_the_files(frozen: FitRecipe, count: int) -> None:
+    rows = first_rows(held_out(frozen).files, frozen, count)
     np.testing.assert_array_equal(rows.keys[:, 0], np.arange(min(count, ROWS)))
 
 
