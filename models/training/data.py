@@ -30,6 +30,7 @@ from models.errors import ConfigInvalid, InputInvalid, RowCountMismatch
 from models.signature import Signature
 from models.training.files import open_file
 from models.training.prefetch import prefetched
+from models.training.store import is_in_store, stored_groups
 
 PREFETCHED_GROUPS = 2
 
@@ -160,6 +161,11 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 def _row_groups(
     files: TrainingFiles, signature: Signature, shard: Shard, seed: int | None
 ) -> Iterator[Rows]:
+    if is_in_store(files.urls()):
+        columns = columns_of(signature)
+        for found in stored_groups(files.urls(), columns, shard.index, shard.count, seed):
+            yield to_rows(found, signature)
+        return
     from petastorm import make_batch_reader  # heavy, and not there on every scoring machine
 
     # Forty notices per pass that pyarrow will drop what petastorm uses: pyarrow is pinned for that.
