@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from jobs.version import model_code
 from models import registry
@@ -71,7 +72,7 @@ def make_recipe(folder: Path, model: str = "dcnv2", **changes: Any) -> FitRecipe
         model=model,
         module=module,
         code=model_code(module),
-        torch="2.15.0",
+        torch=torch.__version__,
         config=config,
         train=dataclasses.asdict(train),
         precision="f32",

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from models import registry
 from models.errors import BundleInvalid, ModelInvalid, RecipeInvalid
 from models.fit.frozen import check_frozen, training_files
@@ -110,6 +112,8 @@ def fit(
         found = (
             None if options.force else group.lead(lambda: find_bundle(recipe, folder, on_progress))
         )
+        if found is not None:
+            on_progress(f"fitted before: {found.path}; --force fits again")
         if group.share_number(float(found is not None)):
             return Fitted(bundle=found, is_reused=True)
         checkpoints = Checkpoints(
@@ -119,6 +123,11 @@ def fit(
         if options.force:
             group.lead(checkpoints.clear)
         group.lead(lambda: check_frozen(recipe, options.location))
+        if group.leads and recipe.torch != torch.__version__:
+            on_progress(
+                f"frozen where torch is {recipe.torch}, fitted by {torch.__version__}: where that "
+                "one scores, the portable export is scored and not the compiled package"
+            )
         with step("train"):
             told = on_progress if group.leads else _silent
             trained = _train(recipe, config, options, checkpoints, told)

@@ -70,10 +70,18 @@ def test_a_fit_that_is_done_is_found_and_force_does_it_again(
     assert made.bundle is not None
     assert names(training) == ["bundle", "recipe.json"]
     # As another process reads the recipe.
-    again = fit(read_recipe(training / "recipe.json"), training)
+    lines: list[str] = []
+    again = fit(read_recipe(training / "recipe.json"), training, on_progress=lines.append)
     assert (again.is_reused, again.bundle) == (True, made.bundle)
+    assert lines == [f"fitted before: {training / 'bundle'}; --force fits again"]
     forced = fit(recipe, training, FitOptions(force=True))
     assert (forced.is_reused, forced.bundle) == (False, made.bundle)  # the same to the byte
+
+
+def test_another_torch_than_where_it_was_frozen_is_told(recipe: FitRecipe, training: Path) -> None:
+    lines: list[str] = []
+    fit(dataclasses.replace(recipe, torch="2.11.0"), training, on_progress=lines.append)
+    assert lines[0].startswith("frozen where torch is 2.11.0, fitted by 2.")
 
 
 def test_a_bundle_that_was_registered_is_found_where_it_went(
