@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from jobs.context import Context
 from jobs.night.stopwatch import Stopwatch
 from jobs.registry import model_registry
@@ -14,7 +12,6 @@ from jobs.training.freezing import Frozen, TrainRequest, freeze_training
 from jobs.training.judge import Judge
 from jobs.training.train import train
 from jobs.training.trainings import open_training
-from models.errors import FrozenSetChanged
 from models.fit.run import FitOptions
 from tests.conftest import OpenToy
 from tests.toy import toy_days
@@ -23,9 +20,7 @@ DAYS = toy_days(8)
 
 
 def freeze(context: Context) -> Frozen:
-    request = TrainRequest(
-        first=DAYS[0], last=DAYS[4], eval_to=DAYS[7], settings=(), compiled=False
-    )
+    request = TrainRequest(first=DAYS[0], last=DAYS[4], eval_to=DAYS[7], compiled=False)
     return freeze_training(context, request, lambda _: None, Stopwatch(lambda *_: None))
 
 
@@ -52,16 +47,3 @@ def test_what_spark_froze_is_fitted_and_judged_by_what_lies_on_disk(open_toy: Op
     assert again.training_set.is_reused
     assert again.training.recipe.to_text() == recipe.to_text()
     assert fit_here(found.recipe, found.folder, FitOptions(), lambda _: None).is_reused
-
-
-def test_a_frozen_file_that_was_changed_stays_pinned_as_it_was(open_toy: OpenToy) -> None:
-    context = open_toy()
-    recipe = freeze(context).training.recipe
-    file = recipe.splits["train"].files[0]
-    path = Path(recipe.location, file.path)
-    raw = bytearray(path.read_bytes())
-    raw[8] ^= 1
-    path.write_bytes(raw)
-    again = freeze(context).training
-    with pytest.raises(FrozenSetChanged, match="sha256 is"):
-        fit_here(again.recipe, again.folder, FitOptions(), lambda _: None)

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,7 @@ from feature_store.home import Home
 from jobs.registry import model_registry
 from jobs.submit import _is_final
 from jobs.training.fit import fit_here
-from jobs.training.freezing import fit_recipe
+from jobs.training.freezing import _write_recipe, fit_recipe
 from jobs.training.judge import Judge
 from jobs.training.recipe import recipe_of, signature_of
 from jobs.training.training_set import LabelCounts, SplitFiles, TrainingSet
@@ -162,6 +164,24 @@ def test_the_bundle_of_another_recipe_is_not_judged(home: Home, training: Traini
 def test_a_training_that_was_never_frozen_is_told(home: Home) -> None:
     with pytest.raises(UsageError, match=r"training='spring' does not exist.*nightscore freeze"):
         open_training(home, "toy", "spring")
+
+
+def test_files_that_were_pinned_stay_pinned_when_they_are_frozen_again(
+    home: Home, training: Training, tmp_path: Path
+) -> None:
+    definition = toy()
+    file = tmp_path / "set" / "split=train" / "part-0.parquet"
+    file.write_bytes(file.read_bytes() + b"!")
+    context: Any = SimpleNamespace(
+        definition=definition,
+        home=home,
+        warehouse=SimpleNamespace(location=lambda table: str(tmp_path / "set")),
+    )
+    rows = frozen(definition, tmp_path / "other")
+    again = _write_recipe(context, recipe_of(definition, compiled=False), rows)
+    assert again.recipe.to_text() == training.recipe.to_text()
+    with pytest.raises(FrozenSetChanged, match=r"has .* bytes, had"):
+        fitted(again)
 
 
 def test_what_a_repeat_gets_past_is_not_final() -> None:
