@@ -183,6 +183,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_was_killed_in_an_epoch_is_gone_on_from_to_the_bit(
     recipe: FitRecipe, training: Path, tmp_path: Path, number: signal.Signals
