@@ -37,6 +37,7 @@ setup(
         # With these also enough to fit from the files of a frozen set, say on a GPU node. Petastorm
         # asks for Spark and never imports it here: infra/locks/fit.lock leaves it out.
         "training": [
+            "fsspec",
             "petastorm>=0.13.1,<0.14",
             "pyarrow>=14,<15",
             "safetensors>=0.4",

@@ -60,7 +60,7 @@ def test_the_models_extra_is_enough_to_score(told: dict[str, Any]) -> None:
     left_out = imported(ROOT / "models") - names(
         [*told["install_requires"], *told["extras_require"]["models"]]
     )
-    assert left_out == {"petastorm", "pyarrow"}
+    assert left_out == {"fsspec", "petastorm", "pyarrow"}
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({[*left_out, 'pandas', 'pyspark']!r}))\n"
         + "\n".join(f"import models.{module}" for module in SCORING)

@@ -136,7 +136,7 @@ class Zoo:
             torch.set_num_threads(1)
             self._trained[name] = train(
                 name, small(name), SIGNATURE, self._sets.train, self._sets.valid,
-                TrainConfig(epochs=3, batch_size=256, learning_rate=0.01, device="cpu"),
+                TrainConfig(epochs=4, batch_size=256, learning_rate=0.01, device="cpu"),
             )  # fmt: skip
         return self._trained[name]
 
