@@ -60,11 +60,16 @@ def digest_of(recipe: FitRecipe, folder: Path) -> str:
 @pytest.mark.parametrize(
     "train",
     [
-        {},
-        {"average": 0.95, "schedule": "cosine", "warmup_steps": 5},
-        {"optimizer": "lion", "learning_rate": 0.001},
-        {"optimizer": "adagrad", "calibration": "platt"},
-        {"memory_bytes": 0},
+        {"average": 0.95, "schedule": "cosine", "warmup_steps": 5, "calibration": "platt"},
+        *(
+            pytest.param(train, marks=pytest.mark.slow)
+            for train in (
+                {},
+                {"optimizer": "lion", "learning_rate": 0.001},
+                {"optimizer": "adagrad"},
+                {"memory_bytes": 0},
+            )
+        ),
     ],
     ids=lambda train: ",".join(train) or "plain",
 )
