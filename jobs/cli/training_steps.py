@@ -27,7 +27,7 @@ from jobs.cli.verdicts import as_dict, evaluated, print_found, print_text
 from jobs.config import check_day, parse_ds
 
 if TYPE_CHECKING:
-    from jobs.training.trainings import Training as Found
+    from jobs.registry.trainings import Training as Found
 
 
 def freeze(
@@ -58,8 +58,8 @@ def freeze(
     with Progress() as progress:
         with progress.step("load torch"):
             from jobs.night.stopwatch import Stopwatch
+            from jobs.registry.trainings import check_name, give_name
             from jobs.training.freezing import TrainRequest, freeze_training
-            from jobs.training.trainings import check_name, give_name
 
         request = TrainRequest(
             first=start, last=end, eval_to=until, model=model or None,
@@ -113,8 +113,8 @@ def fit(
     definitions.load(pipeline)
     with Progress() as progress:
         with progress.step("load torch"):
+            from jobs.registry.trainings import open_training
             from jobs.training.fit import fit_here, plan, told
-            from jobs.training.trainings import open_training
             from models.fit.run import FitOptions
             from models.training.stopping import stopping_at_sigterm
 
@@ -149,8 +149,8 @@ def judge(
     with Progress() as progress:
         with progress.step("load torch"):
             from jobs.registry import model_registry
+            from jobs.registry.trainings import open_training
             from jobs.training.judge import Judge
-            from jobs.training.trainings import open_training
 
         found = open_training(home, pipeline, training)
         judging = Judge(

@@ -21,6 +21,7 @@ from feature_store.schema import TRAINING_SETS
 from jobs.maintenance.removal import put_away, sweep
 from jobs.night.ledger import history
 from jobs.registry import model_registry
+from jobs.registry.trainings import unjudged
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -41,6 +42,8 @@ class ModelRetention:
     """And so many of the newest versions."""
     set_hours: float = 48.0
     """A training set that was wanted in the last so many hours may be of a training at work."""
+    unjudged_days: int = 30
+    """So is, for so many days, one that was frozen for a training which has no verdict yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +73,10 @@ def maintain_models(
     known = model_registry.list_models(home, pipeline)
     kept = kept_models(known, _used_versions(context, retention), retention.newest)
     bundles = [ref for ref in removable_bundles(known, kept) if _is_left(ref)]
-    sets = _old_sets(context, removable_sets(known, kept, list(_sets(context))), retention)
+    waiting = datetime.now(UTC) - timedelta(days=retention.unjudged_days)
+    in_use = {Path(one.recipe.location).name for one in unjudged(home, pipeline, waiting)}
+    there = [set_id for set_id in _sets(context) if set_id not in in_use]
+    sets = _old_sets(context, removable_sets(known, kept, there), retention)
     if not dry_run:
         bundles = [ref for ref in bundles if _remove_bundle(context, ref)]
         for ref in bundles:

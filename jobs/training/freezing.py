@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.maintenance.models import mark_wanted
 from jobs.night.ingest import ingest_events
 from jobs.night.prepare import OnProgress, prepare
+from jobs.registry.trainings import Training, training_folder
 from jobs.training.days import training_days
 from jobs.training.labels import require_labels
 from jobs.training.outcomes import bring_outcomes
@@ -25,7 +26,6 @@ from jobs.training.training_set import (
     set_table,
     split_days,
 )
-from jobs.training.trainings import Training, training_folder
 from models.errors import RecipeInvalid
 from models.fit.frozen import pinned_file
 from models.fit.recipe import RECIPE, FitRecipe, FrozenSplit, read_recipe

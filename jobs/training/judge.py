@@ -17,12 +17,12 @@ from jobs.night.prepare import OnProgress
 from jobs.night.stopwatch import Stopwatch
 from jobs.registry import model_registry
 from jobs.registry.model_registry import CHAMPION, ModelRef
+from jobs.registry.trainings import VERDICT, Training, write_json
 from jobs.training.comparison import Comparison, compare
 from jobs.training.evaluate import Evaluations, evaluate_bundle
 from jobs.training.gate import GateDecision, decide, refuse
 from jobs.training.held_out import held_out_rows
 from jobs.training.recipe import signature_of
-from jobs.training.trainings import VERDICT, Training, write_json
 from jobs.version import code_version
 from models.errors import BundleInvalid
 from models.fit.recipe import EVAL, TRAIN, FitRecipe

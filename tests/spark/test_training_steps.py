@@ -7,11 +7,11 @@ from pathlib import Path
 from jobs.context import Context
 from jobs.night.stopwatch import Stopwatch
 from jobs.registry import model_registry
+from jobs.registry.trainings import open_training
 from jobs.training.fit import fit_here, plan
 from jobs.training.freezing import Frozen, TrainRequest, freeze_training
 from jobs.training.judge import Judge
 from jobs.training.train import train
-from jobs.training.trainings import open_training
 from models.fit.run import FitOptions
 from tests.conftest import OpenToy
 from tests.toy import toy_days

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,9 +29,10 @@ from jobs.maintenance.tables import Maintained
 from jobs.registry import model_registry
 from jobs.registry.model_registry import ModelRef
 from models.errors import BundleInvalid
+from tests.frozen import make_recipe, write_set
 from tests.unit.conftest import save_bundle
 
-SETS = {n: f"{n:016x}" for n in range(1, 9)}
+SETS = {n: f"{n:016x}" for n in range(1, 12)}
 
 
 def ref(version: int, *aliases: str, removed: str = "", path: str = "") -> ModelRef:
@@ -146,6 +148,26 @@ def test_a_training_set_that_a_training_may_be_reading_stays(place: Place) -> No
     place.add_set(SETS[8])  # frozen by a training that failed, days ago
     mark_wanted(place.context, SETS[2])
     assert place.clean().training_sets_removed == (SETS[4], SETS[8])
+
+
+def test_a_training_set_that_is_still_to_be_fitted_or_judged_stays_for_a_month(
+    place: Place, tmp_path: Path
+) -> None:
+    write_set(tmp_path / "rows")
+    for n, age, judged in ((8, 10, False), (9, 10, True), (10, 31, False)):
+        place.add_set(SETS[n])
+        recipe = replace(make_recipe(tmp_path / "rows"), location=str(place.sets / SETS[n]))
+        folder = place.home.local_path("trainings", "toy", SETS[n])
+        recipe.write(folder)
+        then = time.time() - age * 24 * 3600
+        os.utime(folder / "recipe.json", (then, then))
+        if judged:
+            (folder / "verdict.json").write_text("{}")
+    edited = place.home.local_path("trainings", "toy", SETS[11])
+    edited.mkdir()
+    (edited / "recipe.json").write_text("{}")
+    removed = place.clean().training_sets_removed
+    assert removed == (SETS[2], SETS[4], SETS[9], SETS[10])
 
 
 def test_a_removal_that_was_killed_is_taken_up_again(

@@ -18,13 +18,13 @@ from feature_store.definition import Definition, Gate, label_record
 from feature_store.errors import GateRefused, NightscoreError, UsageError
 from feature_store.home import Home
 from jobs.registry import model_registry
+from jobs.registry.trainings import Training, give_name, open_training, training_folder
 from jobs.submit import _is_final
 from jobs.training.fit import fit_here
 from jobs.training.freezing import _write_recipe, fit_recipe
 from jobs.training.judge import Judge
 from jobs.training.recipe import recipe_of, signature_of
 from jobs.training.training_set import LabelCounts, SplitFiles, TrainingSet
-from jobs.training.trainings import Training, give_name, open_training, training_folder
 from models.errors import FrozenSetChanged, ProcessLost, RecipeInvalid, Stopped
 from models.fit.run import FitOptions
 from tests.frozen import DAYS

@@ -18,11 +18,14 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import UsageError
+from models.errors import RecipeInvalid
 from models.fit.recipe import RECIPE, FitRecipe, read_recipe
 
 if TYPE_CHECKING:
@@ -70,6 +73,20 @@ def open_training(home: Home, pipeline: str, which: str) -> Training:
             )
         folder = training_folder(home, pipeline, named.read_text(encoding="utf-8").strip())
     return Training(recipe=read_recipe(folder / RECIPE), folder=folder)
+
+
+def unjudged(home: Home, pipeline: str, since: datetime) -> list[Training]:
+    """Return the trainings that were frozen since a time and have no verdict yet.
+
+    A recipe that cannot be read is of none: nothing can be fitted of it.
+    """
+    found = []
+    for path in sorted(home.local_path(TRAININGS, pipeline).glob(f"*/{RECIPE}")):
+        if (path.parent / VERDICT).exists() or path.stat().st_mtime < since.timestamp():
+            continue
+        with suppress(RecipeInvalid):
+            found.append(Training(recipe=read_recipe(path), folder=path.parent))
+    return found
 
 
 def check_name(home: Home, pipeline: str, name: str) -> None:
