@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from feature_store.definition import Categorical, Column, Definition, Known, Lookup, Numeric, Stream
 from feature_store.errors import SourceDayMissing
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE, stream_table
@@ -153,6 +155,7 @@ def test_a_corrected_row_is_what_it_was_known_as_and_moves_with_its_time(
     assert [(row["shelf"], row["listed"]) for row in rows] == expected
 
 
+@pytest.mark.slow
 def test_what_has_ended_is_passed_over(spark: SparkSession, home: Home) -> None:
     signs = [
         Sign(day=0, item="x", shelf="a"),
@@ -168,6 +171,7 @@ def test_what_has_ended_is_passed_over(spark: SparkSession, home: Home) -> None:
     assert found(other, (2, 3), "shelf") == [("coupon",), (None,)]
 
 
+@pytest.mark.slow
 def test_one_lookup_is_asked_by_what_another_tells(spark: SparkSession, home: Home) -> None:
     signs = [Sign(day=0, item="x", shelf="a"), Sign(day=1, item="x", shelf="b")]
     shelves = [
