@@ -213,10 +213,11 @@ def test_an_outcome_that_comes_to_be_known_makes_nothing_stale_and_is_reported(
     model = model_registry.champion(context.home, context.definition.name)
     run_night(context, NightRequest(ds=night, model=model, who="test"), lambda *_: None)
     assert labelled_metrics(context, night) == {}, "it is not told yet"
-    before = context.warehouse.version(FEATURES)
     told = opened(spark, home, regular_sales(13))
+    prepare(told, [DAYS[11]], lambda _: None)
     later = run_night(told, NightRequest(ds=DAYS[12], model=model, who="test"), lambda *_: None)
     assert later.status == "published"
+    before = told.warehouse.version(FEATURES)
     with told.warehouse.held():
         fresh = Freshness(told)
         fresh.look([night])
