@@ -64,11 +64,15 @@ class Lookup:
         return self.stream.kind == "snapshots"
 
     @property
+    def read_columns(self) -> frozenset[str]:
+        """The columns of the stream that it reads: a row of it counts once all are known."""
+        ends = () if self.valid_until is None else (self.valid_until,)
+        return frozenset({*self.found_by, *self.columns, self.stream.event_time, *ends})
+
+    @property
     def known_by(self) -> tuple[str, ...]:
         """The known-at columns all of which say since when a row of the stream counts."""
-        ends = () if self.valid_until is None else (self.valid_until,)
-        names = {*self.found_by, *self.columns, self.stream.event_time, *ends}
-        groups = {self.stream.column(name).known for name in names}
+        groups = {self.stream.column(name).known for name in self.read_columns}
         return tuple(sorted({self.stream.known(group).at for group in groups}))
 
     @property

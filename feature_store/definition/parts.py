@@ -257,6 +257,10 @@ class Gate:
     rank_k: int = 10
     """How many rows of the highest scores `rank_within` looks at."""
 
+    def judges(self, label: str) -> bool:
+        """Whether the limits hold for a label."""
+        return self.label in ("", label)
+
 
 def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:
     """Return the source columns, and `lookup.column`s, that a feature is made of."""

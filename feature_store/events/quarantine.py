@@ -33,6 +33,8 @@ from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
 from feature_store.schema import DS, SOURCE_FILE
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from feature_store.definition import Stream
 
 REASON = "reason"
@@ -188,6 +190,12 @@ def event_columns(stream: Stream) -> list[Column]:
     """Return the columns of a stream's events; keys and event time may not be null."""
     required = {*stream.keys, stream.event_time}
     return [replace(c, nullable=c.nullable and c.name not in required) for c in stream.columns]
+
+
+def no_rows(spark: SparkSession, stream: Stream) -> DataFrame:
+    """Return a frame of no row, with `ds` and the columns of a stream."""
+    fields = (f"`{column.name}` {column.dtype}" for column in stream.columns)
+    return spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")
 
 
 def _require_all(raw_df: DataFrame, stream: Stream) -> None:

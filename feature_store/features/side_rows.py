@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from feature_store.events.versions import SINCE, UNTIL, every_version
+from feature_store.features.values import last_known
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from feature_store.definition import Lookup
 
@@ -29,19 +29,19 @@ def side_rows(events_df: DataFrame, lookup: Lookup) -> DataFrame:
     A version of which something is not known yet is none.
     """
     stream = lookup.stream
-    times = [F.col(at) for at in lookup.known_by]
     ends = [] if lookup.valid_until is None else [F.col(lookup.valid_until).cast("timestamp")]
-    is_known = reduce(lambda left, right: left & right, [time.isNotNull() for time in times])
+    event_time = stream.column(stream.event_time)
+    known_at = last_known(stream, event_time.known, lookup.read_columns)
     return (
         every_version(events_df, stream)
-        .where(is_known)
+        .where(known_at.isNotNull())
         .select(
             DS,
             *lookup.found_by,
             *lookup.columns,
-            F.col(stream.event_time).cast("timestamp").alias(EVENT_TIME),
+            F.col(event_time.name).cast("timestamp").alias(EVENT_TIME),
             *[end.alias(VALID_UNTIL) for end in ends],
-            _last_of(times).alias(KNOWN_AT),
+            known_at.alias(KNOWN_AT),
             SINCE,
             UNTIL,
         )
@@ -52,7 +52,3 @@ def usable_from(cutoff_hours: int) -> str:
     """Return the first day at whose cut-off a version counts, an expression over `side_rows`."""
     known = f"greatest({KNOWN_AT}, coalesce({SINCE}, {KNOWN_AT}))"
     return f"date_add(CAST({known} - INTERVAL {cutoff_hours} HOURS AS DATE), 1)"
-
-
-def _last_of(times: list[Column]) -> Column:
-    return F.greatest(*times) if len(times) > 1 else times[0]

@@ -55,12 +55,12 @@ def by_day(rule: str, usable_from: str, of: str = "") -> Content:
 
     def split(rows: DataFrame) -> DataFrame:
         # No expression before there are rows: a plan asks for the split while there is no Spark.
-        return rows.withColumn(PART, usable_parts(F.expr(usable_from), F.col(of) if of else ""))
+        return rows.withColumn(PART, usable_parts(F.expr(usable_from), F.col(of) if of else None))
 
     return Content(rule=rule, split=split)
 
 
-def usable_parts(day: Column, owner: Column | str = "") -> Column:
+def usable_parts(day: Column, owner: Column | None = None) -> Column:
     """Return the name of the part of a row that is usable from a day, null for never.
 
     Args:
@@ -68,9 +68,7 @@ def usable_parts(day: Column, owner: Column | str = "") -> Column:
         owner: what the row is of, where the rows of a table are read apart by it.
     """
     text = F.coalesce(day.cast("string"), F.lit(""))
-    if isinstance(owner, str):
-        return F.concat(F.lit(f"{owner}{_AND}"), text) if owner else text
-    return F.concat(owner, F.lit(_AND), text)
+    return text if owner is None else F.concat(owner, F.lit(_AND), text)
 
 
 def part_sums(rows: DataFrame, content: Content) -> dict[date, dict[str, Sums]]:

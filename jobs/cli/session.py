@@ -51,6 +51,19 @@ def pipeline_day(pipeline: str, ds: str) -> tuple[Definition, date]:
     return definition, check_day(definition, parse_ds(ds))
 
 
+def training_range(
+    definition: Definition, first: str, last: str, eval_to: str
+) -> tuple[date, date, date]:
+    """Return the first and last training day, and the last evaluation day, that were asked for.
+
+    Raises:
+        UsageError: one is malformed or not one of the pipeline's days.
+    """
+    asked = (("--from", first), ("--to", last), ("--eval-to", eval_to))
+    start, end, until = (check_day(definition, parse_ds(ds, name), name) for name, ds in asked)
+    return start, end, until
+
+
 def find_model(pipeline: str, model: str, progress: Progress) -> ModelRef:
     """Return the model that was asked for: an alias, or a version number.
 

@@ -9,9 +9,8 @@ from jobs.cli.model_options import EvalTo, Promote, Settings, SomePrecision, Zoo
 from jobs.cli.options import First, Force, Json, Last, Pipeline
 from jobs.cli.output import json_text
 from jobs.cli.progress import Progress
-from jobs.cli.session import open_context, who
+from jobs.cli.session import open_context, training_range, who
 from jobs.cli.verdicts import as_dict, print_text
-from jobs.config import check_day, parse_ds
 
 
 def train(
@@ -33,9 +32,7 @@ def train(
     way is judged again and not trained again, unless there is --force.
     """
     definition = definitions.load(pipeline)
-    start = check_day(definition, parse_ds(first, "--from"), "--from")
-    end = check_day(definition, parse_ds(last, "--to"), "--to")
-    until = check_day(definition, parse_ds(eval_to, "--eval-to"), "--eval-to")
+    start, end, until = training_range(definition, first, last, eval_to)
     with Progress() as progress:
         with progress.step("load torch"):
             from jobs.training.recipe import recipe_of

@@ -22,9 +22,8 @@ from jobs.cli.model_options import (
 from jobs.cli.options import First, Force, Json, Last, Pipeline
 from jobs.cli.output import json_text, print_line
 from jobs.cli.progress import Progress
-from jobs.cli.session import open_context, who
+from jobs.cli.session import open_context, training_range, who
 from jobs.cli.verdicts import as_dict, evaluated, print_found, print_text
-from jobs.config import check_day, parse_ds
 
 if TYPE_CHECKING:
     from jobs.registry.trainings import Training as Found
@@ -51,9 +50,7 @@ def freeze(
     Needs Spark. The same request finds the rows and the recipe that are there.
     """
     definition = definitions.load(pipeline)
-    start = check_day(definition, parse_ds(first, "--from"), "--from")
-    end = check_day(definition, parse_ds(last, "--to"), "--to")
-    until = check_day(definition, parse_ds(eval_to, "--eval-to"), "--eval-to")
+    start, end, until = training_range(definition, first, last, eval_to)
     home = Home.from_env()
     with Progress() as progress:
         with progress.step("load torch"):

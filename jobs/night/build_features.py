@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from feature_store.events.quarantine import event_columns
+from feature_store.events.quarantine import no_rows
 from feature_store.features.features import build_features
 from feature_store.features.tiles import TILE_SCHEMA
-from feature_store.schema import DS, EVENTS, FEATURES, stream_table
+from feature_store.schema import EVENTS, FEATURES, stream_table
 from jobs.night.build_tiles import read_tiles
 from jobs.night.expected import features_inputs, know, know_what_is_read
 from jobs.night.outdated import StepResult, write_outdated
@@ -45,19 +45,14 @@ def features_frame(context: Context, days: Sequence[date]) -> DataFrame:
     """Return the features of `days`, computed from the tables as they are now."""
     definition, warehouse = context.definition, context.warehouse
     tiles = tiles_before(context, days)
-    read = {
-        lookup.name: looked_up_days(context, lookup.stream, days).read
-        for lookup in definition.lookups
-    }
-    lookups = {
-        lookup.name: _events_there(context, lookup.stream, read[lookup.name])
-        for lookup in definition.lookups
-    }
-    snapshots = {
-        lookup.name: sorted(read[lookup.name])
-        for lookup in definition.lookups
-        if lookup.is_snapshot
-    }
+    lookups: dict[str, DataFrame] = {}
+    snapshots: dict[str, list[date]] = {}
+    for stream in definition.streams:
+        read = sorted(looked_up_days(context, stream, days).read)
+        for lookup in definition.lookups_in(stream):
+            lookups[lookup.name] = _events_there(context, stream, read)
+            if lookup.is_snapshot:
+                snapshots[lookup.name] = read
     events = None if definition.stream is None else warehouse.read(context.events, days)
     return build_features(events, tiles, lookups, definition, days, snapshots)
 
@@ -80,12 +75,11 @@ def tiles_before(context: Context, days: Sequence[date]) -> DataFrame | None:
     return reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
 
 
-def _events_there(context: Context, stream: Stream, days: Collection[date]) -> DataFrame:
+def _events_there(context: Context, stream: Stream, days: Sequence[date]) -> DataFrame:
     """Return what is there of the events of days that are looked up."""
     table = stream_table(stream.name, EVENTS)
     commits = context.warehouse.commits(table)
-    there = [day for day in sorted(days) if (table, day, "") in commits]
+    there = [day for day in days if (table, day, "") in commits]
     if there:
         return context.warehouse.read(table, there)
-    columns = (f"`{column.name}` {column.dtype}" for column in event_columns(stream))
-    return context.spark.createDataFrame([], f"{DS} date, {', '.join(columns)}")
+    return no_rows(context.spark, stream)

@@ -21,6 +21,7 @@ from feature_store.events.quarantine import (
     good_rows,
     judge_rows,
     judge_typed,
+    no_rows,
     single_rows,
     typed_rows,
 )
@@ -250,5 +251,4 @@ def _read(context: Context, stream: Stream, days: Sequence[date]) -> RawRows:
             stream.source, context.spark, present, event_columns(stream),
             may_repeat=stream.kind != "log",
         )  # fmt: skip
-    fields = (f"`{column.name}` {column.dtype}" for column in stream.columns)
-    return context.spark.createDataFrame([], f"{DS} date, {', '.join(fields)}")
+    return no_rows(context.spark, stream)

@@ -62,9 +62,8 @@ def _events(stream: Stream, cutoff_hours: int, lookups: Sequence[Lookup]) -> Con
         known = known_in_time(full, stream, cutoff_hours).withColumn(PART, F.lit(KNOWN))
         frames = [whole, known]
         for lookup in lookups:
-            day = F.expr(usable_from(cutoff_hours))
-            rows_of = side_rows(full, lookup).withColumn(PART, usable_parts(day, lookup.name))
-            frames.append(rows_of.drop(UNTIL))
+            part = usable_parts(F.expr(usable_from(cutoff_hours)), F.lit(lookup.name))
+            frames.append(side_rows(full, lookup).withColumn(PART, part).drop(UNTIL))
         return reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
 
     return Content(rule=rule, split=split)

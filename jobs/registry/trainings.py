@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from feature_store.errors import UsageError
 from models.errors import RecipeInvalid
 from models.fit.recipe import RECIPE, FitRecipe, read_recipe
+from models.training.files import write_whole
 
 if TYPE_CHECKING:
     from feature_store.home import Home
@@ -102,20 +102,9 @@ def check_name(home: Home, pipeline: str, name: str) -> None:
 
 def give_name(home: Home, pipeline: str, name: str, key: str) -> None:
     """Let a training be found by a name, from now on."""
-    write_whole(home.local_path(TRAININGS, pipeline, NAMED, name), f"{key}\n")
+    write_whole(home.local_path(TRAININGS, pipeline, NAMED, name), f"{key}\n".encode())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Put JSON in its place, whole."""
-    write_whole(path, json.dumps(content, indent=1, sort_keys=True))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Put a text in its place, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True).encode())

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan, sqrt
 from statistics import median
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jobs.report.realised import Quality, Segment, Z
+
+if TYPE_CHECKING:
+    from feature_store.definition import Gate
 
 Kind = Literal["order", "base rate", "calibration", "AUC", "segment", "band"]
 
@@ -62,6 +65,13 @@ class Limits:
     """AUC of the model when it was trained; NaN where nobody knows."""
     bands: Mapping[str, Band] = field(default_factory=dict)
     """By number: `AUC`, `skill` and `calibration error`; none before ten labelled nights."""
+
+
+def gate_limits(gate: Gate, label: str) -> Limits:
+    """Return the limits of the gate: none, for a label that it does not judge."""
+    if not gate.judges(label):
+        return Limits(max_ece=float("inf"), min_auc=0.0)
+    return Limits(max_ece=gate.max_ece, min_auc=gate.min_auc)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

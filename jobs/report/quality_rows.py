@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from feature_store.errors import NightscoreError, UsageError
-from jobs.report.bands import Limits, faults
-from jobs.report.realised import Segments
+from jobs.report.bands import Limits, faults, gate_limits
+from jobs.report.realised import Segments, without_nan
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
@@ -83,17 +82,12 @@ def rows_of(
         "scores": published.rows,
         "labels_later": labelled.later,
     }
-    gate = definition.gate
     for label in definition.label_names:
         found = labelled.by_label.get(label)
         if found is None:
             yield {**night, "label": label, "rows": 0}
             continue
-        is_judged = gate.label in ("", label)
-        limits = Limits(
-            max_ece=gate.max_ece if is_judged else float("inf"),
-            min_auc=gate.min_auc if is_judged else 0.0,
-        )
+        limits = gate_limits(definition.gate, label)
         whole = {**night, "label": label, "sampled": found.sampled}
         yield {**whole, **_numbers(found.quality, limits, labelled)}
         for segment in found.segments if column else ():
@@ -103,9 +97,5 @@ def rows_of(
 
 def _numbers(quality: Quality, limits: Limits, labelled: Labelled) -> Mapping[str, Any]:
     """Return the numbers, those that are not defined as null, and what breaks a limit."""
-    told = {
-        name: None if isinstance(value, float) and isnan(value) else value
-        for name, value in asdict(quality).items()
-    }
     broken = [fault.kind for fault in faults(quality, limits)] if labelled.is_whole else []
-    return {**told, "against": broken}
+    return {**without_nan(asdict(quality)), "against": broken}

@@ -129,7 +129,7 @@ class Realised:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data: a NaN is null."""
-        found: dict[str, Any] = _without_nan(asdict(self))
+        found: dict[str, Any] = without_nan(asdict(self))
         return found
 
     @classmethod
@@ -221,9 +221,10 @@ def _quality(told: Mapping[str, Any]) -> Quality:
     return Quality(**numbers)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Return JSON-ready data with null for each NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
+        return [without_nan(one) for one in value]
     return None if isinstance(value, float) and isnan(value) else value

@@ -22,6 +22,7 @@ from feature_store.tables.inputs import Inputs, Pin, pack
 from feature_store.text import bytes_text, score_text, visible
 from jobs.night.ledger import history
 from jobs.night.side_days import ABSENT
+from jobs.report.bands import gate_limits
 from jobs.report.calendar import months
 from jobs.report.chart import histogram_svg
 from jobs.report.facts import NightFacts, labelled_metrics, ledger_facts, read_facts
@@ -251,7 +252,6 @@ def index_html(
     published = {p.ds: p for p in ledger}
     ordered = [nights[day] for day in sorted(nights)]
     labels = definition.label_names
-    judged = [definition.gate.label] if definition.gate.label else labels
     return _environment().get_template("index.html").render(
         definition=definition,
         labels=labels,
@@ -262,7 +262,7 @@ def index_html(
             (label, [
                 (title, legend, Markup(svg))  # noqa: S704 - made of numbers and days
                 for title, legend, svg in trends(
-                    ordered, label, definition.gate.max_ece if label in judged else float("inf")
+                    ordered, label, gate_limits(definition.gate, label).max_ece
                 )
                 if svg
             ])

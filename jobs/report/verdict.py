@@ -6,12 +6,21 @@ Green means: published, and nothing known speaks against it. What is not known y
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 from feature_store.schema import EVENTS, FEATURES, QUARANTINE
-from jobs.report.bands import MIN_NIGHTS, Fault, Limits, faults, learned, segment_faults, together
+from jobs.report.bands import (
+    MIN_NIGHTS,
+    Fault,
+    Limits,
+    faults,
+    gate_limits,
+    learned,
+    segment_faults,
+    together,
+)
 from jobs.report.facts import DAYS_BEFORE, read_facts
 from jobs.report.nights import Level, Reason
 from jobs.report.realised import Z
@@ -110,11 +119,9 @@ def realised_faults(facts: NightFacts) -> dict[str, list[Fault]]:
 def limits(facts: NightFacts, label: str) -> Limits:
     """Return what the scores of a label are held against: the gate's limits, and learned bands."""
     gate, metrics = facts.definition.gate, facts.model.metrics if facts.model else {}
-    is_judged = gate.label in ("", label)
     prefix = "" if len(facts.definition.label_names) == 1 else f"{label}/"
-    return Limits(
-        max_ece=gate.max_ece if is_judged else float("inf"),
-        min_auc=gate.min_auc if is_judged else 0.0,
+    return replace(
+        gate_limits(gate, label),
         evaluated_auc=metrics.get(f"{prefix}eval_auc", float("nan")),
         bands=learned([quality for _, quality in _labelled_nights(facts.past, label)]),
     )

@@ -80,7 +80,7 @@ def _outcomes(context: Context, days: Sequence[date], outcomes: Sequence[Outcome
     asked_by = (column for outcome in outcomes for column in outcome.asked_by)
     rows = rows.select(*dict.fromkeys((DS, *definition.keys, *asked_by)))
     for outcome in outcomes:
-        looked = _looked_for_on(definition, outcome, days)
+        looked = looked_for_on(context, outcome, days)
         told = read_tiles(context, outcome.stream, looked, [definition.tiling(outcome)])
         rows = with_outcome(rows, told, definition, outcome, days)
     return rows
@@ -103,7 +103,7 @@ def label_pins(context: Context, days: Sequence[date]) -> dict[str, Pins]:
         require_told(context, days, outcome)
     for stream in dict.fromkeys(outcome.stream.name for outcome in definition.outcomes):
         told = [outcome for outcome in definition.outcomes if outcome.stream.name == stream]
-        looked = {day for outcome in told for day in _looked_for_on(definition, outcome, days)}
+        looked = {day for outcome in told for day in looked_for_on(context, outcome, days)}
         settled = max(days) + timedelta(days=max(map(definition.settled_days, told)))
         tilings = [definition.tiling(outcome).digest for outcome in told]
         table = stream_table(stream, TILES)
@@ -144,9 +144,10 @@ def require_told(context: Context, days: Sequence[date], outcome: Outcome) -> No
 def _untold(context: Context, days: Sequence[date], outcome: Outcome) -> list[date]:
     """Return the days that an outcome of `days` is looked for on and that are not there."""
     there = tiled_days(context, context.definition.tiling(outcome))
-    looked = _looked_for_on(context.definition, outcome, days)
+    looked = looked_for_on(context, outcome, days)
     return [day for day in looked if day not in there]
 
 
-def _looked_for_on(definition: Definition, outcome: Outcome, days: Iterable[date]) -> list[date]:
-    return sorted({d for day in days for d in definition.outcome_days(outcome, day)})
+def looked_for_on(context: Context, outcome: Outcome, days: Iterable[date]) -> list[date]:
+    """Return the days of its stream that an outcome of `days` is looked for on, in order."""
+    return sorted({d for day in days for d in context.definition.outcome_days(outcome, day)})

@@ -7,8 +7,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from feature_store.errors import SourceDayMissing
-from jobs.night.outcomes import take_in
-from jobs.training.label_rows import require_told
+from jobs.night.outcomes import take_in, told_on
+from jobs.training.label_rows import looked_for_on, require_told
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -25,9 +25,9 @@ def bring_outcomes(
         PartitionNotReady: an outcome is looked for on days that are not there.
         SourceCorrupt, TooManyBadRows: nothing good was ever delivered of one of them.
     """
-    for outcome in context.definition.outcomes:
-        looked = {d for day in days for d in context.definition.outcome_days(outcome, day)}
-        for _, error in sorted(take_in(context, outcome, looked, on_progress).items()):
+    for stream, looked in told_on(context, lambda outcome: looked_for_on(context, outcome, days)):
+        for _, error in sorted(take_in(context, stream, looked, on_progress).items()):
             if not isinstance(error, SourceDayMissing):
                 raise error
+    for outcome in context.definition.outcomes:
         require_told(context, days, outcome)

@@ -7,17 +7,16 @@ is fitted, on whichever machine, or nothing is.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.digests import content_digest
 from models.errors import RecipeInvalid
 from models.signature import Signature
+from models.training.files import write_whole
 
 if TYPE_CHECKING:
     from models.training.config import TrainConfig
@@ -102,12 +101,13 @@ class FitRecipe:
     def identity(self) -> str:
         """What tells it from every other recipe, wherever its set and its model's file lie."""
         content = dataclasses.asdict(self)
-        return _digest({n: v for n, v in content.items() if n not in ("location", "reference")})
+        del content["location"], content["reference"]
+        return content_digest(content)
 
     def to_text(self) -> str:
         """Return the recipe as the text of `recipe.json`, the same for equal recipes."""
         content = dataclasses.asdict(self)
-        told = {"format": FORMAT, "sha256": _digest(content), "recipe": content}
+        told = {"format": FORMAT, "sha256": content_digest(content), "recipe": content}
         return json.dumps(told, indent=1, sort_keys=True)
 
     def write(self, folder: Path) -> Path:
@@ -118,16 +118,7 @@ class FitRecipe:
         path, text = folder / RECIPE, self.to_text()
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return path
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{RECIPE}.{uuid.uuid4().hex[:12]}"
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, text.encode())
         return path
 
 
@@ -151,7 +142,7 @@ def read_recipe(path: Path) -> FitRecipe:
         raise RecipeInvalid(path, f"is no recipe: {error!r}. Freeze again") from error
     if number != FORMAT:
         raise RecipeInvalid(path, f"format {number}; this code reads {FORMAT}. Freeze again")
-    if _digest(content) != pinned:
+    if content_digest(content) != pinned:
         raise RecipeInvalid(path, "was changed after it was frozen. Freeze again")
     return _from_json(path, content)
 
@@ -171,7 +162,3 @@ def _from_json(path: Path, content: dict[str, Any]) -> FitRecipe:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecipeInvalid(path, f"cannot be used: {error!r}. Freeze again") from error
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -13,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load, save
 from torch import Tensor
 
+from models.digests import content_digest
 from models.errors import CheckpointInvalid, Stopped
+from models.training.files import write_whole
 from models.training.stopping import Stop
 
 if TYPE_CHECKING:
@@ -109,18 +109,17 @@ class Checkpoints:
         """Write a checkpoint in the place of the one before."""
         assert self.folder is not None  # noqa: S101 - asked before
         started = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
         raw = save({n: t.detach().cpu().contiguous() for n, t in snapshot.tensors.items()})
         digest = hashlib.sha256(raw).hexdigest()
-        _write(self.folder / _TENSORS.format(digest[:12]), raw)
+        write_whole(self.folder / _TENSORS.format(digest[:12]), raw)
         content: dict[str, Any] = {
             "format": FORMAT,
             "training": self.training,
             "tensors": digest,
             "numbers": dict(snapshot.numbers),
         }
-        text = json.dumps({"sha256": _digest(content), "checkpoint": content}, indent=1)
-        _write(self.folder / CHECKPOINT, text.encode())
+        text = json.dumps({"sha256": content_digest(content), "checkpoint": content}, indent=1)
+        write_whole(self.folder / CHECKPOINT, text.encode())
         self._remove(keep=_TENSORS.format(digest[:12]))
         log.info(
             "checkpoint=%s epoch=%d step=%d bytes=%d seconds=%.2f",
@@ -175,7 +174,7 @@ def _read(path: Path) -> dict[str, Any]:
         pinned, number = told["sha256"], content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointInvalid(path, f"cannot be read: {error!r}") from error
-    if _digest(content) != pinned:
+    if content_digest(content) != pinned:
         raise CheckpointInvalid(path, "was changed: its digest is not the one it names")
     if number != FORMAT:
         raise CheckpointInvalid(path, f"has format {number}; this code reads {FORMAT}")
@@ -191,20 +190,3 @@ def _bytes(path: Path, expected: str) -> bytes:
     if found != expected:
         raise CheckpointInvalid(path, f"sha256 is {found[:12]}…, was {expected[:12]}…")
     return raw
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """Put bytes in their place, whole and durable."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        with draft.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
-"""Files of a frozen set, wherever they lie: local paths, or URLs that fsspec knows."""
+"""Files that a fit reads, wherever they lie (paths, or URLs that fsspec knows), and writes."""
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -36,6 +38,20 @@ def local_path(path: str) -> Path | None:
     """Return what a path or a `file://` URL names on this machine; None for any other URL."""
     text = path.removeprefix("file://")
     return None if "://" in text else Path(text)
+
+
+def write_whole(path: Path, raw: bytes) -> None:
+    """Put bytes in their place on this machine, whole and durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        with draft.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
