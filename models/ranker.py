@@ -4,8 +4,8 @@ The tables (embeddings, vocabulary) are kept apart from the dense part and are *
 forward: a compiled package then holds a few MB of dense weights, and the tables are memory-mapped
 and shared by all processes of a machine.
 
-Legend: B batch, K categorical, N numeric, F = K + N, E table width, R table rows, S buckets,
-T labels.
+Legend: B batch, C columns of keys and V of values (K and N without lists), K categorical, N
+numeric, F fields (K, lists, N), E table width, R table rows, S buckets, T labels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.layers.lookup import Lookup
 from models.layers.numeric import NumericFields
+from models.layers.pooling import Pooling
 from models.loss import mean_cross_entropy
 from models.signature import Signature
 from models.vocabulary import Vocabulary
@@ -34,36 +35,53 @@ class DenseRanker(nn.Module):
     shift: Tensor
 
     def __init__(
-        self, lookup: Lookup, numeric: NumericFields, head: nn.Module, labels: int
+        self, lookup: Lookup, numeric: NumericFields, head: nn.Module, signature: Signature
     ) -> None:
         super().__init__()
         self.lookup, self.numeric, self.head = lookup, numeric, head
-        self.register_buffer("scale", torch.ones(labels))
-        self.register_buffer("shift", torch.zeros(labels))
+        self.lists = signature.lists
+        self.singles, self.numbers = len(signature.categorical), len(signature.numeric)
+        self.value_columns = len(signature.value_columns)
+        self.pooling = nn.ModuleList(Pooling(has_ages=one.has_ages) for one in self.lists)
+        self.register_buffer("scale", torch.ones(len(signature.labels)))
+        self.register_buffer("shift", torch.zeros(len(signature.labels)))
 
     def fields(
-        self, keys_BK: Tensor, values_BN: Tensor, table_RE: Tensor, slots_S8: Tensor
+        self, keys_BC: Tensor, values_BV: Tensor, table_RE: Tensor, slots_S8: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what a head takes: vectors of all fields (B, F, E), scaled numerics (B, N)."""
-        fields_BFE = F.embedding(self.lookup(keys_BK, slots_S8), table_RE)
-        scaled_BN, vectors_BNE = self.numeric(values_BN)
-        if values_BN.shape[1]:
-            fields_BFE = torch.cat([fields_BFE, vectors_BNE], 1)
-        return fields_BFE, scaled_BN
+        vectors_BCE = F.embedding(self.lookup(keys_BC, slots_S8), table_RE)
+        scaled_BN, vectors_BNE = self.numeric(values_BV[:, : self.numbers])
+        if not self.lists and not self.numbers:
+            return vectors_BCE, scaled_BN
+        pooled = self._pooled(vectors_BCE, keys_BC, values_BV)
+        return torch.cat([vectors_BCE[:, : self.singles], *pooled, vectors_BNE], 1), scaled_BN
+
+    def _pooled(self, vectors_BCE: Tensor, keys_BC: Tensor, values_BV: Tensor) -> list[Tensor]:
+        """Return the vector of each list, (B, 1, E)."""
+        found, column, age = [], self.singles, self.numbers
+        for one, pooling in zip(self.lists, self.pooling, strict=True):
+            own, ages = slice(column, column + one.length), None
+            column += one.length
+            if one.has_ages:
+                ages = values_BV[:, age : age + one.length]
+                age += one.length
+            found.append(pooling(vectors_BCE[:, own], keys_BC[:, own], ages).unsqueeze(1))
+        return found
 
     def calibrated(self, logits_BT: Tensor) -> Tensor:
         """Return the logits of what a head gives, (B, T)."""
         return self.scale * logits_BT + self.shift
 
     def forward(
-        self, keys_BK: Tensor, values_BN: Tensor, table_RE: Tensor, slots_S8: Tensor
+        self, keys_BC: Tensor, values_BV: Tensor, table_RE: Tensor, slots_S8: Tensor
     ) -> Tensor:
         """Return logits (B, T) float32."""
-        return self.calibrated(self.head(*self.fields(keys_BK, values_BN, table_RE, slots_S8)))
+        return self.calibrated(self.head(*self.fields(keys_BC, values_BV, table_RE, slots_S8)))
 
 
 class Ranker(nn.Module):
-    """A model: `keys (B, K) int64`, `values (B, N) float32` to logits (B, T) float32.
+    """A model: `keys (B, C) int64`, `values (B, V) float32` to logits (B, T) float32.
 
     The head is any module (fields (B, F, E), scaled numerics (B, N)) -> logits (B, T). It begins
     as it was made: nothing here sets a weight of it. A model with a loss of its own is a subclass
@@ -77,23 +95,24 @@ class Ranker(nn.Module):
     ) -> None:
         super().__init__()
         numeric = NumericFields(len(signature.numeric), width)
-        self.dense = DenseRanker(Lookup(vocabulary), numeric, head, len(signature.labels))
+        lookup = Lookup(vocabulary, signature.column_fields)
+        self.dense = DenseRanker(lookup, numeric, head, signature)
         table_RE = torch.empty(vocabulary.rows, width).normal_(std=EMBEDDING_STD)
         # With min_count=1 no training row has an unknown key: it must then mean nothing at all.
         table_RE[torch.from_numpy(vocabulary.first)] = 0.0
         self.table = nn.Parameter(table_RE)
         self.register_buffer("slots", torch.from_numpy(vocabulary.slots.copy()))
 
-    def forward(self, keys_BK: Tensor, values_BN: Tensor) -> Tensor:
+    def forward(self, keys_BC: Tensor, values_BV: Tensor) -> Tensor:
         """Return logits (B, T)."""
-        return self.dense(keys_BK, values_BN, self.table, self.slots)
+        return self.dense(keys_BC, values_BV, self.table, self.slots)
 
-    def loss(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
+    def loss(self, keys_BC: Tensor, values_BV: Tensor, labels_BT: Tensor) -> Tensor:
         """Return what training minimises on a batch, a scalar: mean binary cross-entropy.
 
         Args:
-            keys_BK: (B, K) int64.
-            values_BN: (B, N) float32.
+            keys_BC: (B, C) int64.
+            values_BV: (B, V) float32.
             labels_BT: (B, T) float32, 0 or 1; NaN where a row has no such label.
         """
-        return mean_cross_entropy(self(keys_BK, values_BN), labels_BT)
+        return mean_cross_entropy(self(keys_BC, values_BV), labels_BT)

@@ -58,7 +58,8 @@ def check_fits(model: str, config: Any, signature: Signature) -> None:
     Raises:
         ConfigInvalid: it cannot; say, a gate names a field that is not there.
     """
-    registry.get(model).build(config, signature, KeyCounts(signature.categorical).fit())
+    nothing = KeyCounts(signature.categorical, signature.lists).fit()
+    registry.get(model).build(config, signature, nothing)
 
 
 def kinds_of(model: str) -> dict[str, Any]:

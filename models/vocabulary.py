@@ -5,7 +5,7 @@ of four slots, so a lookup is eight comparisons whatever the key, with no loop, 
 an exported graph (`models/layers/lookup.py`). A bucket is one cache line: four keys, then the
 four rows. Every field owns a region of buckets, so equal keys of two fields never meet.
 
-Legend: K fields, R table rows (all fields together), S buckets.
+Legend: B batch, C columns of keys, K fields, R table rows (all fields together), S buckets.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import VocabularyError
+from models.signature import ListField
 
 Int64s = NDArray[np.int64]
 
@@ -56,36 +57,60 @@ class Vocabulary:
 
 
 class KeyCounts:
-    """Counts of every key of every field, gathered batch by batch."""
+    """Counts of every key of every field, gathered batch by batch.
 
-    def __init__(self, fields: Sequence[str]) -> None:
-        self.fields = tuple(fields)
+    Of a list a row counts each of its keys, for the field that the list is like, if it is like one;
+    padding (0) is no key of it.
+    """
+
+    def __init__(self, categorical: Sequence[str], lists: Sequence[ListField] = ()) -> None:
+        """Begin with no key counted.
+
+        Args:
+            categorical: names of the fields of one key each.
+            lists: fields of several keys, in the columns behind those.
+        """
+        self.fields = (*categorical, *(one.name for one in lists if not one.like))
+        self._singles = len(categorical)
+        places = (self.fields.index(one.like or one.name) for one in lists for _ in one.columns)
+        self._field_of = np.array([*range(self._singles), *places])
         self._pending: list[Int64s] = []
         self._pending_rows = 0
         none = np.empty(0, np.int64)
         self.counted: list[tuple[Int64s, Int64s]] = [(none, none) for _ in self.fields]
 
-    def update(self, keys_BK: Int64s) -> None:
-        """Count a batch of keys (B, K) int64; the batch is copied."""
-        if keys_BK.ndim != 2 or keys_BK.shape[1] != len(self.fields) or keys_BK.dtype != np.int64:
+    def update(self, keys_BC: Int64s) -> None:
+        """Count a batch of keys (B, C) int64; the batch is copied."""
+        columns = len(self._field_of)
+        if keys_BC.ndim != 2 or keys_BC.shape[1] != columns or keys_BC.dtype != np.int64:
             raise VocabularyError(
-                f"keys {keys_BK.dtype}{keys_BK.shape}: must be int64 (rows, {len(self.fields)})"
+                f"keys {keys_BC.dtype}{keys_BC.shape}: must be int64 (rows, {columns})"
             )
-        self._pending.append(keys_BK.copy())
-        self._pending_rows += len(keys_BK)
+        self._pending.append(keys_BC.copy())
+        self._pending_rows += len(keys_BC)
         if self._pending_rows >= 1 << 20:
             self.settle()
 
     def settle(self) -> list[tuple[Int64s, Int64s]]:
         """Return (sorted distinct keys, their counts) per field."""
         if self._pending:
-            keys_BK = np.concatenate(self._pending)
+            keys_BC = np.concatenate(self._pending)
             self._pending, self._pending_rows = [], 0
             self.counted = [
-                merge_counts(old, np.unique(keys_BK[:, f], return_counts=True))
+                merge_counts(old, np.unique(self._keys_of(f, keys_BC), return_counts=True))
                 for f, old in enumerate(self.counted)
             ]
         return self.counted
+
+    def _keys_of(self, field: int, keys_BC: Int64s) -> Int64s:
+        """Return the keys of a field in a batch, (n,)."""
+        own = self._field_of == field
+        own[: self._singles] = False
+        listed = keys_BC[:, own]
+        if field >= self._singles:
+            return listed[listed != 0]
+        single = keys_BC[:, field]
+        return np.concatenate([single, listed[listed != 0]]) if own.any() else single
 
     def fit(self, min_count: int = 1) -> Vocabulary:
         """Return the vocabulary of the keys seen at least `min_count` times."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import reduce
@@ -24,6 +24,7 @@ from feature_store.definition import (
     Outcome,
     Product,
     Rows,
+    Sequence,
     Spine,
     Stream,
     Top,
@@ -88,7 +89,7 @@ class Told:
         def known(one: Sale | Level) -> float:
             return 24 * one.day + one.known
 
-        def sales(own: Sequence[Sale]) -> tuple[Sale, ...]:
+        def sales(own: abc.Sequence[Sale]) -> tuple[Sale, ...]:
             before = [one for one in own if known(one) < hours]
             # Each thing is told again, and some that nobody had told of.
             again = [
@@ -111,7 +112,7 @@ class Told:
 def told(draw: st.DrawFn) -> Told:
     """Return sales and visits, of which some are late or corrected, and levels of buyers."""
 
-    def sales(known: Sequence[float]) -> tuple[Sale, ...]:
+    def sales(known: abc.Sequence[float]) -> tuple[Sale, ...]:
         found = []
         for day in range(DAYS):
             for number in range(4):
@@ -141,7 +142,7 @@ def told(draw: st.DrawFn) -> Told:
 
 
 @st.composite
-def histories(draw: st.DrawFn, keys: Sequence[str]) -> tuple[History, ...]:
+def histories(draw: st.DrawFn, keys: abc.Sequence[str]) -> tuple[History, ...]:
     """Return one to three histories by keys of the rows that are scored."""
     found = []
     for place in range(draw(st.integers(1, 3))):
@@ -156,6 +157,23 @@ def histories(draw: st.DrawFn, keys: Sequence[str]) -> tuple[History, ...]:
                 value=draw(st.sampled_from(["amount", "amount > 1", "amount / (number - 1)"])),
                 where=draw(st.sampled_from(_WHERE)), known="told", windows=tuple(windows),
                 aggregates=tuple(aggregates),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+@st.composite
+def sequences(draw: st.DrawFn, keys: abc.Sequence[str]) -> tuple[Sequence, ...]:
+    """Return up to two sequences by keys of the rows that are scored."""
+    found = []
+    for place in range(draw(st.integers(0, 2))):
+        key = draw(st.sampled_from(keys))
+        found.append(
+            Sequence(
+                name=f"s{place}", stream=draw(st.sampled_from([SALES, VISITS])), keys=(key,),
+                value=draw(st.sampled_from(["number", "buyer", "amount / (number - 1)"])),
+                where=draw(st.sampled_from(_WHERE)), known="told",
+                length=draw(st.integers(1, 3)), days=draw(st.sampled_from(_WINDOWS)),
             )
         )  # fmt: skip
     return tuple(found)
@@ -206,6 +224,7 @@ def definitions(draw: st.DrawFn) -> Definition:
             *(Numeric(name=c, column=n) for lk in lookups for n, c in looked_up(lk)),
         ),
         histories=own,
+        sequences=draw(sequences(keys)),
         lookups=lookups,
         derived=(Derived(name="made", expression=f"2 * {draw(st.sampled_from(taken))} - 1"),),
         first_day=FIRST_DAY,
@@ -222,8 +241,8 @@ def features(
     spark: SparkSession,
     definition: Definition,
     told: Told,
-    days: Sequence[int],
-    others: Sequence[Definition] = (),
+    days: abc.Sequence[int],
+    others: abc.Sequence[Definition] = (),
 ) -> dict[int, list[str]]:
     """Return the features of each of `days`, each row as text, to the bit.
 
@@ -256,16 +275,16 @@ def features(
     return {day: sorted(own) for day, own in found.items()}
 
 
-def _events(spark: SparkSession, stream: Stream, sales: Sequence[Sale]) -> DataFrame:
+def _events(spark: SparkSession, stream: Stream, sales: abc.Sequence[Sale]) -> DataFrame:
     raw = Sales(tuple(sales)).read(spark, toy_days(DAYS)).coalesce(1)
     return good_rows(judge_rows(raw, stream), stream, None).coalesce(1).localCheckpoint()
 
 
-def _tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
+def _tiles(events_df: DataFrame, tilings: abc.Sequence[Tiling]) -> DataFrame:
     return build_tiles(events_df, tilings).coalesce(1).localCheckpoint()
 
 
-def _levels(spark: SparkSession, levels: Sequence[Level]) -> DataFrame:
+def _levels(spark: SparkSession, levels: abc.Sequence[Level]) -> DataFrame:
     rows = []
     for one in levels:
         ds = FIRST_DAY + timedelta(days=one.day)

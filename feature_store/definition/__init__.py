@@ -24,8 +24,10 @@ from feature_store.definition.parts import (
     Cross,
     Derived,
     Dtype,
+    Feature,
     Gate,
     Known,
+    MultiValued,
     Numeric,
     Part,
     Setting,
@@ -40,6 +42,7 @@ from feature_store.definition.parts import (
     taken,
 )
 from feature_store.definition.row_type import RowType
+from feature_store.definition.sequence import Sequence
 from feature_store.definition.spine import Active, Product, Rows, Spine, Top
 from feature_store.definition.stream import Stream
 
@@ -54,17 +57,20 @@ __all__ = [
     "Definition",
     "Derived",
     "Dtype",
+    "Feature",
     "Gate",
     "History",
     "Known",
     "Label",
     "Lookup",
+    "MultiValued",
     "Numeric",
     "Outcome",
     "Part",
     "Product",
     "RowType",
     "Rows",
+    "Sequence",
     "Setting",
     "Snapshots",
     "Source",

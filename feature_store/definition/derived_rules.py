@@ -8,7 +8,7 @@ from typing import get_args
 from feature_store.definition.fields import Fields
 from feature_store.definition.leak_rules import broken_leak
 from feature_store.definition.naming import Broken
-from feature_store.definition.parts import NO_NUMBERS, Categorical, Cross, Dtype, Numeric
+from feature_store.definition.parts import NO_NUMBERS, Categorical, Dtype, Feature
 from feature_store.definition.row_rules import broken_expression
 
 
@@ -21,9 +21,7 @@ def broken_derived(definition: Fields) -> Broken:
             yield from broken_leak(definition, field, name)
 
 
-def broken_bounds(
-    definition: Fields, feature: Categorical | Numeric | Cross, dtype: Dtype
-) -> Broken:
+def broken_bounds(definition: Fields, feature: Feature, dtype: Dtype) -> Broken:
     """Yield what keeps a number, of which a feature is made, from being put in ranges."""
     if not isinstance(feature, Categorical) or not feature.bounds:
         return

@@ -17,7 +17,9 @@ from feature_store.definition.parts import (
     Cross,
     Derived,
     Dtype,
+    Feature,
     Gate,
+    MultiValued,
     Numeric,
     Part,
     Training,
@@ -26,6 +28,7 @@ from feature_store.definition.parts import (
     taken,
 )
 from feature_store.definition.row_type import RowType
+from feature_store.definition.sequence import Sequence
 from feature_store.definition.spine import Active, Rows, Spine, Top
 from feature_store.definition.stream import Stream
 from feature_store.schema import DS, score_columns
@@ -47,10 +50,12 @@ class Fields:
     """What is scored on a day."""
     labels: tuple[Label | Outcome, ...]
     """What is predicted of each, one or more: told by the row, or by a stream some days later."""
-    features: tuple[Categorical | Numeric | Cross, ...]
+    features: tuple[Feature, ...]
     """What a model takes of the row itself and of lookups; at least one is a category."""
     histories: tuple[History, ...] = ()
     """What a model takes of the days before."""
+    sequences: tuple[Sequence, ...] = ()
+    """What came last in the days before, value by value."""
     lookups: tuple[Lookup, ...] = ()
     """What rows are told by other streams, whose columns features take as `lookup.column`; in
     order: one may be asked by columns of those before it."""
@@ -106,9 +111,17 @@ class Fields:
         """Return the histories that are of a stream."""
         return [h for h in self.histories if self.stream_of(h).name == stream.name]
 
+    def sequences_of(self, stream: Stream) -> list[Sequence]:
+        """Return the sequences that are of a stream."""
+        return [s for s in self.sequences if self.stream_of(s).name == stream.name]
+
     def max_window(self, stream: Stream) -> int:
-        """The longest window over a stream, of a history or of the spine, in days; 0 if none."""
+        """The longest window over a stream, in days; 0 if it has none.
+
+        Of a history, of a sequence, or of the spine.
+        """
         windows = [w for history in self.histories_of(stream) for w in history.windows]
+        windows += [sequence.days for sequence in self.sequences_of(stream)]
         sides = [side.days for side in self.spine.sides if side.stream.name == stream.name]
         return max([*windows, *sides], default=0)
 
@@ -120,6 +133,11 @@ class Fields:
     def categorical_names(self) -> tuple[str, ...]:
         """Names of the categorical features, in the order of a model's `keys`."""
         return tuple(f.name for f in self.features if isinstance(f, Categorical | Cross))
+
+    @property
+    def lists(self) -> tuple[MultiValued | Sequence, ...]:
+        """What has several categories in a row, in the order of a model's columns."""
+        return (*(f for f in self.features if isinstance(f, MultiValued)), *self.sequences)
 
     def numeric_names(self) -> tuple[str, ...]:
         """Names of the numeric features, in the order of a model's `values`."""
@@ -166,8 +184,8 @@ class Fields:
             columns=(*self.row.columns, *columns),
         )
 
-    def stream_of(self, part: History | Outcome | Active | Top) -> Stream:
-        """Return the stream that a history, a label or a side of the spine is of.
+    def stream_of(self, part: History | Sequence | Outcome | Active | Top) -> Stream:
+        """Return the stream that a history, a sequence, a label or a side of the spine is of.
 
         Raises:
             TypeError: it names none, and no stream's rows are scored.
@@ -177,8 +195,10 @@ class Fields:
             raise TypeError(f"{type(part).__name__} without a stream")
         return stream
 
-    def tiling(self, part: History | Outcome | Active | Top, kind: TileKind = "sums") -> Tiling:
-        """Return what the tiles of a history, of a label or of a side are made of."""
+    def tiling(
+        self, part: History | Sequence | Outcome | Active | Top, kind: TileKind = "sums"
+    ) -> Tiling:
+        """Return what the tiles of a history, a sequence, a label or a side are made of."""
         return Tiling(
             stream=self.stream_of(part),
             keys=part.keys,
@@ -193,7 +213,8 @@ class Fields:
         sides = [side for side in self.spine.sides if side.stream.name == stream.name]
         histories = ((h, kind) for h in self.histories_of(stream) for kind in h.kinds)
         of_histories = (self.tiling(history, kind) for history, kind in histories)
-        return _each_once([*map(self.tiling, sides), *of_histories])
+        of_sequences = (self.tiling(s, "texts") for s in self.sequences_of(stream))
+        return _each_once([*map(self.tiling, sides), *of_histories, *of_sequences])
 
     def tilings(self, stream: Stream) -> tuple[Tiling, ...]:
         """Return what tiles of a stream features and labels are made of, each once."""
@@ -202,9 +223,10 @@ class Fields:
 
     @property
     def counted_streams(self) -> tuple[Stream, ...]:
-        """Every stream that rows to score or histories are made of, that of the rows first."""
+        """Every stream of rows to score, of histories or sequences, that of the rows first."""
         told = [self.stream] if self.stream else [side.stream for side in self.spine.sides]
-        return _first_of_each([*told, *map(self.stream_of, self.histories)])
+        windows = [*map(self.stream_of, self.histories), *map(self.stream_of, self.sequences)]
+        return _first_of_each([*told, *windows])
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -309,7 +331,7 @@ class Fields:
     @property
     def computed(self) -> list[Any]:
         """What decides how features are made of columns, as JSON-ready data."""
-        return [*plain(self.features), *plain(self.derived)]
+        return [*plain(self.features), *plain(self.derived), *plain(self.sequences)]
 
     @property
     def joins(self) -> list[Any]:

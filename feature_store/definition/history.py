@@ -9,9 +9,10 @@ from typing import Literal
 from feature_store.definition.parts import Aggregate, json_digest, plain
 from feature_store.definition.stream import Stream
 
-TileKind = Literal["sums", "squares", "extremes", "moments", "items"]
+TileKind = Literal["sums", "squares", "extremes", "moments", "items", "texts"]
 """What a tile keeps of the values of a day: how many there are and their sum, or that of their
-squares; the least and the largest; each with its time; which different ones there are."""
+squares; the least and the largest; each with its time; which different ones there are; each as a
+text, with its time."""
 
 _MADE_OF: dict[Aggregate, tuple[TileKind, ...]] = {
     "mean": ("sums",),
@@ -119,7 +120,7 @@ class Tiling:
 
     def __post_init__(self) -> None:
         # Asked for several times of each day of a year: worked out once.
-        stream, times = self.stream, {self.stream.event_time} if self.kind == "moments" else set()
+        stream, times = self.stream, {self.stream.event_time} if self.is_timed else set()
         read = frozenset({*self.keys, *stream.taken_by(self.value), *times})
         columns = [[c.name, c.dtype, c.known] for c in stream.columns if c.name in read]
         made_of = [stream.name, list(self.keys), self.value, self.known]
@@ -128,6 +129,11 @@ class Tiling:
         digest = json_digest([made_of, columns, plain(stream.knowns), self.cutoff_hours])
         object.__setattr__(self, "columns", read)
         object.__setattr__(self, "digest", digest)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its tiles hold the time of each value."""
+        return self.kind in ("moments", "texts")
 
     @property
     def is_summed(self) -> bool:

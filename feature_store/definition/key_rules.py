@@ -40,7 +40,7 @@ def unlike_keys(
     """
     for key, (name, column) in zip(keys, own, strict=True):
         theirs = stream.column(key)
-        if _kind(column.dtype) != _kind(theirs.dtype):
+        if kind(column.dtype) != kind(theirs.dtype):
             rule = (
                 f"is of type {column.dtype} where rows are scored, and {key} of the stream "
                 f"{stream.name} of type {theirs.dtype}: no key would be found. Declare both alike"
@@ -55,6 +55,6 @@ def unlike_keys(
             yield field, name, rule
 
 
-def _kind(dtype: Dtype) -> str:
+def kind(dtype: Dtype) -> str:
     """Return what two columns have in common whose equal values have the same text."""
     return "whole number" if dtype in ("int", "bigint") else dtype

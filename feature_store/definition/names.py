@@ -5,7 +5,7 @@ from __future__ import annotations
 from feature_store.definition.common_rules import named_once
 from feature_store.definition.fields import Fields
 from feature_store.definition.naming import NAME_RULE, Broken, is_name, reserved
-from feature_store.definition.parts import Categorical, Cross, Numeric
+from feature_store.definition.parts import Cross, Feature
 from feature_store.schema import (
     DS,
     LABEL_PREFIX,
@@ -47,6 +47,8 @@ def _of_keys(definition: Fields) -> Broken:
 
 def _of_features(definition: Fields) -> Broken:
     names = [*definition.categorical_names(), *definition.numeric_names()]
+    names += [one.name for one in definition.lists]
+    names += [sequence.ages for sequence in definition.sequences]
     for name in names:
         if names.count(name) > 1:
             yield "features", name, "is defined twice"
@@ -66,7 +68,7 @@ def _of_features(definition: Fields) -> Broken:
             yield f"features.{feature.name}", getattr(feature, "column", feature.name), rule
 
 
-def _is_that_key(feature: Categorical | Numeric | Cross) -> bool:
+def _is_that_key(feature: Feature) -> bool:
     return not isinstance(feature, Cross) and feature.column == feature.name
 
 

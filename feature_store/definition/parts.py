@@ -158,6 +158,27 @@ class Cross:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MultiValued:
+    """Several categories of one row, told as a text: tags, genres, words.
+
+    The text is stored as it is. When rows are encoded it is split, blanks around a value are taken
+    off, and what is left of it counts once, however often it is told: the first `length` values.
+    """
+
+    name: str
+    """What the feature is called."""
+    column: str
+    """A source column, `lookup.column` or `Derived`, a text."""
+    length: int
+    """How many values count, at most."""
+    separator: str = ","
+    """What stands between two values."""
+    like: str = ""
+    """A categorical feature that is of the same values: a value has one vector in both. Empty:
+    vectors of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """One expectation on a day of `features` or of `scores`.
 
@@ -262,7 +283,10 @@ class Gate:
         return self.label in ("", label)
 
 
-def taken(feature: Categorical | Numeric | Cross) -> tuple[str, ...]:
+Feature = Categorical | Numeric | Cross | MultiValued
+
+
+def taken(feature: Feature) -> tuple[str, ...]:
     """Return the source columns, and `lookup.column`s, that a feature is made of."""
     return feature.of if isinstance(feature, Cross) else (feature.column,)
 

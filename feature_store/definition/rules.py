@@ -19,6 +19,7 @@ from feature_store.definition.fields import Fields
 from feature_store.definition.label import Label
 from feature_store.definition.label_rules import broken_labels
 from feature_store.definition.leak_rules import broken_leak
+from feature_store.definition.list_rules import broken_lists
 from feature_store.definition.lookup_rules import broken_lookups
 from feature_store.definition.names import broken_names
 from feature_store.definition.naming import Broken
@@ -79,6 +80,7 @@ def check(definition: Fields) -> None:
         broken_tiles(definition),
         broken_derived(definition),
         _features(definition),
+        broken_lists(definition),
         _checks(definition),
         _gate(definition),
     )

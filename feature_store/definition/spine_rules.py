@@ -58,6 +58,8 @@ def _needs_rows(definition: Fields) -> Broken:
         if isinstance(label, Label):
             rule = f"is told by no row, for {told}. Make the label an Outcome of a stream"
             yield f"labels.{label.name}", label.expression, rule
-    for history in definition.histories:
-        if history.stream is None:
-            yield f"histories.{history.name}.stream", None, f"is needed, for {told}"
+    of_tiles = [(f"histories.{history.name}", history.stream) for history in definition.histories]
+    of_tiles += [(f"sequences.{one.name}", one.stream) for one in definition.sequences]
+    for field, stream in of_tiles:
+        if stream is None:
+            yield f"{field}.stream", None, f"is needed, for {told}"

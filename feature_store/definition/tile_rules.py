@@ -1,4 +1,4 @@
-"""The rules of what is made of tiles: histories, outcomes, and what the days before tell."""
+"""The rules of what is made of tiles: histories, sequences, outcomes, what the days before tell."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from feature_store.definition.row_rules import (
     known_beforehand,
     known_by_then,
 )
+from feature_store.definition.sequence import Sequence
 from feature_store.definition.spine import Active, Top
 from feature_store.definition.spine_rules import sides_with_field
 
@@ -33,9 +34,9 @@ def broken_tiles(definition: Fields) -> Broken:
         stream, types = definition.stream_of(part), _VALUES
         if isinstance(part, Active) or (isinstance(part, Outcome) and part.at_least is None):
             types = TRUTHS
-        if isinstance(part, History) and part.takes_any_type:
+        if isinstance(part, Sequence) or (isinstance(part, History) and part.takes_any_type):
             types = get_args(Dtype)
-        if isinstance(part, History) and part.where is not None:
+        if isinstance(part, History | Sequence) and part.where is not None:
             yield from broken_expression(stream, f"{field}.where", part.where, TRUTHS)
         yield from broken_expression(stream, field, part.counted, types)
         yield from known_by_then(stream, field, part.counted, part.known)
@@ -61,15 +62,18 @@ def broken_streams(definition: Fields) -> Broken:
             yield f"{field}.stream", stream.name, rule
 
 
-def _of_tiles(definition: Fields) -> Iterator[tuple[str, Active | Top | History | Outcome]]:
+def _of_tiles(
+    definition: Fields,
+) -> Iterator[tuple[str, Active | Top | History | Sequence | Outcome]]:
     """Yield what is made of tiles, with the field that it stands in."""
     yield from sides_with_field(definition)
     yield from _asked(definition)
 
 
-def _asked(definition: Fields) -> Iterator[tuple[str, History | Outcome]]:
+def _asked(definition: Fields) -> Iterator[tuple[str, History | Sequence | Outcome]]:
     """Yield what is made of tiles and asked by columns of what is scored."""
     yield from ((f"histories.{history.name}", history) for history in definition.histories)
+    yield from ((f"sequences.{sequence.name}", sequence) for sequence in definition.sequences)
     yield from ((f"labels.{outcome.name}", outcome) for outcome in definition.outcomes)
 
 
@@ -88,7 +92,7 @@ def _outcomes(definition: Fields) -> Broken:
         yield from within(outcome, _OF_OUTCOME, f"labels.{outcome.name}.")
 
 
-def _keys(definition: Fields, part: History | Outcome, field: str) -> Broken:
+def _keys(definition: Fields, part: History | Sequence | Outcome, field: str) -> Broken:
     stream = definition.stream_of(part)
     yield from broken_stream_keys(stream, field, part.keys)
     yield from broken_count(field, part.on, part.keys)

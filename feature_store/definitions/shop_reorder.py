@@ -16,6 +16,7 @@ from feature_store.definition import (
     Numeric,
     Outcome,
     Product,
+    Sequence,
     Top,
     Training,
 )
@@ -63,6 +64,12 @@ DEFINITION = Definition(
         History(
             name="item", stream=SHOP_ORDERS, keys=("item_id",), value="quantity", where=DIRECT,
             known="order", windows=(28,), aggregates=("count",),
+        ),
+    ),
+    sequences=(
+        Sequence(
+            name="ordered", stream=SHOP_ORDERS, keys=("user_id",), value="item_id", where=DIRECT,
+            known="order", length=10, days=56, like="item_id",
         ),
     ),
     lookups=(_shop.user(), _shop.item()),

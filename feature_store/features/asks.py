@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
     from feature_store.definition import Definition, History, Tiling
+    from feature_store.definition import Sequence as SequenceOf
     from feature_store.definition.history import TileKind
 
 
@@ -31,6 +32,8 @@ class Wanted:
     definition: Definition
     histories: tuple[History, ...]
     keys: tuple[str, ...]
+    sequences: tuple[SequenceOf, ...] = ()
+    """What is asked for value by value, beside them."""
 
     asks: tuple[Ask, ...] = field(init=False)
     """What is read of tiles: one or more of each history, in their order."""
@@ -64,8 +67,13 @@ class Wanted:
 
     @classmethod
     def of(cls, definition: Definition) -> Wanted:
-        """Return all histories of a pipeline, asked for by the rows that it scores."""
-        return cls(definition=definition, histories=definition.histories, keys=definition.keys)
+        """Return all histories and sequences of a pipeline, asked by the rows that it scores."""
+        return cls(
+            definition=definition,
+            histories=definition.histories,
+            keys=definition.keys,
+            sequences=definition.sequences,
+        )
 
 
 def of_ask(values: Sequence[int | None]) -> Column:

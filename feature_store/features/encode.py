@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import Numeric
+from feature_store.definition import MultiValued, Numeric
 from feature_store.schema import DS, KEY_PREFIX, VALUE_PREFIX
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from feature_store.definition import Definition
+    from feature_store.definition import Sequence as SequenceOf
 
 KEYS = "_keys"
 VALUES = "_values"
@@ -26,6 +28,22 @@ def category_key(name: str) -> Column:
     return F.when(F.col(name).isNull(), F.lit(MISSING_KEY).cast("bigint")).otherwise(
         F.xxhash64(F.col(name).cast("string"))
     )
+
+
+def list_keys(feature: MultiValued | SequenceOf) -> Column:
+    """Return the keys of a list, an array of its length: of its values, then padding (0)."""
+    values = _split(feature) if isinstance(feature, MultiValued) else F.col(feature.name)
+    keys = F.transform(values, lambda value: F.xxhash64(value))
+    padding = F.array_repeat(F.lit(MISSING_KEY).cast("bigint"), feature.length)
+    # An array that is missing has no value.
+    return F.slice(F.concat(F.coalesce(keys, F.slice(padding, 1, 0)), padding), 1, feature.length)
+
+
+def list_ages(feature: SequenceOf) -> Column:
+    """Return the ages of a list's values in days, an array of its length; NaN is padding."""
+    padding = F.array_repeat(F.lit(float("nan")).cast("float"), feature.length)
+    ages = F.coalesce(F.col(feature.ages).cast("array<float>"), F.slice(padding, 1, 0))
+    return F.slice(F.concat(ages, padding), 1, feature.length)
 
 
 def numeric_values(definition: Definition) -> dict[str, Column]:
@@ -46,23 +64,29 @@ def numeric_doubles(definition: Definition) -> dict[str, Column]:
 
 
 def pack(features_df: DataFrame, definition: Definition) -> DataFrame:
-    """Return ds and keys with `_keys` (array of K bigint) and `_values` (array of N float).
+    """Return ds and keys with `_keys` (array of bigint) and `_values` (array of float).
 
-    Arrays cross to Python as one flat buffer each, at half the cost of K + N columns.
+    In both, what lists have stands behind what has one value. Arrays cross to Python as one flat
+    buffer each, at half the cost of as many columns.
     """
     keys = [category_key(name) for name in definition.categorical_names()]
     missing = F.lit(float("nan")).cast("float")
     values = [F.coalesce(column, missing) for column in numeric_values(definition).values()]
+    packed_keys, packed_values = F.array(*keys), F.array(*values).cast("array<float>")
+    if definition.lists:
+        packed_keys = F.concat(packed_keys, *map(list_keys, definition.lists))
+    if definition.sequences:
+        packed_values = F.concat(packed_values, *map(list_ages, definition.sequences))
     return features_df.select(
-        DS,
-        *definition.keys,
-        F.array(*keys).alias(KEYS),
-        F.array(*values).cast("array<float>").alias(VALUES),
+        DS, *definition.keys, packed_keys.alias(KEYS), packed_values.alias(VALUES)
     )
 
 
 def widen(features_df: DataFrame, definition: Definition, *extra: str) -> DataFrame:
-    """Return training columns: `extra`, then k_<name> bigint and v_<name> float, NaN = missing."""
+    """Return training columns: `extra`, then k_<name> bigint and v_<name> float, NaN = missing.
+
+    A list has a column for each place: k_<name>_0, k_<name>_1, ...
+    """
     keys = [
         category_key(name).alias(f"{KEY_PREFIX}{name}") for name in definition.categorical_names()
     ]
@@ -71,7 +95,22 @@ def widen(features_df: DataFrame, definition: Definition, *extra: str) -> DataFr
         F.coalesce(column, missing).alias(f"{VALUE_PREFIX}{name}")
         for name, column in numeric_values(definition).items()
     ]
+    for feature in definition.lists:
+        keys += _each(list_keys(feature), feature.length, f"{KEY_PREFIX}{feature.name}")
+    for sequence in definition.sequences:
+        values += _each(list_ages(sequence), sequence.length, f"{VALUE_PREFIX}{sequence.name}")
     return features_df.select(*extra, *keys, *values)
+
+
+def _each(array: Column, length: int, name: str) -> list[Column]:
+    return [F.get(array, F.lit(place)).alias(f"{name}_{place}") for place in range(length)]
+
+
+def _split(feature: MultiValued) -> Column:
+    """Return the different values of a text, as they stand in it."""
+    parts = F.split(F.col(feature.name), re.escape(feature.separator))
+    trimmed = F.transform(parts, lambda part: F.trim(part))
+    return F.slice(F.array_distinct(F.filter(trimmed, lambda part: part != "")), 1, feature.length)
 
 
 def _transformed(value: Column, feature: Numeric) -> Column:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import Categorical, Cross, Product, Rows
+from feature_store.definition import Categorical, Cross, Numeric, Product, Rows
 from feature_store.events.cutoff import cutoff_column
 from feature_store.events.versions import as_of
 from feature_store.features.asks import Wanted
@@ -20,13 +20,14 @@ from feature_store.features.histories import (
     join_histories,
     known_histories,
 )
+from feature_store.features.sequences import join_sequences
 from feature_store.features.spines import entities, paired
 from feature_store.schema import DS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Active, Definition, Lookup, Numeric, RowType, Top
+    from feature_store.definition import Active, Definition, Feature, Lookup, RowType, Top
 
 
 def build_features(
@@ -69,7 +70,8 @@ def build_features(
     keys = [key for key in definition.keys if key not in plain]
     histories = [name for h in definition.histories for name, _, _ in h.columns()]
     computed = [_feature(f, definition).alias(f.name) for f in definition.features]
-    return rows.select(DS, *keys, *computed, *histories)
+    sequences = [name for s in definition.sequences for name in (s.name, s.ages)]
+    return rows.select(DS, *keys, *computed, *histories, *sequences)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +84,10 @@ class Made:
     days: Sequence[date]
 
     def with_all(self, rows_df: DataFrame, wanted: Wanted, lookups: Sequence[Lookup]) -> DataFrame:
-        """Return rows with the histories and lookups wanted of them."""
-        rows = join_lookups(rows_df, self.lookups, wanted.definition, lookups, self.snapshots)
+        """Return rows with the histories, sequences and lookups wanted of them."""
+        definition = wanted.definition
+        rows = join_lookups(rows_df, self.lookups, definition, lookups, self.snapshots)
+        rows = join_sequences(rows, self.tiles_df, definition, wanted.sequences, self.days)
         if not wanted.histories:
             return rows
         if self.tiles_df is None:
@@ -112,23 +116,23 @@ def _told_rows(
                 wanted,
                 keys=side.keys,
                 histories=tuple(h for h in wanted.histories if _is_of(h.asked_by, side)),
+                sequences=tuple(s for s in wanted.sequences if _is_of(s.asked_by, side)),
             ),
             [lk for lk in definition.lookups if _is_of(definition.looked_up_by(lk), side)],
         )
         for frame, side in zip(found, spine.sides, strict=True)
     )
-    of_both = tuple(
-        history
-        for history in wanted.histories
-        if not any(_is_of(history.asked_by, side) for side in spine.sides)
+
+    def is_of_both(names: Collection[str]) -> bool:
+        return not any(_is_of(names, side) for side in spine.sides)
+
+    of_both = replace(
+        wanted,
+        histories=tuple(h for h in wanted.histories if is_of_both(h.asked_by)),
+        sequences=tuple(s for s in wanted.sequences if is_of_both(s.asked_by)),
     )
-    looked_up = [
-        lookup
-        for lookup in definition.lookups
-        if not any(_is_of(definition.looked_up_by(lookup), side) for side in spine.sides)
-    ]
-    rows = pairing.of(left, right)
-    return made.with_all(rows, replace(wanted, histories=of_both), looked_up)
+    looked_up = [lk for lk in definition.lookups if is_of_both(definition.looked_up_by(lk))]
+    return made.with_all(pairing.of(left, right), of_both, looked_up)
 
 
 def _is_of(names: Collection[str], side: Active | Top) -> bool:
@@ -153,7 +157,7 @@ def known_in_time(events_df: DataFrame, row: RowType, cutoff_hours: int) -> Data
     return rows.withColumns({c.name: F.when(in_time[c.known], F.col(c.name)) for c in late})
 
 
-def _feature(feature: Categorical | Cross | Numeric, definition: Definition) -> Column:
+def _feature(feature: Feature, definition: Definition) -> Column:
     if isinstance(feature, Cross):
         parts = [F.col(column).cast("string") for column in feature.of]
         return F.concat_ws("\u001f", *[F.coalesce(part, F.lit("")) for part in parts])
@@ -162,4 +166,4 @@ def _feature(feature: Categorical | Cross | Numeric, definition: Definition) -> 
         return value
     if isinstance(feature, Categorical) and feature.bounds:
         return ranged(value.cast("double"), feature.bounds)
-    return value.cast("string" if isinstance(feature, Categorical) else "double")
+    return value.cast("double" if isinstance(feature, Numeric) else "string")

@@ -33,7 +33,7 @@ SEPARATOR = "\u001f"
 TILE_SCHEMA = (
     "ds date, history string, key string, usable_from date, band int, n bigint, "
     + ", ".join(f"{digit} bigint" for digit in DIGITS)
-    + ", item bigint, at timestamp, low double, high double"
+    + ", item bigint, at timestamp, low double, high double, text string"
 )
 
 
@@ -65,8 +65,8 @@ def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
     whose cut-off is after the values and their keys were known) and n (count). Of sums: band (of
     the values' size) and the digits of their sum; see `feature_store.features.sums`. If there are
     others than sums: low and high, the least and the largest value; at, their time; item, a hash
-    that tells different ones apart. A value that was corrected counts until its correction is
-    known: from then on a tile takes it off again.
+    that tells different ones apart. If there are sequences: text, the value itself. A value that
+    was corrected counts until its correction is known: from then on a tile takes it off again.
     """
     stream, cutoff_hours = tilings[0].stream, tilings[0].cutoff_hours
     changes = latest_version(events_df, stream).transform(_values, tilings)
@@ -91,6 +91,8 @@ def build_tiles(events_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
     if kept:
         rows, by = _told_apart(rows, kept, ends), [*by, "item", "at", "_apart"]
         made += [F.min("_kept").alias("low"), F.max("_kept").alias("high")]
+    if any(tiling.kind == "texts" for tiling in kept):
+        by = [*by, "text"]
     tiles = rows.groupBy(*by).agg(*made).drop("_apart")
     # What is taken off on the day on which the same is added changes nothing.
     return tiles.where(" OR ".join(f"{name} <> 0" for name in ("n", *DIGITS)))
@@ -133,9 +135,11 @@ def _values(versions_df: DataFrame, tilings: Sequence[Tiling]) -> DataFrame:
     return (
         versions_df.select(DS, SINCE, UNTIL, F.explode(F.array(*candidates)).alias("t"))
         .select(DS, SINCE, UNTIL, "t.*")
-        .where("key IS NOT NULL AND (value IS NOT NULL OR item IS NOT NULL)")
+        .where("key IS NOT NULL AND (value IS NOT NULL OR item IS NOT NULL OR text IS NOT NULL)")
         .where("known_at IS NOT NULL")
-        .select(DS, UNTIL, "history", "key", "value", "item", "at", known_at.alias("known_at"))
+        .select(
+            DS, UNTIL, "history", "key", "value", "item", "at", "text", known_at.alias("known_at")
+        )
     )
 
 
@@ -143,16 +147,19 @@ def _candidate(spark: SparkSession, tiling: Tiling) -> Column:
     """Return what one history takes of a version; null where it takes nothing."""
     found = resolved_value(spark, tiling)
     taken = {*tiling.keys, *found.columns}
-    value, item, at = F.lit(None).cast("double"), F.lit(None).cast("bigint"), F.lit(None)
-    if tiling.kind == "items":
+    value, item = F.lit(None).cast("double"), F.lit(None).cast("bigint")
+    at, text = F.lit(None), F.lit(None)
+    if tiling.kind == "texts":
         text = _text(spark, tiling.value, found)
-        item = F.when(text.isNotNull(), F.xxhash64(text))  # of a null it is no null
+    elif tiling.kind == "items":
+        told = _text(spark, tiling.value, found)
+        item = F.when(told.isNotNull(), F.xxhash64(told))  # of a null it is no null
     elif tiling.kind == "squares":
         square = number(spark, tiling.value) * number(spark, tiling.value)
         value = F.when(square < float("inf"), square)
     else:
         value = number(spark, tiling.value)
-    if tiling.kind == "moments":
+    if tiling.is_timed:
         at, taken = F.col(tiling.stream.event_time), {*taken, tiling.stream.event_time}
     return F.struct(
         F.lit(tiling.digest).alias("history"),
@@ -160,6 +167,7 @@ def _candidate(spark: SparkSession, tiling: Tiling) -> Column:
         value.alias("value"),
         item.alias("item"),
         at.cast("timestamp").alias("at"),
+        text.cast("string").alias("text"),
         last_known(tiling.stream, tiling.known, taken).alias("known_at"),
     )
 

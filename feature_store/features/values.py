@@ -85,6 +85,12 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
             require(spark, definition, stream, field, history.value)
         require(spark, definition, stream, field, history.counted)
 
+    for sequence in definition.sequences:
+        stream, field = definition.stream_of(sequence), f"sequences.{sequence.name}"
+        if sequence.where is not None:
+            _require_boolean(spark, definition, stream, f"{field}.where", sequence.where)
+            _of_definition(spark, definition, stream, field, sequence.value)
+        _of_definition(spark, definition, stream, field, sequence.counted)
     for derived in definition.derived:
         row, field = definition.seen_by(derived), f"derived.{derived.name}"
         _of_definition(spark, definition, row, field, derived.expression)

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from feature_store.definition import Sequence as SequenceOf
 from feature_store.definition import json_digest
 from feature_store.errors import UsageError
 from jobs.version import model_code
 from models.errors import ConfigInvalid
 from models.scoring.compiler import find_compiler
-from models.signature import Signature
+from models.signature import ListField, Signature
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
@@ -136,6 +137,15 @@ def signature_of(definition: Definition) -> Signature:
         categorical=definition.categorical_names(),
         numeric=definition.numeric_names(),
         labels=definition.label_names,
+        lists=tuple(
+            ListField(
+                name=one.name,
+                length=one.length,
+                like=one.like,
+                has_ages=isinstance(one, SequenceOf),
+            )
+            for one in definition.lists
+        ),
     )
 
 

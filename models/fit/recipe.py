@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.digests import content_digest
-from models.errors import RecipeInvalid
+from models.errors import ConfigInvalid, RecipeInvalid
 from models.signature import Signature
 from models.training.files import write_whole
 
@@ -100,13 +100,17 @@ class FitRecipe:
     @property
     def identity(self) -> str:
         """What tells it from every other recipe, wherever its set and its model's file lie."""
-        content = dataclasses.asdict(self)
+        content = self._content()
         del content["location"], content["reference"]
         return content_digest(content)
 
+    def _content(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready data."""
+        return {**dataclasses.asdict(self), "signature": self.signature.record()}
+
     def to_text(self) -> str:
         """Return the recipe as the text of `recipe.json`, the same for equal recipes."""
-        content = dataclasses.asdict(self)
+        content = self._content()
         told = {"format": FORMAT, "sha256": content_digest(content), "recipe": content}
         return json.dumps(told, indent=1, sort_keys=True)
 
@@ -149,7 +153,7 @@ def read_recipe(path: Path) -> FitRecipe:
 
 def _from_json(path: Path, content: dict[str, Any]) -> FitRecipe:
     try:
-        signature = {name: tuple(listed) for name, listed in content["signature"].items()}
+        signature = Signature.from_record(content["signature"])
         splits = {
             name: FrozenSplit(
                 files=tuple(FrozenFile(**file) for file in split["files"]),
@@ -158,7 +162,7 @@ def _from_json(path: Path, content: dict[str, Any]) -> FitRecipe:
             for name, split in content["splits"].items()
         }
         return FitRecipe(
-            **{**content, "signature": Signature(**signature), "splits": splits},
+            **{**content, "signature": signature, "splits": splits},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigInvalid) as error:
         raise RecipeInvalid(path, f"cannot be used: {error!r}. Freeze again") from error

@@ -1,9 +1,11 @@
 """Key to table row, inside the graph.
 
-Legend: B batch, K fields, S buckets.
+Legend: B batch, C columns of keys, S buckets.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +23,23 @@ class Lookup(nn.Module):
     mix: Tensor
     first: Tensor
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        self.register_buffer("base", torch.from_numpy(vocabulary.base.copy()))
-        self.register_buffer("mask", torch.from_numpy(vocabulary.mask.copy()))
-        self.register_buffer("mix", torch.from_numpy(vocabulary.mix.copy()))
-        self.register_buffer("first", torch.from_numpy(vocabulary.first))
+    def __init__(self, vocabulary: Vocabulary, column_fields: Sequence[int] | None = None) -> None:
+        """Take the places of the vocabulary's keys.
 
-    def forward(self, keys_BK: Tensor, slots_S8: Tensor) -> Tensor:
-        """Return rows (B, K) int64; a key its field does not know gets the field's first row."""
-        low, high = keys_BK & LOW_32, (keys_BK >> 32) & LOW_32
+        Args:
+            vocabulary: the keys that each field knows.
+            column_fields: for each column of keys, the place of its field; None: each has one.
+        """
+        super().__init__()
+        fields = list(range(len(vocabulary.fields)) if column_fields is None else column_fields)
+        self.register_buffer("base", torch.from_numpy(vocabulary.base[fields]))
+        self.register_buffer("mask", torch.from_numpy(vocabulary.mask[fields]))
+        self.register_buffer("mix", torch.from_numpy(vocabulary.mix.copy()))
+        self.register_buffer("first", torch.from_numpy(vocabulary.first[fields]))
+
+    def forward(self, keys_BC: Tensor, slots_S8: Tensor) -> Tensor:
+        """Return rows (B, C) int64; a key its field does not know gets the field's first row."""
+        low, high = keys_BC & LOW_32, (keys_BC >> 32) & LOW_32
         flat = slots_S8.view(-1)
         lines = [
             (self.base + (((low * self.mix[i] + high * self.mix[i + 1]) >> SHIFT) & self.mask))
@@ -40,6 +49,6 @@ class Lookup(nn.Module):
         place = lines[0]
         for line in lines:
             for way in range(WAYS):
-                place = torch.where(flat[line + way] == keys_BK, line + way, place)
+                place = torch.where(flat[line + way] == keys_BC, line + way, place)
         # One row is fetched, not eight: half the time of comparing and fetching side by side.
-        return torch.where(flat[place] == keys_BK, flat[place + WAYS], self.first)
+        return torch.where(flat[place] == keys_BC, flat[place + WAYS], self.first)

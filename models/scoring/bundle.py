@@ -111,9 +111,9 @@ class Bundle:
         """The pins of the data it was trained on."""
         return self.manifest["data"]
 
-    def logits(self, keys_BK: Tensor, values_BN: Tensor) -> Tensor:
-        """Return logits (B, T) of contiguous keys (B, K) int64 and values (B, N) float32; B > 0."""
-        return self.code(keys_BK, values_BN, self.table, self.slots)
+    def logits(self, keys_BC: Tensor, values_BV: Tensor) -> Tensor:
+        """Return logits (B, T) of contiguous keys (B, C) int64 and values (B, V) float32; B > 0."""
+        return self.code(keys_BC, values_BV, self.table, self.slots)
 
 
 def save(
@@ -134,9 +134,9 @@ def save(
     """Write a bundle, whole or not at all, and return its pinned reference.
 
     Args:
-        golden_keys: (G, K) int64, rows whose scores every later load must give again; a few hostile
+        golden_keys: (G, C) int64, rows whose scores every later load must give again; a few hostile
             rows (unknown keys, NaN, infinite values) are added.
-        golden_values: (G, N) float32.
+        golden_values: (G, V) float32.
         compiled: False leaves the compiled package out (it takes 10 s or more to make).
         precision: `bf16` compiles the linear layers in it, if what that changes on `held_out` is
             within `bounds`; the portable export stays float32.
@@ -263,11 +263,15 @@ def load_eager(directory: Path | str, expected_digest: str | None = None) -> Ran
     table, slots = load_tables(path)
     with safe_open(path / "weights.safetensors", framework="pt") as weights:
         dense = {name: weights.get_tensor(name) for name in weights.keys()}
+    # The lookup holds what is of a field once for each of its columns.
+    of_field = [signature.column_fields.index(f) for f in range(len(signature.vocabulary_fields))]
     vocabulary = Vocabulary(
-        fields=signature.categorical,
+        fields=signature.vocabulary_fields,
         sizes=tuple(manifest["sizes"]),
         slots=slots.numpy(),
-        **{name: dense[f"lookup.{name}"].numpy() for name in ("base", "mask", "mix")},
+        base=dense["lookup.base"].numpy()[of_field],
+        mask=dense["lookup.mask"].numpy()[of_field],
+        mix=dense["lookup.mix"].numpy(),
     )
     config = registry.config_from_json(manifest["model"], manifest["config"])
     ranker = registry.get(manifest["model"]).build(config, signature, vocabulary)
@@ -302,8 +306,8 @@ def _package_lowered(
     code = compiling.load_package(path)
     table, slots = ranker.table.detach(), ranker.slots
 
-    def logits(keys_BK: Tensor, values_BN: Tensor) -> Tensor:
-        return code(keys_BK.contiguous(), values_BN.contiguous(), table, slots)
+    def logits(keys_BC: Tensor, values_BV: Tensor) -> Tensor:
+        return code(keys_BC.contiguous(), values_BV.contiguous(), table, slots)
 
     found: list[NDArray[np.float32]] = []
     with torch.no_grad():

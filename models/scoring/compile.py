@@ -36,7 +36,7 @@ from models.scoring.precision import Precision
 log = logging.getLogger(__name__)
 
 ScoringCode = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(keys (B, K), values (B, N), table (R, E), slots (S, 8)) -> logits (B, T)."""
+"""(keys (B, C), values (B, V), table (R, E), slots (S, 8)) -> logits (B, T)."""
 
 X86_64_V3 = "x86-64-v3"
 V3_FLAGS = frozenset({"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"})
@@ -65,7 +65,7 @@ def export(ranker: Ranker) -> ExportedProgram:
     dense = ranker.dense.cpu().eval()
     rows = 4  # any number above one: the batch dimension is free
     keys = torch.arange(rows * len(dense.lookup.base)).reshape(rows, -1)
-    values = torch.zeros(rows, len(dense.numeric.mean))
+    values = torch.zeros(rows, dense.value_columns)
     args = (keys, values, ranker.table.detach().cpu(), ranker.slots.cpu())
     batch = Dim("batch")
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Arrays in, probabilities out; no Spark, no training code.
 
-Legend: n rows, K categorical, N numeric, T labels.
+Legend: n rows, C columns of keys, V of values (see `Signature`), T labels.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Predictor:
         self.rows_per_batch = rows_per_batch
 
     def predict(self, keys: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the first label's probability (n,) of keys (n, K) int64 and values (n, N) float32.
+        """Return the first label's probability (n,) of keys (n, C) int64 and values (n, V) float32.
 
         Raises:
             InputInvalid: an array has the wrong type or shape.
@@ -61,9 +61,9 @@ class Predictor:
         scores = np.empty((len(keys), len(self.bundle.signature.labels)), np.float32)
         for start in range(0, len(keys), self.rows_per_batch):
             part = slice(start, start + self.rows_per_batch)
-            keys_BK = torch.from_numpy(_padded(keys[part]))
-            values_BN = torch.from_numpy(_padded(values[part]))
-            logits_BT = self.bundle.logits(keys_BK, values_BN)
+            keys_BC = torch.from_numpy(_padded(keys[part]))
+            values_BV = torch.from_numpy(_padded(values[part]))
+            logits_BT = self.bundle.logits(keys_BC, values_BV)
             scores[part] = torch.sigmoid(logits_BT).numpy()[: len(keys[part])]
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores).all(1))[0])
@@ -76,8 +76,8 @@ class Predictor:
         signature = self.bundle.signature
         if len(keys) == len(values) == 0:
             return  # an empty Arrow batch does not know how wide its lists are
-        _check_array("keys", keys, np.dtype(np.int64), len(signature.categorical))
-        _check_array("values", values, np.dtype(np.float32), len(signature.numeric))
+        _check_array("keys", keys, np.dtype(np.int64), len(signature.key_columns))
+        _check_array("values", values, np.dtype(np.float32), len(signature.value_columns))
         if len(keys) != len(values):
             raise InputInvalid(f"keys has {len(keys)} rows, values {len(values)}: must be equal")
 

@@ -1,7 +1,8 @@
 """Training input through Petastorm; nothing else in the code base touches it.
 
-Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32. Of several
-labels a row may lack some (null, or NaN), but not all.
+Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32; of a list
+`k_<list>_<place>`, and `v_<list>_<place>` if it has ages. Of several labels a row may lack some
+(null, or NaN), but not all.
 
 Three traps of petastorm 0.13.1 shape this file. Its thread pool sometimes ends a pass early and
 says nothing (231 of 893 passes here), and its order of row groups depends on timing. So the `dummy`
@@ -10,7 +11,7 @@ ahead: no race, the same order every time, and as fast (2.6 M rows/s of 40 colum
 cores). Rows are counted against the Parquet footers all the same. Third, seed 0 means "not seeded"
 to it, so seeds are moved up by one.
 
-Legend: B batch, K categorical, N numeric, T labels.
+Legend: B batch, C columns of keys, V of values (see `Signature`), T labels.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ PREFETCHED_GROUPS = 2
 
 
 class Rows(NamedTuple):
-    """Rows of training data: keys (B, K) int64, values (B, N) float32, labels (B, T) float32.
+    """Rows of training data: keys (B, C) int64, values (B, V) float32, labels (B, T) float32.
 
     A label is 0 or 1; NaN where the row has no such label.
     """
@@ -192,8 +193,8 @@ def _row_groups(
 def columns_of(signature: Signature) -> tuple[str, ...]:
     """Return the Parquet columns of a signature, in order."""
     return (
-        *(f"k_{name}" for name in signature.categorical),
-        *(f"v_{name}" for name in signature.numeric),
+        *(f"k_{name}" for name in signature.key_columns),
+        *(f"v_{name}" for name in signature.value_columns),
         *(f"y_{name}" for name in signature.labels),
     )
 
@@ -206,8 +207,8 @@ def to_rows(columns: dict[str, Any], signature: Signature) -> Rows:
             missing, or a row has none.
     """
     rows = len(next(iter(columns.values()), ()))
-    keys = [_column(columns, f"k_{name}", np.int64) for name in signature.categorical]
-    values = [_column(columns, f"v_{name}", np.float32) for name in signature.numeric]
+    keys = [_column(columns, f"k_{name}", np.int64) for name in signature.key_columns]
+    values = [_column(columns, f"v_{name}", np.float32) for name in signature.value_columns]
     labels = [_column(columns, f"y_{name}", np.float32) for name in signature.labels]
     values_BN = np.stack(values, 1) if values else np.empty((rows, 0), np.float32)
     return Rows(np.stack(keys, 1), values_BN, _labels(labels, signature))

@@ -1,6 +1,6 @@
 """Batches of an epoch: from memory when the data fits, else streamed from the files.
 
-Legend: B batch, K categorical, N numeric, T labels.
+Legend: B batch, C columns of keys, V of values (see `Signature`), T labels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Feed:
     def fits(self) -> bool:
         """Whether the shard is kept in memory."""
         sig = self.signature
-        row = 8 * len(sig.categorical) + 4 * (len(sig.numeric) + len(sig.labels))
+        row = 8 * len(sig.key_columns) + 4 * (len(sig.value_columns) + len(sig.labels))
         return self.rows * row <= self.memory_bytes
 
     def parts(self, seed: int | None = None) -> Iterator[Rows]:
@@ -55,7 +55,7 @@ class Feed:
         yield self._cached
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the rows in order (validation): keys (B, K), values (B, N), labels (B, T)."""
+        """Yield the rows in order (validation): keys (B, C), values (B, V), labels (B, T)."""
         for part in self.parts():
             for start in range(0, len(part.labels), self.batch_size):
                 yield to_tensors(part.take(slice(start, start + self.batch_size)))

@@ -43,9 +43,10 @@ class Fitted:
 def fit(parts: Iterable[Rows], signature: Signature, min_count: int, group: Group) -> Fitted:
     """Return what the leader fitted on all training rows; only the leader reads `parts`."""
     arrays = _fit_alone(parts, signature, min_count) if group.leads else None
-    dtypes = [np.int64] * len(signature.categorical) + [np.float32] * 3
+    fields = signature.vocabulary_fields
+    dtypes = [np.int64] * len(fields) + [np.float32] * 3
     *known, mean, std, base_logit = group.share_arrays(arrays, dtypes)
-    vocabulary = build(signature.categorical, known)
+    vocabulary = build(fields, known)
     return Fitted(vocabulary=vocabulary, mean=mean, std=std, base_logit=base_logit)
 
 
@@ -61,11 +62,12 @@ def base_logits(positives: Array, rows: Array) -> Array:
 
 
 def _fit_alone(parts: Iterable[Rows], signature: Signature, min_count: int) -> list[Array]:
-    counts, moments = KeyCounts(signature.categorical), Moments(len(signature.numeric))
+    numbers = len(signature.numeric)
+    counts, moments = KeyCounts(signature.categorical, signature.lists), Moments(numbers)
     positives, rows = np.zeros(len(signature.labels)), np.zeros(len(signature.labels))
     for part in parts:
         counts.update(part.keys)
-        moments.update(part.values)
+        moments.update(part.values[:, :numbers])
         positives += np.nansum(part.labels, 0, dtype=np.float64)
         rows += (~np.isnan(part.labels)).sum(0)
     known = [known_keys(keys, count, min_count) for keys, count in counts.settle()]

@@ -107,6 +107,7 @@ class Case:
             spine=_spine(found.spine, folder),
             labels=(_of_stream(found.outcomes[0], folder),),
             histories=tuple(_of_stream(history, folder) for history in found.histories),
+            sequences=tuple(_of_stream(sequence, folder) for sequence in found.sequences),
             lookups=tuple(
                 replace(lookup, stream=_stream(lookup.stream, folder)) for lookup in found.lookups
             ),

@@ -23,6 +23,8 @@ from feature_store.schema import (
 )
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from jobs.context import Context
 
 FEATURES_WITHIN = 1e-9
@@ -103,12 +105,20 @@ def _counts(context: Context, theirs: dict[str, int]) -> list[str]:
 
 
 def _features(context: Context, path: Path) -> list[str]:
-    ours = context.warehouse.read(FEATURES).toPandas()
-    theirs = context.spark.read.parquet(str(path)).toPandas()
+    ours, theirs = (
+        _as_text(rows).toPandas()
+        for rows in (context.warehouse.read(FEATURES), context.spark.read.parquet(str(path)))
+    )
     order = [DS, *context.definition.keys]
     return differences(
         "features", ours, theirs, order, context.definition.numeric_names(), FEATURES_WITHIN
     )
+
+
+def _as_text(rows: DataFrame) -> DataFrame:
+    """Return rows in which what is a list is a text, so that two of them can be compared."""
+    lists = [name for name, dtype in rows.dtypes if dtype.startswith("array")]
+    return rows.withColumns({name: rows[name].cast("string") for name in lists})
 
 
 def _training_set(context: Context, name: str, folder: Path) -> list[str]:

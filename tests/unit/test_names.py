@@ -221,8 +221,8 @@ FRAMES_OF_USERS = (
 )
 # Tiles, sums of them, and counts of broken rows: no column of a user is in these.
 OF_OTHER_FRAMES = frozenset(
-    "history key value item low high known_at total band usable_from n sign day t rows "
-    "example".split()
+    "history key value item low high text known_at total band usable_from n sign day t "
+    "rows example".split()
 )
 # Fields of a struct that holds the time and the order of a version: they meet no column.
 OF_STRUCTS = frozenset("at known of place since told until".split())

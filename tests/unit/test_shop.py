@@ -102,7 +102,7 @@ def test_the_pipelines_of_the_shop_share_its_streams_and_what_they_count_alike()
     assert [s.name for s in reorder.all_streams] == ["shop_orders", *looked_up]
     assert reorder.stream is None
     # The label is told by the tiles that the pairs' spine is told by, or those of histories.
-    assert len(reorder.tilings(reorder.outcomes[0].stream)) == 6
+    assert len(reorder.tilings(reorder.outcomes[0].stream)) == 7
     assert ads.score_columns == ("score_click", "score_order")
     assert [ads.label_days_of(label) for label in ads.labels] == [4, 10]
     assert reorder.label_days == 10

@@ -62,11 +62,14 @@ def _one_thread() -> None:
 def sample(rows: int, signature: Signature = SIGNATURE, seed: int = 0) -> Rows:
     """Rows whose label depends on user x item and on the first numeric, with missing values."""
     rng = np.random.default_rng(seed)
-    known = np.random.default_rng(99).integers(-(2**63), 2**63 - 1, (3, 20), dtype=np.int64)
-    index = rng.integers(0, 20, (rows, len(signature.categorical)))
+    columns = len(signature.key_columns)
+    known = np.random.default_rng(99).integers(
+        -(2**63), 2**63 - 1, (max(3, columns), 20), dtype=np.int64
+    )
+    index = rng.integers(0, 20, (rows, columns))
     keys = np.stack([known[f][index[:, f]] for f in range(index.shape[1])], 1)
     keys[rng.random(keys.shape) < 0.02] = 0
-    values = rng.normal(50, 10, (rows, len(signature.numeric))).astype(np.float32)
+    values = rng.normal(50, 10, (rows, len(signature.value_columns))).astype(np.float32)
     signal = 2.0 * (((index[:, 0] + index[:, 1]) % 2) * 2 - 1)
     if len(signature.numeric):
         signal = signal + (values[:, 0] - 50) / 10
@@ -80,8 +83,8 @@ def write(
     rows: Rows, path: Path, signature: Signature = SIGNATURE, group: int = 500
 ) -> TrainingFiles:
     """Write rows as one Parquet file of the training layout."""
-    columns = {f"k_{n}": rows.keys[:, i] for i, n in enumerate(signature.categorical)}
-    columns |= {f"v_{n}": rows.values[:, i] for i, n in enumerate(signature.numeric)}
+    columns = {f"k_{n}": rows.keys[:, i] for i, n in enumerate(signature.key_columns)}
+    columns |= {f"v_{n}": rows.values[:, i] for i, n in enumerate(signature.value_columns)}
     columns |= {f"y_{n}": rows.labels[:, i] for i, n in enumerate(signature.labels)}
     pq.write_table(pa.table(columns), path, row_group_size=group)
     return TrainingFiles.of([path])

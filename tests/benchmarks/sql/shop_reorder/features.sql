@@ -35,9 +35,28 @@ known_items AS (
     AND i.event_time >= d.ds - INTERVAL 360 HOUR
   GROUP BY ALL
 ),
+-- What a user ordered last, as it stands at the cut-off, the newest last.
+last_orders AS (
+  SELECT ds, user_id, list(item_id ORDER BY ordered_at, item_id) AS ordered,
+    list(CAST(ds - told AS INTEGER) ORDER BY ordered_at, item_id) AS ordered_days
+  FROM (
+    SELECT d.ds, o.user_id, o.item_id, o.ds AS told, o.ordered_at
+    FROM orders AS o JOIN days AS d
+      ON o.ds BETWEEN d.ds - 56 AND d.ds - 1 AND o.known_at < d.ds
+      AND (o.until IS NULL OR o.until >= d.ds)
+    WHERE o.channel = 'direct'
+    QUALIFY row_number() OVER (
+      PARTITION BY d.ds, o.user_id ORDER BY o.ordered_at DESC, o.item_id DESC
+    ) <= 10
+  )
+  GROUP BY ALL
+),
 active AS (
-  SELECT w.*, k.told AS u FROM user_windows AS w
+  SELECT w.*, k.told AS u, coalesce(l.ordered, []) AS ordered,
+    coalesce(l.ordered_days, []) AS ordered_days
+  FROM user_windows AS w
   LEFT JOIN known_users AS k ON w.ds = k.ds AND w.user_id = k.user_id
+  LEFT JOIN last_orders AS l ON w.ds = l.ds AND w.user_id = l.user_id
   WHERE w.n_56d >= 1
 ),
 most_ordered AS (
@@ -72,7 +91,7 @@ SELECT a.ds, a.user_id, m.item_id, a.u.segment AS segment, a.u.city AS city,
   CAST(a.ds - p.last AS DOUBLE) AS pair_days_since_last_84d,
   CAST(a.n_28d AS DOUBLE) AS user_count_28d,
   CAST(a.ds - a.last AS DOUBLE) AS user_days_since_last_28d,
-  CAST(m.n_28d AS DOUBLE) AS item_count_28d
+  CAST(m.n_28d AS DOUBLE) AS item_count_28d, a.ordered, a.ordered_days
 FROM active AS a JOIN most_ordered AS m ON a.ds = m.ds
 LEFT JOIN pair_windows AS p
   ON p.ds = a.ds AND p.user_id = a.user_id AND p.item_id = m.item_id;
