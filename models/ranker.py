@@ -85,7 +85,7 @@ class Ranker(nn.Module):
 
     The head is any module (fields (B, F, E), scaled numerics (B, N)) -> logits (B, T). It begins
     as it was made: nothing here sets a weight of it. A model with a loss of its own is a subclass
-    that overrides `loss`.
+    that overrides `loss`, and counts each row as often as its weight says.
     """
 
     slots: Tensor
@@ -107,12 +107,16 @@ class Ranker(nn.Module):
         """Return logits (B, T)."""
         return self.dense(keys_BC, values_BV, self.table, self.slots)
 
-    def loss(self, keys_BC: Tensor, values_BV: Tensor, labels_BT: Tensor) -> Tensor:
+    def loss(
+        self, keys_BC: Tensor, values_BV: Tensor, labels_BT: Tensor, weights_B: Tensor
+    ) -> Tensor:
         """Return what training minimises on a batch, a scalar: mean binary cross-entropy.
 
         Args:
             keys_BC: (B, C) int64.
             values_BV: (B, V) float32.
             labels_BT: (B, T) float32, 0 or 1; NaN where a row has no such label.
+            weights_B: (B,) float32, above 0: how many rows each counts as; 1 where none was left
+                out of what is learned from.
         """
-        return mean_cross_entropy(self(keys_BC, values_BV), labels_BT)
+        return mean_cross_entropy(self(keys_BC, values_BV), labels_BT, weights_B=weights_B)

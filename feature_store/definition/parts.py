@@ -247,6 +247,10 @@ class Training:
     """L2 weight on the embeddings; None takes the model's own."""
     validation_days: int = 14
     """The last days of the training range, held out for early stopping."""
+    negative_downsampling: float = field(default=1.0, metadata={"omit_default": True})
+    """Share, above 0 and at most 1, of the rows without any true label that is learned from, drawn
+    by their keys; each counts as 1/share rows. Rows to validate and to judge on are never left
+    out."""
     config: tuple[tuple[str, Setting], ...] = ()
     """Settings of the model, such as `(("embedding_dim", 16), ("hidden", (400, 400)))`; the model's
     defaults hold for the others."""

@@ -90,6 +90,13 @@ def check(definition: Fields) -> None:
 def _ranges(definition: Fields) -> Broken:
     yield from within(definition, _OF_DEFINITION)
     yield from within(definition.training, _OF_TRAINING, "training.")
+    share = definition.training.negative_downsampling
+    if not 0.0 < share <= 1.0:
+        rule = (
+            "must be in (0, 1], the share of the rows without a true label that is learned from. "
+            "Write 1.0 to learn from all of them, 0.1 from one in ten"
+        )
+        yield "training.negative_downsampling", share, rule
     yield from within(definition.gate, _OF_GATE, "gate.")
 
 

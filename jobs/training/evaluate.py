@@ -56,7 +56,8 @@ class Evaluation:
     auc: Interval
     logloss: float
     baseline_logloss: float
-    """Logloss of always predicting the base rate of the training rows."""
+    """Logloss of always predicting the base rate of the training rows (of the whole, where
+    negatives were left out)."""
     ece: float
     ranking: Ranking | None
     """Of the order within each entity, where the definition names what the entities are."""

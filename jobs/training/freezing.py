@@ -19,6 +19,7 @@ from jobs.training.outcomes import bring_outcomes
 from jobs.training.recipe import Recipe, recipe_of
 from jobs.training.training_set import (
     VALID,
+    LabelCounts,
     SplitFiles,
     TrainingSet,
     freeze,
@@ -208,7 +209,7 @@ def _written_before(folder: Path) -> FitRecipe | None:
 def _pinned(split: SplitFiles, location: str) -> FrozenSplit:
     return FrozenSplit(
         files=tuple(pinned_file(location, file) for file in split.files),
-        labels={name: (counts.rows, counts.positives) for name, counts in split.labels.items()},
+        labels={name: (counts.whole, counts.positives) for name, counts in split.labels.items()},
     )
 
 
@@ -241,9 +242,16 @@ def _warn_of_slow_scoring(recipe: Recipe, on_progress: OnProgress, compiled: boo
 
 
 def _rates(split: SplitFiles) -> str:
-    """Return the base rate of the only label; of each of several, with the rows that have it."""
-    if len(split.labels) == 1:
-        return ", ".join(f"{counts.base_rate:.1%}" for counts in split.labels.values())
-    return ", ".join(
-        f"{name} {counts.base_rate:.1%} of {counts.rows:,}" for name, counts in split.labels.items()
-    )
+    """Return the base rate of the only label; of each of several, with the rows that have it.
+
+    Where negatives were left out it is of the rows that those there stand for.
+    """
+    is_only = len(split.labels) == 1
+    return ", ".join(_rate("" if is_only else name, of) for name, of in split.labels.items())
+
+
+def _rate(name: str, counts: LabelCounts) -> str:
+    rate = f"{name} {counts.base_rate:.1%}".strip()
+    if counts.whole != counts.rows:
+        return f"{rate} of {counts.whole:,.0f} weighted"
+    return f"{rate} of {counts.rows:,}" if name else rate

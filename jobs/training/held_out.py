@@ -61,7 +61,8 @@ class HeldOutRows:
     files: TrainingFiles
     signature: Signature
     base_rates: tuple[float, ...]
-    """The share of positives among the training rows, of each label of the signature."""
+    """The share of positives among the training rows, of each label of the signature; by weight,
+    and so of the whole, where negatives were left out."""
     segments: Mapping[str, Segment]
     """By feature, in the order of the rows."""
     labels_digest: str

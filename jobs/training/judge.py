@@ -304,6 +304,7 @@ def params_of(recipe: FitRecipe) -> dict[str, Any]:
         **config,
         "precision": recipe.precision,
         "training_set": recipe.data["training_set"],
+        **{name: recipe.data[name] for name in ("negative_downsampling",) if name in recipe.data},
     }
 
 

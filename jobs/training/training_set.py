@@ -4,6 +4,9 @@ Splits: `train`; `valid`, the last days of the training range, for early stoppin
 days, for the gate. In `train` and `valid` a row has a label only if it was known before the first
 evaluation day began (the day after training, without one): what a training then could have known. A
 row that has none is in no split; of several labels a row may have some, and null for the others.
+
+Negatives are left out of `train` only (`Training.negative_downsampling`): `valid` and `eval` are of
+every row, so that early stopping, calibration, metrics, segments and the gate are of the whole.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from feature_store.definition import json_digest, label_record, label_words, pla
 from feature_store.errors import NightscoreError, UsageError, WriteConflict
 from feature_store.features.encode import widen
 from feature_store.features.labels import known_column, label_column
-from feature_store.schema import DS, FEATURES, SEGMENT_PREFIX, SPLIT, TRAINING_SETS
+from feature_store.features.sampling import ROW_WEIGHT, sample_negatives
+from feature_store.schema import DS, FEATURES, SEGMENT_PREFIX, SPLIT, TRAINING_SETS, WEIGHT
 from feature_store.tables.inputs import pack, unpack
 from jobs.night.expected import pins
 from jobs.training.label_rows import label_pins, labelled_rows
@@ -54,11 +58,19 @@ class LabelCounts:
 
     rows: int
     positives: int
+    weight: float | None = None
+    """Sum of the weights of these rows, about as many as there are in the whole; None: each is one,
+    as no row was left out."""
+
+    @property
+    def whole(self) -> float:
+        """How many rows they stand for."""
+        return self.rows if self.weight is None else self.weight
 
     @property
     def base_rate(self) -> float:
-        """The share of those for which it is true."""
-        return self.positives / self.rows
+        """The share of the whole for which it is true: a positive is never left out."""
+        return self.positives / self.whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +80,7 @@ class SplitFiles:
     files: tuple[str, ...]
     """Local paths (or URLs, where the home is one), in the order the rows were shuffled into."""
     rows: int
+    """Rows of the files; what they stand for is in `labels`."""
     labels: Mapping[str, LabelCounts]
     """By the label's name, in the definition's order."""
 
@@ -197,8 +210,21 @@ def training_frame(context: Context, days: Mapping[str, Sequence[date]]) -> Data
         .where(F.coalesce(*columns).isNotNull())
         .select(DS, *definition.keys, *columns)
     )
+    if is_sampled(definition):  # before the join, which then has fewer rows to find
+        labels = sample_negatives(
+            labels,
+            definition.keys,
+            columns,
+            share=definition.training.negative_downsampling,
+            where=split_of(days) == TRAIN,
+        )
     rows = features.join(labels, [DS, *definition.keys]).withColumn(SPLIT, split_of(days))
     return _shuffled(rows, definition, _file_count(context, every))
+
+
+def is_sampled(definition: Definition) -> bool:
+    """Whether negatives are left out of what is learned from."""
+    return definition.training.negative_downsampling < 1
 
 
 def usable_labels(definition: Definition, days: Mapping[str, Sequence[date]]) -> dict[str, Column]:
@@ -245,7 +271,9 @@ def _shuffled(rows: DataFrame, definition: Definition, files: int) -> DataFrame:
         .sortWithinPartitions(SPLIT, _SHUFFLE, DS, *definition.keys)
     )
     labels = [label_column(name) for name in definition.label_names]
-    return widen(ordered, definition, SPLIT, DS, *labels, *segments)
+    weights = [ROW_WEIGHT] if is_sampled(definition) else []
+    wide = widen(ordered, definition, SPLIT, DS, *labels, *weights, *segments)
+    return wide.withColumnRenamed(ROW_WEIGHT, WEIGHT) if weights else wide
 
 
 def _file_count(context: Context, days: Sequence[date]) -> int:
@@ -264,6 +292,9 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
     definition = context.definition
     every = sorted(d for listed in days.values() for d in listed)
     read = {FEATURES: pins(context, FEATURES, every), **label_pins(context, every)}
+    share = definition.training.negative_downsampling
+    # A set that is whole is the one it was before there were others.
+    sampled = {"negative_downsampling": share} if is_sampled(definition) else {}
     return {
         "pipeline": definition.name,
         "code": revision(TRAINING_SETS),
@@ -272,6 +303,7 @@ def _manifest(context: Context, days: Mapping[str, Sequence[date]]) -> dict[str,
         **label_record(definition.labels),
         "cutoff_hours": definition.cutoff_hours,
         "segments": list(definition.gate.segments),
+        **sampled,
         "days": {split: _runs(listed) for split, listed in days.items()},
         "pins": {table: pack(found) for table, found in read.items()},
     }
@@ -305,22 +337,34 @@ def _read_splits(context: Context, table: str, names: Sequence[str]) -> dict[str
     """
     labels = context.definition.label_names
     frame = context.warehouse.read(table, version=0)
-    of_labels = (of(label_column(label)) for label in labels for of in (F.count, F.sum))
+    weight = F.col(WEIGHT) if is_sampled(context.definition) else F.lit(None)
+    of_labels = (_counted(F.col(label_column(label)), weight) for label in labels)
     counted = frame.groupBy(SPLIT).agg(F.count(F.lit(1)), *of_labels).collect()
-    counts = {row[0]: [int(number or 0) for number in row[1:]] for row in counted}
+    counts = {row[0]: (row[1], [_counts(*of) for of in row[2:]]) for row in counted}
     files = [local_path(url) for url in frame.inputFiles()]
     splits = {}
     for name in names:
-        rows, *of_label = counts.get(name, [0] * (1 + 2 * len(labels)))
-        found = {
-            label: LabelCounts(rows=of_label[2 * place], positives=of_label[2 * place + 1])
-            for place, label in enumerate(labels)
-        }
+        none = [LabelCounts(rows=0, positives=0)] * len(labels)
+        rows, of_label = counts.get(name, (0, none))
+        found = dict(zip(labels, of_label, strict=True))
         for label, told in found.items():
             check_classes(context.definition, name, label, told)
         own = sorted(file for file in files if f"/{SPLIT}={name}/" in file)
         splits[name] = SplitFiles(files=tuple(own), rows=rows, labels=found)
     return splits
+
+
+def _counted(label: Column, weight: Column) -> Column:
+    """Return what `_counts` takes, aggregated.
+
+    A double holds the sum of a billion equal floats exactly: it is the same in whatever order.
+    """
+    total = F.sum(F.when(label.isNotNull(), weight).cast("double"))
+    return F.struct(F.count(label), F.sum(label), total)
+
+
+def _counts(rows: int, positives: float | None, weight: float | None) -> LabelCounts:
+    return LabelCounts(rows=rows, positives=int(positives or 0), weight=weight)
 
 
 def check_classes(definition: Definition, split: str, name: str, counts: LabelCounts) -> None:
@@ -332,6 +376,8 @@ def check_classes(definition: Definition, split: str, name: str, counts: LabelCo
     label, flag = definition.label_named(name), "--eval-to" if split == EVAL else "--from"
     rows, positives = counts.rows, counts.positives
     widen_it = f"Take a longer range ({flag}), or change the label in the definition"
+    if split == TRAIN and counts.weight is not None:
+        widen_it += ", or raise negative_downsampling, the share of negatives that is kept"
     if not rows:
         raise NightscoreError(
             f"{definition.name}: split {split} has no row with a label {label.name!r} known in "

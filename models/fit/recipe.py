@@ -42,8 +42,9 @@ class FrozenSplit:
     """The files of one split, in the order of their rows, and what its labels are."""
 
     files: tuple[FrozenFile, ...]
-    labels: Mapping[str, tuple[int, int]]
-    """By name: the rows that have the label, and those of them for which it is true."""
+    labels: Mapping[str, tuple[float, int]]
+    """By name: the rows that have the label, and those of them for which it is true. Where
+    negatives were left out, the rows are the sum of the weights: those of the whole, about."""
 
     @property
     def rows(self) -> int:

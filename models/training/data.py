@@ -2,7 +2,8 @@
 
 Files are wide Parquet: `k_<field>` int64, `v_<feature>` float32, `y_<label>` float32; of a list
 `k_<list>_<place>`, and `v_<list>_<place>` if it has ages. Of several labels a row may lack some
-(null, or NaN), but not all.
+(null, or NaN), but not all. A set of which rows were left out has a column `weight` float32
+besides: how many rows each counts as; without it each is one.
 
 Three traps of petastorm 0.13.1 shape this file. Its thread pool sometimes ends a pass early and
 says nothing (231 of 893 passes here), and its order of row groups depends on timing. So the `dummy`
@@ -34,21 +35,24 @@ from models.training.prefetch import prefetched
 from models.training.store import is_in_store, stored_groups
 
 PREFETCHED_GROUPS = 2
+WEIGHT = "weight"
 
 
 class Rows(NamedTuple):
     """Rows of training data: keys (B, C) int64, values (B, V) float32, labels (B, T) float32.
 
-    A label is 0 or 1; NaN where the row has no such label.
+    A label is 0 or 1; NaN where the row has no such label. Of each row there is also its weight,
+    (B,) float32, finite and above 0: how many rows it counts as.
     """
 
     keys: NDArray[np.int64]
     values: NDArray[np.float32]
     labels: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
     def take(self, index: NDArray[np.int64] | slice) -> Rows:
         """Return the rows at `index`."""
-        return Rows(self.keys[index], self.values[index], self.labels[index])
+        return Rows(self.keys[index], self.values[index], self.labels[index], self.weights[index])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,11 +195,12 @@ def _row_groups(
 
 
 def columns_of(signature: Signature) -> tuple[str, ...]:
-    """Return the Parquet columns of a signature, in order."""
+    """Return the Parquet columns of a signature, in order, and that of weights, if there is one."""
     return (
         *(f"k_{name}" for name in signature.key_columns),
         *(f"v_{name}" for name in signature.value_columns),
         *(f"y_{name}" for name in signature.labels),
+        WEIGHT,
     )
 
 
@@ -204,14 +209,14 @@ def to_rows(columns: dict[str, Any], signature: Signature) -> Rows:
 
     Raises:
         InputInvalid: a column is missing or of another type, a label is neither 0 nor 1 nor
-            missing, or a row has none.
+            missing, a row has none, or a weight is not finite or not above 0.
     """
     rows = len(next(iter(columns.values()), ()))
     keys = [_column(columns, f"k_{name}", np.int64) for name in signature.key_columns]
     values = [_column(columns, f"v_{name}", np.float32) for name in signature.value_columns]
     labels = [_column(columns, f"y_{name}", np.float32) for name in signature.labels]
     values_BN = np.stack(values, 1) if values else np.empty((rows, 0), np.float32)
-    return Rows(np.stack(keys, 1), values_BN, _labels(labels, signature))
+    return Rows(np.stack(keys, 1), values_BN, _labels(labels, signature), _weights(columns, rows))
 
 
 def _labels(columns: Sequence[NDArray[np.float32]], signature: Signature) -> NDArray[np.float32]:
@@ -226,6 +231,21 @@ def _labels(columns: Sequence[NDArray[np.float32]], signature: Signature) -> NDA
         names = ", ".join(f"y_{name}" for name in signature.labels)
         raise InputInvalid(f"a row has no label in {names}; filter the rows first")
     return labels_BT
+
+
+def _weights(columns: dict[str, Any], rows: int) -> NDArray[np.float32]:
+    """Return the weights (B,), ones where the files have none."""
+    if WEIGHT not in columns:
+        return np.ones(rows, np.float32)
+    # A copy: what Arrow lends cannot be written to, and torch warns of that.
+    weights: NDArray[np.float32] = _column(columns, WEIGHT, np.float32).copy()
+    is_bad = ~(np.isfinite(weights) & (weights > 0))
+    if is_bad.any():
+        raise InputInvalid(
+            f"column {WEIGHT} has {weights[is_bad.argmax()]}: every weight must be finite and "
+            "above 0, as each row counts as so many; freeze the set again"
+        )
+    return weights
 
 
 def _column(columns: dict[str, Any], name: str, dtype: type[np.generic]) -> NDArray[Any]:

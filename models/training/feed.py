@@ -15,7 +15,8 @@ from torch import Tensor
 from models.signature import Signature
 from models.training.data import WHOLE, Rows, Shard, TrainingFiles, concatenate, read_all, stream
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Keys (B, K) int64, values (B, N) float32, labels (B, T) float32, weights (B,) float32."""
 CHUNK_ROWS = 1 << 19  # rows permuted together when streaming
 
 
@@ -42,7 +43,7 @@ class Feed:
     def fits(self) -> bool:
         """Whether the shard is kept in memory."""
         sig = self.signature
-        row = 8 * len(sig.key_columns) + 4 * (len(sig.value_columns) + len(sig.labels))
+        row = 8 * len(sig.key_columns) + 4 * (len(sig.value_columns) + len(sig.labels) + 1)
         return self.rows * row <= self.memory_bytes
 
     def parts(self, seed: int | None = None) -> Iterator[Rows]:
@@ -55,7 +56,7 @@ class Feed:
         yield self._cached
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the rows in order (validation): keys (B, C), values (B, V), labels (B, T)."""
+        """Yield the rows in order (validation)."""
         for part in self.parts():
             for start in range(0, len(part.labels), self.batch_size):
                 yield to_tensors(part.take(slice(start, start + self.batch_size)))
@@ -117,5 +118,7 @@ def in_chunks(parts: Iterator[Rows], rows: int) -> Iterator[Rows]:
 
 def to_tensors(rows: Rows) -> Batch:
     """Return the rows as tensors that share their memory."""
-    keys, values, labels = (torch.from_numpy(np.ascontiguousarray(column)) for column in rows)
-    return keys, values, labels
+    keys, values, labels, weights = (
+        torch.from_numpy(np.ascontiguousarray(column)) for column in rows
+    )
+    return keys, values, labels, weights

@@ -1,4 +1,9 @@
-"""What is fitted before the first step: vocabulary, scale of numeric features, base rates."""
+"""What is fitted before the first step: vocabulary, scale of numeric features, base rates.
+
+Base rates count each row as many times as its weight says, so that a model begins at those of the
+whole. Counts of keys, and the scale of numeric features, are of the rows that are read: those are
+all that an embedding is learned from.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +35,7 @@ class Fitted:
     std: Array
     """(N,) float32"""
     base_logit: Array
-    """(T,) float32, of each label's share of positives among the rows that have it."""
+    """(T,) float32, of each label's share of positives, by weight, among the rows that have it."""
 
     def apply(self, ranker: Ranker) -> None:
         """Set the scale of a model's numeric features, and where its logits begin."""
@@ -54,8 +59,8 @@ def base_logits(positives: Array, rows: Array) -> Array:
     """Return the logit of each label's base rate, (T,) float32; finite for one class, too.
 
     Args:
-        positives: (T,) rows for which each label is true.
-        rows: (T,) rows that have it.
+        positives: (T,) rows for which each label is true, each as many as its weight says.
+        rows: (T,) rows that have it, counted alike.
     """
     odds = (positives + 0.5) / (rows - positives + 0.5)
     return np.log(odds).astype(np.float32)
@@ -68,7 +73,8 @@ def _fit_alone(parts: Iterable[Rows], signature: Signature, min_count: int) -> l
     for part in parts:
         counts.update(part.keys)
         moments.update(part.values[:, :numbers])
-        positives += np.nansum(part.labels, 0, dtype=np.float64)
-        rows += (~np.isnan(part.labels)).sum(0)
+        weights_BT = np.where(np.isnan(part.labels), 0.0, part.weights[:, None].astype(np.float64))
+        positives += (weights_BT * np.nan_to_num(part.labels)).sum(0)
+        rows += weights_BT.sum(0)
     known = [known_keys(keys, count, min_count) for keys, count in counts.settle()]
     return [*known, *moments.fit(), base_logits(positives, rows)]

@@ -51,9 +51,11 @@ class _Objective(nn.Module):
         super().__init__()
         self.ranker = ranker
 
-    def forward(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
+    def forward(
+        self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor, weights_B: Tensor
+    ) -> Tensor:
         """Return the loss, a scalar."""
-        return self.ranker.loss(keys_BK, values_BN, labels_BT)
+        return self.ranker.loss(keys_BK, values_BN, labels_BT, weights_B)
 
 
 class Run:
@@ -259,10 +261,12 @@ class Run:
         self.best = -math.inf if numbers["best"] is None else numbers["best"]
         self.history = [EpochReport(**report) for report in numbers["history"]]
 
-    def _step(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
+    def _step(
+        self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor, weights_B: Tensor
+    ) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         self.rate.advance()
-        loss: Tensor = self.objective(keys_BK, values_BN, labels_BT)
+        loss: Tensor = self.objective(keys_BK, values_BN, labels_BT, weights_B)
         torch.autograd.backward(loss)
         regularise_seen_rows(self.ranker.table, self.l2)
         if self.config.max_grad_norm is not None:
@@ -291,11 +295,14 @@ class Run:
         return labels, torch.sigmoid(torch.from_numpy(logits)).numpy()
 
     def _validate(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return labels (NaN: none) and logits (rows, T) of the validation rows, in their order."""
+        """Return labels (NaN: none) and logits (rows, T) of the validation rows, in their order.
+
+        These rows are all there are: none is left out, so each counts once.
+        """
         self.ranker.eval()
         labels, logits = [], []
         with torch.no_grad():
-            for keys, values, labels_BT in self.valid.batches():
+            for keys, values, labels_BT, _ in self.valid.batches():
                 rows = keys.to(self.group.device), values.to(self.group.device)
                 logits.append(self.ranker(*rows).cpu().numpy())
                 labels.append(labels_BT.numpy())

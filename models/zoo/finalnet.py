@@ -73,15 +73,20 @@ def _block(inputs: int, hidden: tuple[int, ...], config: FinalNetConfig, labels:
 class FinalNet(Ranker):
     """The blocks learn the label through their mean, and the mean by themselves (eq. 8 and 9)."""
 
-    def loss(self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor) -> Tensor:
+    def loss(
+        self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor, weights_B: Tensor
+    ) -> Tensor:
         """Return the cross-entropy of the mean, and of each block with the mean as its target."""
         rows = self.dense.fields(keys_BK, values_BN, self.table, self.slots)
         head = cast("FinalNetHead", self.dense.head)
         each = [self.dense.calibrated(logits_BT) for logits_BT in head.both(*rows)]
         mean_BT = (each[0] + each[1]) / 2
         taught_BT = torch.sigmoid(mean_BT).detach()
-        losses = [mean_cross_entropy(logits_BT, labels_BT, taught_BT) for logits_BT in each]
-        return mean_cross_entropy(mean_BT, labels_BT) + losses[0] + losses[1]
+        losses = [
+            mean_cross_entropy(logits_BT, labels_BT, taught_BT, weights_B=weights_B)
+            for logits_BT in each
+        ]
+        return mean_cross_entropy(mean_BT, labels_BT, weights_B=weights_B) + losses[0] + losses[1]
 
 
 def build(config: FinalNetConfig, signature: Signature, vocabulary: Vocabulary) -> FinalNet:

@@ -212,6 +212,15 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"training": Training(embedding_l2=-0.1)}, "training.embedding_l2=-0.1: must be in 0..10"),
     ({"training": Training(seed=-1)}, "training.seed=-1"),
     (
+        {"training": Training(negative_downsampling=0)},
+        "training.negative_downsampling=0: must be in (0, 1], the share of the rows without a true "
+        "label that is learned from. Write 1.0",
+    ),
+    ({"training": Training(negative_downsampling=1.5)}, "negative_downsampling=1.5: must be in (0"),
+    ({"training": Training(negative_downsampling=-0.1)}, "negative_downsampling=-0.1: must be in"),
+    ({"training": Training(negative_downsampling=float("nan"))}, "negative_downsampling=nan"),
+    ({"training": Training(negative_downsampling="0.1")}, "='0.1': must be a number"),  # type: ignore[arg-type]
+    (
         {"gate": Gate(segments=("carier",))},
         "gate.segments='carier': must be a categorical feature, one of ['item', 'user'",
     ),

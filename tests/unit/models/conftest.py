@@ -22,7 +22,7 @@ from models.scoring import bundle as bundles
 from models.scoring.bundle import Bundle, BundleRef
 from models.signature import Signature
 from models.training.config import TrainConfig
-from models.training.data import Rows, TrainingFiles
+from models.training.data import WEIGHT, Rows, TrainingFiles
 from models.training.trainer import TrainedModel, train
 from tests.once import made_once
 
@@ -76,16 +76,22 @@ def sample(rows: int, signature: Signature = SIGNATURE, seed: int = 0) -> Rows:
     values[rng.random(values.shape) < 0.05] = np.nan
     odds = 1 / (1 + np.exp(-signal[:, None])) * np.ones(len(signature.labels))
     labels = (rng.random(odds.shape) < odds).astype(np.float32)
-    return Rows(keys, values, labels)
+    return Rows(keys, values, labels, np.ones(rows, np.float32))
 
 
 def write(
-    rows: Rows, path: Path, signature: Signature = SIGNATURE, group: int = 500
+    rows: Rows,
+    path: Path,
+    signature: Signature = SIGNATURE,
+    group: int = 500,
+    *,
+    weighted: bool = False,
 ) -> TrainingFiles:
-    """Write rows as one Parquet file of the training layout."""
+    """Write rows as one Parquet file of the training layout, with their weights if asked for."""
     columns = {f"k_{n}": rows.keys[:, i] for i, n in enumerate(signature.key_columns)}
     columns |= {f"v_{n}": rows.values[:, i] for i, n in enumerate(signature.value_columns)}
     columns |= {f"y_{n}": rows.labels[:, i] for i, n in enumerate(signature.labels)}
+    columns |= {WEIGHT: rows.weights} if weighted else {}
     pq.write_table(pa.table(columns), path, row_group_size=group)
     return TrainingFiles.of([path])
 

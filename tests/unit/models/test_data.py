@@ -93,7 +93,7 @@ def test_an_epoch_has_every_row_once_in_an_order_set_by_the_seed(
         feed = Feed(
             files=files, signature=ONE_LABEL, batch_size=100, seed=seed, memory_bytes=memory
         )
-        batches = [keys[:, 0].tolist() for keys, _, _ in feed.epoch(epoch)]
+        batches = [keys[:, 0].tolist() for keys, *_ in feed.epoch(epoch)]
         assert len(batches) == feed.steps == step_count(1001, 100)
         return [key for batch in batches for key in batch]
 
@@ -112,7 +112,7 @@ def test_streaming_carries_what_a_chunk_leaves_over(
         memory_bytes=0,
     )  # fmt: skip
     sizes, seen = [], []
-    for keys, _, _ in feed.epoch(1):
+    for keys, *_ in feed.epoch(1):
         sizes.append(len(keys))
         seen += keys[:, 0].tolist()
     assert sorted(seen) == list(range(1001))

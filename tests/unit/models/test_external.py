@@ -91,7 +91,7 @@ def test_the_example_does_all_that_a_model_must(example: str) -> None:
     env = {**os.environ, "NIGHTSCORE_TEST_MODEL": example}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "8 passed" in done.stdout
+    assert "9 passed" in done.stdout
 
 
 def test_an_edited_file_is_another_model_and_a_comment_is_none(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def rows_of(count: int, seed: int = 0) -> Rows:
     values[:, 0] = rng.normal(50, 10, count)
     values[:, 1:] = np.where(is_there, rng.integers(1, 30, (count, 3)), np.nan)
     hit = ((bought == items[:, None]) & is_there).any(1)
-    return Rows(keys, values, hit.astype(np.float32)[:, None])
+    return Rows(keys, values, hit.astype(np.float32)[:, None], np.ones(count, np.float32))
 
 
 def test_a_mean_of_what_is_there_in_which_what_is_older_counts_less() -> None:

@@ -40,8 +40,12 @@ def batch(seed: int, rows: int = 40, labels: int = 2) -> tuple[torch.Tensor, tor
     return logits.requires_grad_(), torch.from_numpy(told)
 
 
+def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return mean_cross_entropy(logits, labels, weights_B=torch.ones(len(labels)))
+
+
 def gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    (found,) = torch.autograd.grad(mean_cross_entropy(logits, labels), logits)
+    (found,) = torch.autograd.grad(loss_of(logits, labels), logits)
     return found
 
 
@@ -62,7 +66,7 @@ def test_a_label_is_as_it_would_be_on_its_own_rows_alone(seed: int) -> None:
         has = ~torch.isnan(labels[:, t])
         own = F.binary_cross_entropy_with_logits(logits[has, t], labels[has, t])
         each.append(own if bool(has.any()) else torch.zeros(()))
-    assert mean_cross_entropy(logits, labels).item() == pytest.approx(
+    assert loss_of(logits, labels).item() == pytest.approx(
         torch.stack(each).mean().item(), rel=1e-5
     )
 
@@ -70,7 +74,7 @@ def test_a_label_is_as_it_would_be_on_its_own_rows_alone(seed: int) -> None:
 def test_a_batch_in_which_no_row_has_a_label_learns_from_the_other() -> None:
     logits, labels = batch(1)
     labels[:, 1] = torch.nan
-    assert torch.isfinite(mean_cross_entropy(logits, labels))
+    assert torch.isfinite(loss_of(logits, labels))
     assert bool((gradient(logits, labels)[:, 1] == 0).all())
 
 
@@ -84,15 +88,16 @@ def test_models_learn_nothing_from_what_is_missing(name: str) -> None:
     labels = torch.from_numpy(data.labels)
     labels[::2, 1] = torch.nan
     rows = torch.from_numpy(data.keys), torch.from_numpy(np.nan_to_num(data.values))
-    whole = ranker.loss(*rows, labels)
+    ones = torch.ones(len(labels))
+    whole = ranker.loss(*rows, labels, ones)
     assert bool(torch.isfinite(whole))
     # The other half of the rows may say whatever they like of the label that they do not have.
     with torch.no_grad():
-        half = ranker.loss(*(column[1::2] for column in rows), labels[1::2])
+        half = ranker.loss(*(column[1::2] for column in (*rows, labels, ones)))
         firsts = labels.clone()
         firsts[:, 1] = torch.nan
-        first = ranker.loss(*rows, firsts)
-        first_half = ranker.loss(*(column[1::2] for column in rows), firsts[1::2])
+        first = ranker.loss(*rows, firsts, ones)
+        first_half = ranker.loss(*(column[1::2] for column in (*rows, firsts, ones)))
     assert whole.item() - first.item() == pytest.approx(half.item() - first_half.item(), abs=1e-5)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from models.scoring import bundle as bundles
 from models.scoring.predict import Predictor
+from models.training.feed import to_tensors
 from tests.unit.models.conftest import SIGNATURE, Zoo, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -72,6 +73,20 @@ def test_the_rebuilt_eager_model_is_the_trained_one(zoo: Zoo, model: str) -> Non
     np.testing.assert_array_equal(
         torch.sigmoid(logits).numpy(), eager(zoo, model, data.keys, data.values)
     )
+
+
+def test_a_row_of_a_weight_counts_as_so_many_rows(zoo: Zoo, model: str) -> None:
+    """A model with a loss of its own weighs what it sums: what was left out is missing else."""
+    ranker, data = zoo.trained(model).module, sample(40, seed=9)
+    data = data._replace(values=np.nan_to_num(data.values))
+    times = np.random.default_rng(2).integers(1, 4, len(data.labels))
+    weighted = data._replace(weights=times.astype(np.float32))
+    repeated = data.take(np.repeat(np.arange(len(times)), times))
+    with torch.no_grad():
+        found, expected = (ranker.loss(*to_tensors(rows)) for rows in (weighted, repeated))
+        plain = ranker.loss(*to_tensors(data))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert abs(plain.item() - expected.item()) > 1e-3 * expected.item()
 
 
 def test_every_model_learns(zoo: Zoo, model: str) -> None:
