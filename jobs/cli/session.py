@@ -18,6 +18,7 @@ from feature_store.home import Home
 from jobs.cli.pulse import pulse
 from jobs.config import check_day, parse_ds
 from jobs.night.runs import Kind, Run, recorded
+from jobs.night.size import has_large_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -98,7 +99,8 @@ def open_context(
         definition: the pipeline.
         progress: told when Spark has started.
         what: what the application is for, for its name.
-        is_quick: whether it looks at a day or two, and should start as fast as it can.
+        is_quick: whether it looks at a day or two, and should start as fast as it can, unless the
+            pipeline's days are large.
         is_lazy: whether it changes nothing, and Spark starts only if something asks for it.
     """
     from jobs.context import Context
@@ -112,7 +114,10 @@ def open_context(
             with progress.step("start spark"):
                 from jobs.machine.spark import spark_session
 
-                session = spark_session(f"nightscore {what} {definition.name}", is_quick=is_quick)
+                session = spark_session(
+                    f"nightscore {what} {definition.name}",
+                    is_quick=is_quick and not has_large_days(context),
+                )
                 spark = stack.enter_context(session)
                 _interrupt_plainly()
             stack.enter_context(pulse(spark, progress))

@@ -1,0 +1,26 @@
+"""How large the days of a pipeline are, as far as that is known before Spark has started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feature_store.schema import FEATURES
+
+if TYPE_CHECKING:
+    from jobs.context import Context
+
+LARGE_DAY = 300_000
+"""Rows of a day from which Java's optimising compiler pays, also for a single night."""
+
+
+def has_large_days(context: Context) -> bool:
+    """Whether the newest day of features is a large one.
+
+    False where nobody knows: before the first night, and of a home in an object store, which is
+    read through Spark.
+    """
+    if not context.home.is_local:
+        return False
+    commits = context.warehouse.commits(FEATURES)
+    newest = max(commits, default=None, key=lambda key: key[1])
+    return newest is not None and commits[newest].rows >= LARGE_DAY
