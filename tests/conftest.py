@@ -39,8 +39,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         patch.setenv("NIGHTSCORE_CORES", "2")
         # Where Java's own log goes.
         patch.setenv("NIGHTSCORE_HOME", str(tmp_path_factory.mktemp("spark-logs")))
-        # Twenty minutes in one Java, which writes no new code: its optimising compiler pays.
-        session = start_spark("nightscore-tests")
+        # Of much code that runs a few times each, Java's optimising compiler makes little: four
+        # files of tests took 377 s without it, and 445 s with it.
+        session = start_spark("nightscore-tests", is_quick=True)
     # To write and compile code for every few rows was a third of the tests' time. The tests that
     # start a process of their own, the slow ones and the benchmarks run with it.
     session.conf.set("spark.sql.codegen.wholeStage", "false")

@@ -312,6 +312,7 @@ TRIPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=TRIPS, data=st.data())
 def test_changing_what_is_not_yet_known_changes_no_feature(

@@ -55,6 +55,7 @@ def test_many_pipelines_know_nothing_too_late_and_are_alone(
     hold(spark, definition, every, data)
 
 
+@pytest.mark.slow
 @settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(definition=definitions(), every=told(), data=st.data())
 def test_what_is_changed_is_seen_by_the_days_after(

@@ -189,6 +189,7 @@ def test_one_lookup_is_asked_by_what_another_tells(spark: SparkSession, home: Ho
     assert found(context, (1, 2, 3), "shelf", "place_price") == wanted
 
 
+@pytest.mark.slow
 def test_what_two_pipelines_look_up_is_ingested_once_and_a_correction_makes_readers_stale(
     spark: SparkSession, home: Home
 ) -> None:

@@ -76,7 +76,13 @@ def told(context: Context, days: Sequence[date]) -> dict[tuple[int, str], float]
 
 
 @pytest.mark.parametrize(
-    ("within", "settle", "hours"), [(2, 0, 0), (3, 1, 6), (1, 2, -6), (2, 1, 24)]
+    ("within", "settle", "hours"),
+    [
+        (3, 1, 6),
+        (2, 1, 24),
+        pytest.param(2, 0, 0, marks=pytest.mark.slow),
+        pytest.param(1, 2, -6, marks=pytest.mark.slow),
+    ],
 )
 def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
     spark: SparkSession, home: Home, within: int, settle: int, hours: int
@@ -101,7 +107,7 @@ def test_an_outcome_is_what_was_told_of_its_days_by_the_time_it_is_settled(
     ("value", "of"),
     [
         ("amount > 0", lambda sale: sale.amount > 0),
-        ("amount / 2.5", lambda sale: sale.amount / 2.5),
+        pytest.param("amount / 2.5", lambda sale: sale.amount / 2.5, marks=pytest.mark.slow),
     ],
 )
 def test_an_outcome_may_be_how_many_or_how_much(
@@ -182,6 +188,7 @@ def test_without_days_to_learn_from_a_training_says_what_the_outcome_takes(
     }
 
 
+@pytest.mark.slow
 def test_what_is_told_after_an_outcome_is_settled_makes_no_other_training_set(
     spark: SparkSession, home: Home
 ) -> None:

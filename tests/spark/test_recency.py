@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from feature_store.definition import History
 from feature_store.home import Home
 from feature_store.schema import FEATURES
@@ -33,6 +35,7 @@ def by_hand(sales: Sequence[Sale], day: int, buyer: str, window: int) -> tuple[f
     return float(len(own)), sum(sale.amount for sale in own) if own else None, last
 
 
+@pytest.mark.slow
 def test_only_rows_that_count_have_a_value_and_make_a_day_the_last(
     spark: SparkSession, home: Home
 ) -> None:

@@ -225,6 +225,7 @@ def test_what_a_newer_snapshot_does_not_hold_is_gone(spark: SparkSession, home: 
     assert list_prices(context, [DAYS[1], DAYS[3]], alone=False) == [1.0, None]
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_never_was_good_stops_the_nights_that_need_it(
     spark: SparkSession, home: Home
 ) -> None:

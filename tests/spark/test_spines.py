@@ -154,6 +154,7 @@ def test_one_side_alone_and_a_condition_on_both(spark: SparkSession, home: Home)
         assert scored(context, DAYS[4]) == wanted, name
 
 
+@pytest.mark.slow
 def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
     spark: SparkSession, home: Home
 ) -> None:

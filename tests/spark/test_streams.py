@@ -168,6 +168,7 @@ def test_a_night_takes_in_the_days_of_other_streams_that_are_new_and_no_older_on
         night(longer, toy_days(7)[6])
 
 
+@pytest.mark.slow
 def test_a_day_delivered_again_makes_exactly_the_days_stale_whose_windows_read_it(
     spark: SparkSession, home: Home
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_day_delivered_again_makes_exactly_the_days_stale_whose_windows_read_i
     assert bought(context, DAYS[2]) == (109.0, 2.0, 109.0, 2.0)
 
 
+@pytest.mark.slow
 def test_a_rule_of_a_streams_column_is_the_streams_own(spark: SparkSession, home: Home) -> None:
     rows = impressions()
     stream = sales_stream([*daily_sales(), Sale(day=2, number=50, buyer="a", amount=-1.0)])

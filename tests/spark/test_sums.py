@@ -164,7 +164,11 @@ def test_tiles_of_another_layout_are_refused_and_not_added_up(
 # One history alone is like no other.
 @pytest.mark.parametrize(
     ("windows", "are_alike"),
-    [(((1, 3), (2,), (5, 2, 4)), False), (((1, 3), (2,), (5, 2, 4)), True), (((4,),), False)],
+    [
+        pytest.param(((1, 3), (2,), (5, 2, 4)), False, marks=pytest.mark.slow),
+        (((1, 3), (2,), (5, 2, 4)), True),
+        pytest.param(((4,),), False, marks=pytest.mark.slow),
+    ],
 )
 def test_sums_of_many_days_are_those_of_each_day_by_itself(
     spark: SparkSession, windows: tuple[tuple[int, ...], ...], are_alike: bool

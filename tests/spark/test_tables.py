@@ -257,7 +257,7 @@ def test_rows_that_are_not_what_the_commit_said_are_seen_without_a_commit(
     assert warehouse.commits("events")["events", D1, ""].foreign
 
 
-@pytest.mark.parametrize("name", ["home", "a [b]* {c}"])
+@pytest.mark.parametrize("name", [pytest.param("home", marks=pytest.mark.slow), "a [b]* {c}"])
 def test_days_just_written_are_read_as_delta_reads_them(
     spark: SparkSession, tmp_path: Path, name: str
 ) -> None:

@@ -43,9 +43,14 @@ EVERYTHING = [*SOME, SOME[-1], CONTRADICTED, BROKEN]
 @pytest.mark.parametrize(
     ("sales", "few", "reasons"),
     [
-        ([*ONCE, BROKEN], 1000, {"not_finite(amount)"}),
         (EVERYTHING, 1000, {"superseded", "duplicate_key", "not_finite(amount)"}),
-        (EVERYTHING, 0, {"superseded", "duplicate_key", "not_finite(amount)"}),
+        pytest.param([*ONCE, BROKEN], 1000, {"not_finite(amount)"}, marks=pytest.mark.slow),
+        pytest.param(
+            EVERYTHING,
+            0,
+            {"superseded", "duplicate_key", "not_finite(amount)"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_put_in_order_makes_no_difference(

@@ -67,7 +67,7 @@ def whole_log(path: Path, kind: Literal["csv", "parquet"]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_log_of_three_days_gives_the_rows_that_daily_files_give(
     spark: SparkSession, tmp_path: Path, kind: Literal["csv", "parquet"]
 ) -> None:
