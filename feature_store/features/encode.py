@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -96,14 +97,19 @@ def widen(features_df: DataFrame, definition: Definition, *extra: str) -> DataFr
         for name, column in numeric_values(definition).items()
     ]
     for feature in definition.lists:
-        keys += _each(list_keys(feature), feature.length, f"{KEY_PREFIX}{feature.name}")
+        keys += _each(list_keys(feature), list_columns(feature, KEY_PREFIX))
     for sequence in definition.sequences:
-        values += _each(list_ages(sequence), sequence.length, f"{VALUE_PREFIX}{sequence.name}")
+        values += _each(list_ages(sequence), list_columns(sequence, VALUE_PREFIX))
     return features_df.select(*extra, *keys, *values)
 
 
-def _each(array: Column, length: int, name: str) -> list[Column]:
-    return [F.get(array, F.lit(place)).alias(f"{name}_{place}") for place in range(length)]
+def list_columns(feature: MultiValued | SequenceOf, prefix: str) -> list[str]:
+    """Return the columns of a list in a training set, place by place."""
+    return [f"{prefix}{feature.name}_{place}" for place in range(feature.length)]
+
+
+def _each(array: Column, names: Sequence[str]) -> list[Column]:
+    return [F.get(array, F.lit(place)).alias(name) for place, name in enumerate(names)]
 
 
 def _split(feature: MultiValued) -> Column:

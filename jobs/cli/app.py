@@ -16,6 +16,7 @@ import typer
 from jobs.cli import (
     about,
     backfill,
+    find,
     init,
     maintain,
     models,
@@ -46,6 +47,7 @@ add(
     *night.COMMANDS,
     *backfill.COMMANDS,
     *maintain.COMMANDS,
+    *find.COMMANDS,
     *train.COMMANDS,
     *training_steps.COMMANDS,
     *report.COMMANDS,

@@ -75,7 +75,7 @@ def maintain_models(
     bundles = [ref for ref in removable_bundles(known, kept) if _is_left(ref)]
     waiting = datetime.now(UTC) - timedelta(days=retention.unjudged_days)
     in_use = {Path(one.recipe.location).name for one in unjudged(home, pipeline, waiting)}
-    there = [set_id for set_id in _sets(context) if set_id not in in_use]
+    there = [set_id for set_id in set_ids(context) if set_id not in in_use]
     sets = _old_sets(context, removable_sets(known, kept, there), retention)
     if not dry_run:
         bundles = [ref for ref in bundles if _remove_bundle(context, ref)]
@@ -165,7 +165,7 @@ def _sets_folder(context: Context) -> Path:
     return Path(context.home.table(context.definition.name, TRAINING_SETS))
 
 
-def _sets(context: Context) -> Iterator[str]:
+def set_ids(context: Context) -> Iterator[str]:
     """Yield the ids of the frozen sets there are; anything else in the folder is not ours."""
     folder = _sets_folder(context)
     for entry in folder.iterdir() if folder.is_dir() else ():

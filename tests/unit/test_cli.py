@@ -33,7 +33,7 @@ COMMANDS = (
     ["run"], ["prepare"], ["score"], ["train"], ["report"], ["doctor"], ["pipelines"],
     ["freeze"], ["fit"], ["judge"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
-    ["status"], ["plan"], ["backfill"], ["maintain"], ["init"], ["quality"],
+    ["status"], ["plan"], ["backfill"], ["maintain"], ["find"], ["init"], ["quality"],
 )  # fmt: skip
 
 
@@ -110,6 +110,9 @@ def test_help_says_what_the_exit_codes_mean(run) -> None:
         (["scores", "rollback", "--pipeline", "flights", "--ds", "2013-12-10"], "--why"),
         (["models", "promote", "zero", "--pipeline", "flights", "--why", "x"], "version"),
         (["report", "--pipeline", "flights", "--ds", "soon"], "--ds='soon'"),
+        (["find", "tailnum", "--pipeline", "flights"], "'tailnum': must be written COLUMN=VALUE"),
+        (["find", "tailnum=", "--pipeline", "flights"], "must be written COLUMN=VALUE"),
+        (["find", "tail=N1", "--pipeline", "flights"], "'tail' is no column of what flights reads"),
         (["init", "shop"], "Missing option '--data'"),
         (["init", "shop", "--data", "/none/of/it.csv", "--dry-run"], "/none/of/it.csv: cannot be"),
         (["init", "shop", "--data", "x.csv", "--into", "/none"], "--into='/none': is no folder"),
