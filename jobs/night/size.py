@@ -9,8 +9,12 @@ from feature_store.schema import FEATURES
 if TYPE_CHECKING:
     from jobs.context import Context
 
-LARGE_DAY = 300_000
-"""Rows of a day from which Java's optimising compiler pays, also for a single night."""
+LARGE_DAY = 500_000
+"""Rows of a day from which Java's optimising compiler pays, also for a single night.
+
+To ingest and tile one day of `shop_impressions` on two cores took 42 s without it and 47 s with it
+at 300,000 rows, 91 s and 56 s at 1,500,000.
+"""
 
 
 def has_large_days(context: Context) -> bool:
