@@ -30,8 +30,29 @@ COUNTS: frozenset[Aggregate] = frozenset({"count", "distinct"})
 """Aggregates that are 0 where there is nothing; the others are null."""
 
 
+class ByKeys:
+    """What rows of a stream tell by their keys, of those for which a condition holds."""
+
+    __slots__ = ()
+
+    keys: tuple[str, ...]
+    on: tuple[str, ...]
+    value: str
+    where: str | None
+
+    @property
+    def asked_by(self) -> tuple[str, ...]:
+        """The columns of what is scored that say of which keys it is asked."""
+        return self.on or self.keys
+
+    @property
+    def counted(self) -> str:
+        """The value of the rows that count, and null for the others."""
+        return self.value if self.where is None else f"CASE WHEN {self.where} THEN {self.value} END"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class History:
+class History(ByKeys):
     """Aggregates of `value` over the days before `ds`, per `keys`, from daily tiles.
 
     Yields, per window of w days, `<name>_<aggregate>_<w>d`, a double. `value` is a SQL expression
@@ -70,16 +91,6 @@ class History:
 
     where: str | None = field(default=None, metadata={"omit_default": True})
     """A boolean SQL expression: a row for which it does not hold has no value. None: all have."""
-
-    @property
-    def asked_by(self) -> tuple[str, ...]:
-        """The columns of what is scored that say of which keys the history is asked."""
-        return self.on or self.keys
-
-    @property
-    def counted(self) -> str:
-        """The value of the rows that count, and null for the others."""
-        return self.value if self.where is None else f"CASE WHEN {self.where} THEN {self.value} END"
 
     @property
     def kinds(self) -> tuple[TileKind, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from feature_store.definition.history import ByKeys
 from feature_store.definition.stream import Stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sequence:
+class Sequence(ByKeys):
     """The last values of `value` in the days before `ds`, per `keys`: what a user bought before.
 
     Yields `<name>`, an array of at most `length` texts, the newest last, and `<name>_days`, how
@@ -44,16 +45,6 @@ class Sequence:
     """
     where: str | None = None
     """A boolean SQL expression: a row for which it does not hold has no value. None: all have."""
-
-    @property
-    def asked_by(self) -> tuple[str, ...]:
-        """The columns of what is scored that say of which keys the sequence is asked."""
-        return self.on or self.keys
-
-    @property
-    def counted(self) -> str:
-        """The value of the rows that count, and null for the others."""
-        return self.value if self.where is None else f"CASE WHEN {self.where} THEN {self.value} END"
 
     @property
     def ages(self) -> str:
