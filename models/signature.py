@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,18 @@ class ListField:
     def columns(self) -> tuple[str, ...]:
         """The names of its columns."""
         return tuple(f"{self.name}_{place}" for place in range(self.length))
+
+
+def vocabulary_fields(categorical: Sequence[str], lists: Sequence[ListField]) -> tuple[str, ...]:
+    """Return what has categories of its own: single fields, and lists that are like none."""
+    return (*categorical, *(one.name for one in lists if not one.like))
+
+
+def column_fields(categorical: Sequence[str], lists: Sequence[ListField]) -> tuple[int, ...]:
+    """Return, for each column of keys, the place of its field among `vocabulary_fields`."""
+    names = vocabulary_fields(categorical, lists)
+    own = (names.index(one.like or one.name) for one in lists for _ in one.columns)
+    return (*range(len(categorical)), *own)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,14 +99,12 @@ class Signature:
     @property
     def vocabulary_fields(self) -> tuple[str, ...]:
         """What has categories of its own: categorical fields, and lists that are like none."""
-        return (*self.categorical, *(one.name for one in self.lists if not one.like))
+        return vocabulary_fields(self.categorical, self.lists)
 
     @property
     def column_fields(self) -> tuple[int, ...]:
         """For each column of `keys`, the place of its field among `vocabulary_fields`."""
-        names = self.vocabulary_fields
-        own = (names.index(one.like or one.name) for one in self.lists for _ in range(one.length))
-        return (*range(len(self.categorical)), *own)
+        return column_fields(self.categorical, self.lists)
 
     def record(self) -> dict[str, Any]:
         """Return the signature as JSON-ready data; one without lists is as it was before them."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import VocabularyError
-from models.signature import ListField
+from models.signature import ListField, column_fields, vocabulary_fields
 
 Int64s = NDArray[np.int64]
 
@@ -70,10 +70,9 @@ class KeyCounts:
             categorical: names of the fields of one key each.
             lists: fields of several keys, in the columns behind those.
         """
-        self.fields = (*categorical, *(one.name for one in lists if not one.like))
+        self.fields = vocabulary_fields(categorical, lists)
         self._singles = len(categorical)
-        places = (self.fields.index(one.like or one.name) for one in lists for _ in one.columns)
-        self._field_of = np.array([*range(self._singles), *places])
+        self._field_of = np.array(column_fields(categorical, lists))
         self._pending: list[Int64s] = []
         self._pending_rows = 0
         none = np.empty(0, np.int64)

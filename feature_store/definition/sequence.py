@@ -47,6 +47,11 @@ class Sequence(ByKeys):
     """A boolean SQL expression: a row for which it does not hold has no value. None: all have."""
 
     @property
+    def takes_any_type(self) -> bool:
+        """Whether its values need be no numbers: they are texts."""
+        return True
+
+    @property
     def ages(self) -> str:
         """The column of the values' ages."""
         return f"{self.name}_days"

@@ -34,7 +34,7 @@ def broken_tiles(definition: Fields) -> Broken:
         stream, types = definition.stream_of(part), _VALUES
         if isinstance(part, Active) or (isinstance(part, Outcome) and part.at_least is None):
             types = TRUTHS
-        if isinstance(part, Sequence) or (isinstance(part, History) and part.takes_any_type):
+        if isinstance(part, History | Sequence) and part.takes_any_type:
             types = get_args(Dtype)
         if isinstance(part, History | Sequence) and part.where is not None:
             yield from broken_expression(stream, f"{field}.where", part.where, TRUTHS)

@@ -33,18 +33,29 @@ def category_key(name: str) -> Column:
 
 def list_keys(feature: MultiValued | SequenceOf) -> Column:
     """Return the keys of a list, an array of its length: of its values, then padding (0)."""
-    values = _split(feature) if isinstance(feature, MultiValued) else F.col(feature.name)
-    keys = F.transform(values, lambda value: F.xxhash64(value))
-    padding = F.array_repeat(F.lit(MISSING_KEY).cast("bigint"), feature.length)
-    # An array that is missing has no value.
-    return F.slice(F.concat(F.coalesce(keys, F.slice(padding, 1, 0)), padding), 1, feature.length)
+    values = split_values(feature) if isinstance(feature, MultiValued) else F.col(feature.name)
+    nothing = F.lit(MISSING_KEY).cast("bigint")
+    return _padded(F.transform(values, lambda value: F.xxhash64(value)), nothing, feature.length)
 
 
 def list_ages(feature: SequenceOf) -> Column:
     """Return the ages of a list's values in days, an array of its length; NaN is padding."""
-    padding = F.array_repeat(F.lit(float("nan")).cast("float"), feature.length)
-    ages = F.coalesce(F.col(feature.ages).cast("array<float>"), F.slice(padding, 1, 0))
-    return F.slice(F.concat(ages, padding), 1, feature.length)
+    nothing = F.lit(float("nan")).cast("float")
+    return _padded(F.col(feature.ages).cast("array<float>"), nothing, feature.length)
+
+
+def split_values(feature: MultiValued) -> Column:
+    """Return the different values of a text, as they stand in it."""
+    parts = F.split(F.col(feature.name), re.escape(feature.separator))
+    trimmed = F.transform(parts, lambda part: F.trim(part))
+    return F.array_distinct(F.filter(trimmed, lambda part: part != ""))
+
+
+def _padded(values: Column, nothing: Column, length: int) -> Column:
+    """Return the first values of an array, with what stands for none up to its length."""
+    padding = F.array_repeat(nothing, length)
+    # An array that is missing has no value.
+    return F.slice(F.concat(F.coalesce(values, F.slice(padding, 1, 0)), padding), 1, length)
 
 
 def numeric_values(definition: Definition) -> dict[str, Column]:
@@ -110,13 +121,6 @@ def list_columns(feature: MultiValued | SequenceOf, prefix: str) -> list[str]:
 
 def _each(array: Column, names: Sequence[str]) -> list[Column]:
     return [F.get(array, F.lit(place)).alias(name) for place, name in enumerate(names)]
-
-
-def _split(feature: MultiValued) -> Column:
-    """Return the different values of a text, as they stand in it."""
-    parts = F.split(F.col(feature.name), re.escape(feature.separator))
-    trimmed = F.transform(parts, lambda part: F.trim(part))
-    return F.slice(F.array_distinct(F.filter(trimmed, lambda part: part != "")), 1, feature.length)
 
 
 def _transformed(value: Column, feature: Numeric) -> Column:

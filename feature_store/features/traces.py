@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from feature_store.definition import Categorical, Cross, MultiValued
+from feature_store.definition import Categorical, Cross, MultiValued, Numeric, taken
+from feature_store.definition import Sequence as SequenceOf
 from feature_store.definition.entity import ROW
 from feature_store.events.quarantine import ROW as ROW_AS_JSON
 from feature_store.events.versions import EARLIER
-from feature_store.features.encode import list_columns
+from feature_store.features.encode import list_columns, split_values
 from feature_store.features.tiles import SEPARATOR
 from feature_store.schema import KEY_PREFIX
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from feature_store.definition import Definition, Tiling
+    from feature_store.definition import Definition, Feature, Tiling
 
 Columns = Mapping[str, Collection[str]]
 """Which columns hold the entity, by stream; see `columns_of_entity`."""
@@ -56,9 +57,11 @@ def in_tiles(
             for place, key in enumerate(tiling.keys)
             if key in own
         ]
-        if tiling.kind == "texts" and tiling.columns & {*own} and "text" in tiles_df.columns:
+        # Its keys are told of above: what is a value of it, they say nothing of.
+        holds = bool(tiling.stream.taken_by(tiling.value) & {*own})
+        if tiling.kind == "texts" and holds and "text" in tiles_df.columns:
             found.append(is_of & (F.col("text") == value))
-        if tiling.kind == "items" and tiling.columns & {*own} and "item" in tiles_df.columns:
+        if tiling.kind == "items" and holds and "item" in tiles_df.columns:
             found.append(is_of & (F.col("item") == F.xxhash64(F.lit(value))))
     return _any(found)
 
@@ -67,20 +70,20 @@ def in_features(
     features_df: DataFrame, definition: Definition, columns: Columns, value: str
 ) -> Column:
     """Whether a row of features is of the entity, or a feature of it tells of it."""
-    keys = [name for name in definition.keys if name in columns.get(ROW, ())]
-    found = [_is(F.col(name), value) for name in keys if name in features_df.columns]
-    for name, separator in _features(definition, columns):
-        if name in features_df.columns:
-            text = F.col(name)
-            found.append(
-                _is(text, value)
-                if separator is None
-                else F.array_contains(F.split(text, re.escape(separator)), value)
-            )
-    for name in _sequences(definition, columns):
-        if name in features_df.columns:
-            found.append(F.array_contains(name, value))
-    return _any(found)
+    there = {*features_df.columns}
+    keys = {*definition.keys} & {*columns.get(ROW, ())} & there
+    found = [_is(F.col(name), value) for name in sorted(keys)]
+    for feature in _features(definition, columns):
+        if feature.name not in there:
+            continue
+        if isinstance(feature, MultiValued):
+            found.append(F.array_contains(split_values(feature), value))
+        elif isinstance(feature, Cross):
+            found.append(F.array_contains(F.split(feature.name, SEPARATOR), value))
+        else:
+            found.append(_is(F.col(feature.name), value))
+    sequences = [one.name for one in _sequences(definition, columns) if one.name in there]
+    return _any([*found, *(F.array_contains(name, value) for name in sequences)])
 
 
 def in_scores(scores_df: DataFrame, definition: Definition, columns: Columns, value: str) -> Column:
@@ -97,43 +100,40 @@ def in_training_set(
     Such a row knows no value but by its key, a hash: one that knows the entity only together with
     another (a `Cross`) is not found.
     """
-    names = [f"{KEY_PREFIX}{n}" for n, separator in _features(definition, columns) if not separator]
-    lists = {one.name: one for one in definition.lists}
-    for name in (*_multi_valued(definition, columns), *_sequences(definition, columns)):
-        names += list_columns(lists[name], KEY_PREFIX)
+    names = []
+    for one in (*_features(definition, columns), *_sequences(definition, columns)):
+        if isinstance(one, MultiValued | SequenceOf):
+            names += list_columns(one, KEY_PREFIX)
+        elif isinstance(one, Categorical):
+            names.append(f"{KEY_PREFIX}{one.name}")
     key = F.xxhash64(F.lit(value))
     return _any([F.col(name) == key for name in names if name in rows_df.columns])
 
 
-def _features(definition: Definition, columns: Columns) -> Iterator[tuple[str, str | None]]:
-    """Yield features that are made of the entity, with what stands between their values, if any."""
+def _features(definition: Definition, columns: Columns) -> list[Feature]:
+    """Return the features whose values are the entity, or several of which it may be one."""
     streams = {lookup.name: lookup.stream.name for lookup in definition.lookups}
 
     def is_of(name: str) -> bool:
         owner, dot, column = name.partition(".")
         return column in columns.get(streams[owner], ()) if dot else name in columns.get(ROW, ())
 
-    for feature in definition.features:
-        if isinstance(feature, Cross) and any(map(is_of, feature.of)):
-            yield feature.name, SEPARATOR
-        elif isinstance(feature, Categorical) and not feature.bounds and is_of(feature.column):
-            yield feature.name, None
-        elif isinstance(feature, MultiValued) and is_of(feature.column):
-            yield feature.name, feature.separator
+    return [
+        feature
+        for feature in definition.features
+        if not isinstance(feature, Numeric)
+        and not (isinstance(feature, Categorical) and feature.bounds)
+        and any(map(is_of, taken(feature)))
+    ]
 
 
-def _multi_valued(definition: Definition, columns: Columns) -> list[str]:
-    several = {f.name for f in definition.features if isinstance(f, MultiValued)}
-    return [name for name, _ in _features(definition, columns) if name in several]
-
-
-def _sequences(definition: Definition, columns: Columns) -> list[str]:
+def _sequences(definition: Definition, columns: Columns) -> list[SequenceOf]:
     """Return the sequences that may hold the entity as a value."""
     return [
-        one.name
+        one
         for one in definition.sequences
-        if definition.tiling(one, "texts").stream.taken_by(one.value)
-        & {*columns.get(definition.stream_of(one).name, ())}
+        if (stream := definition.stream_of(one)).taken_by(one.value)
+        & {*columns.get(stream.name, ())}
     ]
 
 

@@ -24,7 +24,7 @@ from feature_store.schema import DS
 if TYPE_CHECKING:
     from pyspark.sql import Column, SparkSession
 
-    from feature_store.definition import Definition, RowType
+    from feature_store.definition import Definition, History, RowType, Sequence
 
 _INFINITY = float("inf")
 _WHOLE = ("boolean", "tinyint", "smallint", "int")
@@ -77,20 +77,17 @@ def check_expressions(spark: SparkSession, definition: Definition) -> None:
             _require_boolean(spark, definition, side.stream, "spine.where", side.counted)
         else:
             _require_number(spark, definition, side.stream, "spine.by", side.counted)
-    for history in definition.histories:
-        stream, field = definition.stream_of(history), f"histories.{history.name}"
-        require = _of_definition if history.takes_any_type else _require_number
-        if history.where is not None:
-            _require_boolean(spark, definition, stream, f"{field}.where", history.where)
-            require(spark, definition, stream, field, history.value)
-        require(spark, definition, stream, field, history.counted)
-
-    for sequence in definition.sequences:
-        stream, field = definition.stream_of(sequence), f"sequences.{sequence.name}"
-        if sequence.where is not None:
-            _require_boolean(spark, definition, stream, f"{field}.where", sequence.where)
-            _of_definition(spark, definition, stream, field, sequence.value)
-        _of_definition(spark, definition, stream, field, sequence.counted)
+    windowed: list[tuple[str, History | Sequence]] = [
+        *((f"histories.{history.name}", history) for history in definition.histories),
+        *((f"sequences.{sequence.name}", sequence) for sequence in definition.sequences),
+    ]
+    for field, part in windowed:
+        stream = definition.stream_of(part)
+        require = _of_definition if part.takes_any_type else _require_number
+        if part.where is not None:
+            _require_boolean(spark, definition, stream, f"{field}.where", part.where)
+            require(spark, definition, stream, field, part.value)
+        require(spark, definition, stream, field, part.counted)
     for derived in definition.derived:
         row, field = definition.seen_by(derived), f"derived.{derived.name}"
         _of_definition(spark, definition, row, field, derived.expression)

@@ -33,7 +33,7 @@ def find(
         raise UsageError(f"{entity!r}: must be written COLUMN=VALUE, such as user_id=u00017")
     with (
         Progress() as progress,
-        open_context(definition, progress, "find", is_quick=True, is_lazy=True) as context,
+        open_context(definition, progress, "find", is_lazy=True) as context,
     ):
         from jobs.maintenance.traces import entity_columns, traces
 
