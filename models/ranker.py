@@ -42,6 +42,8 @@ class DenseRanker(nn.Module):
         self.lists = signature.lists
         self.singles, self.numbers = len(signature.categorical), len(signature.numeric)
         self.value_columns = len(signature.value_columns)
+        self.has_sparse_gradients = False
+        """Whether those of the table hold only the rows of a batch, while it is trained."""
         self.pooling = nn.ModuleList(Pooling(has_ages=one.has_ages) for one in self.lists)
         self.register_buffer("scale", torch.ones(len(signature.labels)))
         self.register_buffer("shift", torch.zeros(len(signature.labels)))
@@ -50,7 +52,8 @@ class DenseRanker(nn.Module):
         self, keys_BC: Tensor, values_BV: Tensor, table_RE: Tensor, slots_S8: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what a head takes: vectors of all fields (B, F, E), scaled numerics (B, N)."""
-        vectors_BCE = F.embedding(self.lookup(keys_BC, slots_S8), table_RE)
+        rows_BC = self.lookup(keys_BC, slots_S8)
+        vectors_BCE = F.embedding(rows_BC, table_RE, sparse=self.has_sparse_gradients)
         scaled_BN, vectors_BNE = self.numeric(values_BV[:, : self.numbers])
         if not self.lists and not self.numbers:
             return vectors_BCE, scaled_BN

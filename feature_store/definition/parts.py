@@ -245,6 +245,9 @@ class Training:
     """Categories seen less often in training share index 0 with those never seen."""
     embedding_l2: float | None = None
     """L2 weight on the embeddings; None takes the model's own."""
+    sparse_gradients: bool | None = field(default=None, metadata={"omit_default": True})
+    """Whether a step moves no embedding but those of the values in its rows; None: where a model
+    has a million of them or more, if the optimiser is adam or adagrad."""
     validation_days: int = 14
     """The last days of the training range, held out for early stopping."""
     negative_downsampling: float = field(default=1.0, metadata={"omit_default": True})

@@ -14,6 +14,9 @@ Optimizer = Literal["adam", "adamw", "adagrad", "lion"]
 Schedule = Literal["plateau", "cosine"]
 Calibration = Literal["none", "platt"]
 
+SPARSE_OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "adagrad")
+"""Those that can leave a row of the embedding table alone that a batch does not hold."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
@@ -41,6 +44,9 @@ class TrainConfig:
     seed: int = 0
     embedding_l2: float | None = None
     """L2 weight on the embeddings of a batch's rows; None takes the model's own."""
+    sparse_gradients: bool | None = None
+    """Whether a step moves no row of the embedding table but those of its batch; None: where it has
+    `sparse.SPARSE_ROWS` rows or more, if the optimiser is adam or adagrad."""
     min_count: int = 1
     """Rows a key must be in to be known; rarer ones share their field's unknown row."""
     monitor: Monitor = "logloss"
@@ -63,6 +69,9 @@ class TrainConfig:
         _refuse_unless(norm is None or 0 < norm < math.inf, self, "max_grad_norm", "above 0")
         _refuse_unless(l2 is None or 0 <= l2 < math.inf, self, "embedding_l2", "at least 0")
         _refuse_unless(self.seed >= 0, self, "seed", "at least 0")
+        can_be_sparse = not self.sparse_gradients or self.optimizer in SPARSE_OPTIMIZERS
+        rule = f"False or None with optimizer={self.optimizer}"
+        _refuse_unless(can_be_sparse, self, "sparse_gradients", rule)
         for name, known in _CHOICES.items():
             _refuse_unless(getattr(self, name) in known, self, name, f"one of {', '.join(known)}")
 

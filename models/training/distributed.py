@@ -33,10 +33,13 @@ class Group:
         """Whether this process fits, validates and decides for all."""
         return self.rank == 0
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """Return the module with gradients averaged over the group."""
+    def wrap(self, module: nn.Module, but: Sequence[str] = ()) -> nn.Module:
+        """Return the module with gradients averaged over the group, but for parameters named."""
         if self.size == 1:
             return module
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+            module, list(but)
+        )
         ids = [self.device.index] if self.device.type == "cuda" else None
         # Buffers hold the vocabulary: sending it at every step would cost more than the step.
         return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)

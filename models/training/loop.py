@@ -28,11 +28,16 @@ from models.training.config import EpochReport, TrainConfig
 from models.training.optimizer import (
     AveragedWeights,
     LearningRate,
+    cut_gradients,
     make_optimizer,
+    make_sparse_optimizer,
     regularise_seen_rows,
 )
+from models.training.sparse import gather, wants_sparse
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from models.ranker import Ranker
     from models.training.checkpoint import Checkpoints
     from models.training.distributed import Group
@@ -58,6 +63,18 @@ class _Objective(nn.Module):
         return self.ranker.loss(keys_BK, values_BN, labels_BT, weights_B)
 
 
+TABLE = "ranker.table"
+"""What `_Objective` calls the embedding table."""
+
+
+def _optimizers(ranker: Ranker, config: TrainConfig, *, is_sparse: bool) -> list[Optimizer]:
+    """Return the optimiser of all that is learned; that of a table with sparse gradients apart."""
+    if not is_sparse:
+        return [make_optimizer(ranker.parameters(), config)]
+    others = (p for p in ranker.parameters() if p is not ranker.table)
+    return [make_optimizer(others, config), make_sparse_optimizer(ranker.table, config)]
+
+
 class Run:
     """One training run in one process."""
 
@@ -75,9 +92,11 @@ class Run:
         self.name, self.ranker, self.feed, self.valid = name, ranker, feed, valid
         self.config, self.l2, self.group = config, l2, group
         group.share_state(ranker)
-        self.objective = group.wrap(_Objective(ranker))
-        self.optimizer = make_optimizer(ranker, config)
-        self.rate = LearningRate(self.optimizer, config, feed.steps)
+        is_sparse = wants_sparse(config, len(ranker.table))
+        ranker.dense.has_sparse_gradients = is_sparse
+        self.objective = group.wrap(_Objective(ranker), [TABLE] if is_sparse else ())
+        self.optimizers = _optimizers(ranker, config, is_sparse=is_sparse)
+        self.rate = LearningRate(self.optimizers, config, feed.steps)
         self.averaged = AveragedWeights(ranker, config.average) if config.average else None
         self.history: list[EpochReport] = []
         self.best, self.bad = -math.inf, 0
@@ -110,6 +129,7 @@ class Run:
                 self._end_epoch(started, on_epoch)
         if self.best_state is not None:
             self.ranker.load_state_dict(self.best_state, strict=False)
+        self.ranker.dense.has_sparse_gradients = False  # what is left is to be exported
         if self.config.calibration == "platt" and self.group.leads:
             self._calibrate()
         self.group.share_state(self.ranker)
@@ -222,8 +242,11 @@ class Run:
         tensors = {f"model.{name}": tensor for name, tensor in _dense_state(self.ranker).items()}
         for name, tensor in (self.best_state or {}).items():
             tensors[f"best.{name}"] = tensor
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
+        for place, optimizer in enumerate(self.optimizers):
+            for number, state in optimizer.state_dict()["state"].items():
+                of = f"optimizer.{place}.{number}"
+                # SparseAdam counts its steps in a plain number.
+                tensors |= {f"{of}.{key}": torch.as_tensor(told) for key, told in state.items()}
         for number, tensor in enumerate(self.averaged.averages if self.averaged else ()):
             tensors[f"average.{number}"] = tensor
         tensors["total"] = self.total
@@ -244,12 +267,14 @@ class Run:
         numbers = found.numbers
         self.ranker.load_state_dict(found.below("model"), strict=False)
         self.best_state = found.below("best") or None
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in found.below("optimizer").items():
-            number, _, key = name.partition(".")
-            states.setdefault(int(number), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        for place, optimizer in enumerate(self.optimizers):
+            states: dict[int, dict[str, Any]] = {}
+            for name, tensor in found.below(f"optimizer.{place}").items():
+                number, _, key = name.partition(".")
+                is_plain = tensor.dtype == torch.int64
+                states.setdefault(int(number), {})[key] = tensor.item() if is_plain else tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states, "param_groups": groups})
         if self.averaged:
             averages = found.below("average")
             self.averaged.restore(
@@ -264,14 +289,17 @@ class Run:
     def _step(
         self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor, weights_B: Tensor
     ) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.rate.advance()
         loss: Tensor = self.objective(keys_BK, values_BN, labels_BT, weights_B)
         torch.autograd.backward(loss)
+        gather(self.ranker.table, self.group)
         regularise_seen_rows(self.ranker.table, self.l2)
         if self.config.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.ranker.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
+            cut_gradients(self.ranker.parameters(), self.config.max_grad_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
         if self.averaged:
             self.averaged.update()
         return loss.detach()

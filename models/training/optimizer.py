@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adagrad, Adam, AdamW, Optimizer
+from torch.optim import Adagrad, Adam, AdamW, Optimizer, SparseAdam
 
 from models.training.config import TrainConfig
 from models.training.lion import Lion
+from models.training.sparse import gradient_values
 
 DECAY = 0.1
 """What an epoch without gain makes of the learning rate."""
 
 
-def make_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
-    """Return the optimiser that `config.optimizer` names, over all that a module learns."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+def make_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> Optimizer:
+    """Return the optimiser that `config.optimizer` names, over what of these is learned."""
+    learned = [p for p in parameters if p.requires_grad]
     if config.optimizer == "lion":
-        return Lion(parameters, lr=config.learning_rate)
+        return Lion(learned, lr=config.learning_rate)
     makers: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW, "adagrad": Adagrad}
-    return makers[config.optimizer](parameters, lr=config.learning_rate, fused=True)
+    return makers[config.optimizer](learned, lr=config.learning_rate, fused=True)
+
+
+def make_sparse_optimizer(table_RE: nn.Parameter, config: TrainConfig) -> Optimizer:
+    """Return the same for a table with sparse gradients: what a batch does not hold stays as it is.
+
+    Adagrad does the same with a dense gradient. Adam does not: there a row goes on for some steps
+    in the direction that it was moved in before.
+    """
+    # It is off by default, and torch warns of that until somebody says so.
+    torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
+    if config.optimizer == "adagrad":
+        return Adagrad([table_RE], lr=config.learning_rate)
+    return SparseAdam([table_RE], lr=config.learning_rate)
 
 
 def regularise_seen_rows(table_RE: nn.Parameter, l2: float) -> None:
@@ -31,16 +45,30 @@ def regularise_seen_rows(table_RE: nn.Parameter, l2: float) -> None:
     A row that it did not hold is left alone: under a decay of the whole table, at every step, what
     is seen once in a hundred steps shrinks to nothing in between.
     """
-    if l2 and table_RE.grad is not None:
-        is_seen = (table_RE.grad != 0).any(1, keepdim=True)
-        table_RE.grad.addcmul_(table_RE.detach(), is_seen.to(table_RE.dtype), value=l2)
+    grad = table_RE.grad
+    if not l2 or grad is None:
+        return
+    values, rows = grad, table_RE.detach()
+    if grad.is_sparse:
+        values, rows = grad.values(), rows[grad.indices()[0]]
+    is_seen = (values != 0).any(1, keepdim=True)
+    values.addcmul_(rows, is_seen.to(rows.dtype), value=l2)
+
+
+def cut_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
+    """Scale all gradients together to a norm of at most `max_norm`, sparse ones as well."""
+    values = gradient_values(list(parameters))
+    scale = max_norm / (nn.utils.get_total_norm(values) + 1e-6)
+    torch._foreach_mul_(values, scale.clamp(max=1.0))
 
 
 class LearningRate:
     """The learning rate of every step: warm-up, then a cosine, or cuts where nothing is gained."""
 
-    def __init__(self, optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> None:
-        self._optimizer, self._config = optimizer, config
+    def __init__(
+        self, optimizers: Sequence[Optimizer], config: TrainConfig, steps_per_epoch: int
+    ) -> None:
+        self._optimizers, self._config = optimizers, config
         self._steps = steps_per_epoch * config.epochs
         self._step, self._cut = 0, 1.0
 
@@ -56,8 +84,9 @@ class LearningRate:
     def advance(self) -> None:
         """Set the rate of the next step."""
         self._step += 1
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.value
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.value
 
     @property
     def state(self) -> dict[str, float]:

@@ -67,6 +67,8 @@ def digest_of(recipe: FitRecipe, folder: Path) -> str:
                 {},
                 {"optimizer": "lion", "learning_rate": 0.001},
                 {"optimizer": "adagrad"},
+                {"sparse_gradients": True},
+                {"sparse_gradients": True, "optimizer": "adagrad"},
                 {"memory_bytes": 0},
             )
         ),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,14 @@ def read_until(running: subprocess.Popen[str], start: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_sparse", [False, True])
 def test_one_and_two_processes_have_the_same_loss_curve(
-    recipe: FitRecipe, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    recipe: FitRecipe,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    is_sparse: bool,
 ) -> None:
+    recipe = replace(recipe, train={**recipe.train, "sparse_gradients": is_sparse})
     curves = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)

@@ -22,7 +22,8 @@ from models.training.trainer import batch_size_for
 
 def rates(config: TrainConfig, steps: int, plateaus: tuple[int, ...] = ()) -> list[float]:
     module = nn.Linear(1, 1)
-    rate = LearningRate(make_optimizer(module, config), config, steps_per_epoch=10)
+    optimizer = make_optimizer(module.parameters(), config)
+    rate = LearningRate([optimizer], config, steps_per_epoch=10)
     found = []
     for step in range(steps):
         if step in plateaus:
@@ -47,9 +48,9 @@ def test_the_rate_rises_in_the_warm_up_and_falls_to_nothing_along_a_cosine() -> 
 
 def test_the_optimiser_takes_the_rate_of_each_step() -> None:
     config = TrainConfig(learning_rate=0.5, warmup_steps=2)
-    optimizer = make_optimizer(nn.Linear(1, 1), config)
-    LearningRate(optimizer, config, steps_per_epoch=10).advance()
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25]
+    optimizers = [make_optimizer(nn.Linear(1, 1).parameters(), config) for _ in range(2)]
+    LearningRate(optimizers, config, steps_per_epoch=10).advance()
+    assert [group["lr"] for one in optimizers for group in one.param_groups] == [0.25, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_every_optimiser_finds_the_least_square(name: str, rate: float) -> None:
     torch.manual_seed(0)
     module, wanted = nn.Linear(3, 1), torch.tensor([[1.0, -2.0, 3.0]])
     optimizer = make_optimizer(
-        module,
+        module.parameters(),
         TrainConfig(learning_rate=rate, optimizer=name),  # type: ignore[arg-type]
     )
     data = torch.randn(200, 3)
@@ -104,7 +105,7 @@ def test_rows_that_a_batch_holds_are_drawn_to_zero_and_no_others() -> None:
 
 def test_what_is_seldom_seen_keeps_what_it_learned() -> None:
     table = nn.Parameter(torch.tensor([[0.2], [0.2]]))
-    optimizer = make_optimizer(nn.ParameterList([table]), TrainConfig(learning_rate=1e-3))
+    optimizer = make_optimizer([table], TrainConfig(learning_rate=1e-3))
     for step in range(1000):
         optimizer.zero_grad()
         # Row 0 is in every batch, row 1 in every hundredth; both are drawn to 0.2.
