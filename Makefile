@@ -49,7 +49,7 @@ format: $(JOBS_ENV) ## Put the code in the shape that check wants
 	.venv/bin/ruff check --fix .
 
 .PHONY: bench
-bench: $(JOBS_ENV) $(if $(filter features,$(SUITE)),$(BENCH_ENV)) ## Measure: SUITE=scoring|night|backfill|history|zoo|features JSON=path ARGS=...
+bench: $(JOBS_ENV) $(if $(filter features training,$(SUITE)),$(BENCH_ENV)) ## Measure: SUITE=scoring|training|night|backfill|history|zoo|features JSON=path ARGS=...
 	@mkdir -p "$(dir $(JSON))"
 	.venv/bin/python -m tests.benchmarks.$(SUITE) --json "$(JSON)" $(ARGS)
 

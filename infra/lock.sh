@@ -15,4 +15,5 @@ compile() {
 compile jobs --overrides infra/locks/jobs.overrides "$@"
 compile fit --overrides infra/locks/fit.overrides "$@"
 compile airflow "$@"
-compile bench "$@"
+# It goes into the environment that jobs.lock made, and changes nothing there.
+compile bench --constraints infra/locks/jobs.lock "$@"

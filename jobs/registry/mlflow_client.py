@@ -10,7 +10,7 @@ import os
 import sqlite3
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_AT_ONCE = 1000
+"""Metrics that the tracker takes in one call."""
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 
@@ -80,15 +82,33 @@ def log_run(
     experiment: str,
     metrics: Mapping[str, float],
     params: Mapping[str, Any],
+    epochs: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Record a training run in the tracker and return its id."""
+    """Record a training run in the tracker and return its id.
+
+    Args:
+        mlflow: the tracker.
+        experiment: what it is logged to.
+        metrics: what the model reached.
+        params: how it was trained.
+        epochs: numbers by name, of each epoch: the curves `epoch_<name>`.
+    """
     from mlflow.entities import Metric, Param
 
     now = int(datetime.now(UTC).timestamp() * 1000)
     run_id: str = mlflow.create_run(_experiment_id(mlflow, experiment)).info.run_id
+    curves = [
+        Metric(f"epoch_{name}", float(value), now, number)
+        for number, told in enumerate(epochs, 1)
+        for name, value in told.items()
+        if value is not None and name != "epoch"
+    ]
+    told = [*(Metric(key, float(value), now, 0) for key, value in metrics.items()), *curves]
+    for start in range(MOST_AT_ONCE, len(told), MOST_AT_ONCE):
+        mlflow.log_batch(run_id, metrics=told[start : start + MOST_AT_ONCE])
     mlflow.log_batch(
         run_id,
-        metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
+        metrics=told[:MOST_AT_ONCE],
         params=[Param(key, str(value)) for key, value in params.items()],
     )
     mlflow.set_terminated(run_id)

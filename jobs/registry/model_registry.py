@@ -101,6 +101,7 @@ def register(
     metrics: Mapping[str, float],
     params: Mapping[str, Any],
     tags: Mapping[str, str],
+    epochs: Sequence[Mapping[str, Any]] = (),
 ) -> ModelRef:
     """Give a saved bundle its place and its version; the same bundle keeps the version it has.
 
@@ -111,6 +112,7 @@ def register(
         metrics: numbers to show beside the version.
         params: how it was trained.
         tags: more to remember of the version.
+        epochs: how each epoch of its training went, to draw as curves.
     """
     digest, model = _digest(bundle), _model_name(bundle)
     place = home.local_path(BUNDLES, pipeline, f"{model}-{digest[:12]}")
@@ -123,7 +125,7 @@ def register(
     created = mlflow.create_model_version(
         name,
         f"nightscore://{BUNDLES}/{pipeline}/{place.name}",
-        run_id=log_run(mlflow, name, metrics, params),
+        run_id=log_run(mlflow, name, metrics, params, epochs),
         tags={
             **tags,
             "model": model,

@@ -26,7 +26,7 @@ from jobs.training.recipe import signature_of
 from jobs.version import code_version
 from models.errors import BundleInvalid
 from models.fit.recipe import EVAL, TRAIN, FitRecipe
-from models.fit.run import BUNDLE, REGISTERED, require_of
+from models.fit.run import BUNDLE, REGISTERED, read_epochs, require_of
 
 if TYPE_CHECKING:
     from feature_store.definition import Definition
@@ -169,7 +169,7 @@ class Judge:
         with self.watch.step("register"):
             return model_registry.register(
                 self.home, self.definition.name, place, metrics, params_of(recipe),
-                tags_of(recipe, self.who),
+                tags_of(recipe, self.who), read_epochs(training.folder),
             )  # fmt: skip
 
     def _settle(

@@ -3,6 +3,7 @@
 The folder of a training holds, beside `recipe.json`, what a fit leaves there:
 
     bundle/          the model, whole or not at all
+    epochs.json      how each epoch went (`models.training.config.EpochReport`)
     checkpoint.json  what a fit that was killed had trained (`models.training.checkpoint`)
     registered.json  where the bundle went when it was judged and registered: it is moved away then
 
@@ -15,9 +16,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +32,19 @@ from models.scoring import bundle
 from models.training.checkpoint import Checkpoints
 from models.training.data import Rows, TrainingFiles, concatenate, stream
 from models.training.distributed import joined
+from models.training.files import write_whole
 from models.training.stopping import Stop
 from models.training.trainer import train
 
 if TYPE_CHECKING:
     from models.scoring.bundle import BundleRef
-    from models.training.config import EpochReport, TrainConfig
+    from models.training.config import EpochReport, Pace, TrainConfig
     from models.training.trainer import TrainedModel
 
 log = logging.getLogger(__name__)
 
 BUNDLE = "bundle"
+EPOCHS = "epochs.json"
 REGISTERED = "registered.json"
 GOLDEN_ROWS = 64
 
@@ -135,6 +138,7 @@ def fit(
             return Fitted(bundle=None, is_reused=False)
         with step("bundle"):
             made = _save(recipe, folder / BUNDLE, trained, options)
+            write_epochs(folder, trained.history)
         checkpoints.clear()
     return Fitted(bundle=made, is_reused=False)
 
@@ -215,18 +219,47 @@ def _train(
     def on_epoch(report: EpochReport) -> None:
         on_progress(epoch_text(report))
 
+    def on_pace(pace: Pace) -> None:
+        on_progress(pace_text(pace))
+
     return train(
         recipe.model, model_config, recipe.signature, learnt, held_out, config, on_epoch,
-        checkpoints,
+        checkpoints, on_pace,
     )  # fmt: skip
+
+
+def write_epochs(folder: Path, epochs: Sequence[EpochReport]) -> None:
+    """Write down how each epoch of a fit went."""
+    told = [asdict(report) for report in epochs]
+    write_whole(folder / EPOCHS, json.dumps(told, indent=1).encode())
+
+
+def read_epochs(folder: Path) -> list[dict[str, Any]]:
+    """Return how each epoch of the fit in a folder went; nothing where nobody wrote it down."""
+    try:
+        found: list[dict[str, Any]] = json.loads((folder / EPOCHS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return found
 
 
 def epoch_text(report: EpochReport) -> str:
     """Return how an epoch went, for a person."""
     best = ", best so far" if report.is_best else ""
+    gpu = "" if report.gpu_percent is None else f", GPU {report.gpu_percent:.0f} %"
     return (
         f"epoch {report.epoch}: train loss {report.train_loss:.4f}, validation AUC "
-        f"{report.auc:.4f}, logloss {report.logloss:.4f}, {report.seconds:.1f} s{best}"
+        f"{report.auc:.4f}, logloss {report.logloss:.4f}, {report.seconds:.1f} s, "
+        f"{report.rows_per_second:,.0f} rows/s, rate {report.learning_rate:.2g}, "
+        f"{report.memory_mib:,.0f} MiB{gpu}{best}"
+    )
+
+
+def pace_text(pace: Pace) -> str:
+    """Return how far an epoch is, for a person."""
+    return (
+        f"epoch {pace.epoch}: step {pace.step:,} of {pace.steps:,}, "
+        f"{pace.rows_per_second:,.0f} rows/s, about {pace.seconds_left:.0f} s left"
     )
 
 

@@ -100,3 +100,22 @@ class EpochReport:
     learning_rate: float
     seconds: float
     is_best: bool
+    rows_per_second: float
+    """Rows learned from, over all processes, by the second; without validation."""
+    memory_mib: float
+    """The most memory that the leader has taken until then: of its GPU, or of the process."""
+    gpu_percent: float | None = None
+    """How busy its GPU was, where there is one and that can be asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How far an epoch is."""
+
+    epoch: int
+    step: int
+    steps: int
+    rows_per_second: float
+    """Over all processes, in this epoch."""
+    seconds_left: float
+    """Until its last step, at that rate."""

@@ -24,7 +24,7 @@ from models import metrics
 from models.errors import ConfigInvalid, NonFiniteLoss
 from models.training.calibration import platt
 from models.training.checkpoint import Snapshot
-from models.training.config import EpochReport, TrainConfig
+from models.training.config import EpochReport, Pace, TrainConfig
 from models.training.optimizer import (
     AveragedWeights,
     LearningRate,
@@ -33,7 +33,10 @@ from models.training.optimizer import (
     make_sparse_optimizer,
     regularise_seen_rows,
 )
+from models.training.pace import EpochWatch
 from models.training.sparse import gather, wants_sparse
+from models.training.transfer import on_device
+from models.training.usage import GpuUse, memory_mib
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -105,9 +108,13 @@ class Run:
         """The epoch under way, and the steps taken in it."""
         self.total = torch.zeros((), device=group.device)
         """Sum of the losses of these steps."""
+        self.gpu = GpuUse(group.device)
 
     def fit(
-        self, on_epoch: Callable[[EpochReport], None] | None, checkpoints: Checkpoints
+        self,
+        on_epoch: Callable[[EpochReport], None] | None,
+        checkpoints: Checkpoints,
+        on_pace: Callable[[Pace], None] = lambda _: None,
     ) -> list[EpochReport]:
         """Train to the end, restore the best weights, and return one report per epoch.
 
@@ -124,9 +131,9 @@ class Run:
             self._restore(found)
         with checkpoints.holding():
             while self.epoch <= self.config.epochs and self.bad < self.config.patience:
-                started = time.monotonic()
-                self._train_epoch(checkpoints)
-                self._end_epoch(started, on_epoch)
+                started, watch = time.monotonic(), self._watch(on_pace)
+                self._train_epoch(checkpoints, watch)
+                self._end_epoch(started, watch.rows_per_second(self.step), on_epoch)
         if self.best_state is not None:
             self.ranker.load_state_dict(self.best_state, strict=False)
         self.ranker.dense.has_sparse_gradients = False  # what is left is to be exported
@@ -135,10 +142,12 @@ class Run:
         self.group.share_state(self.ranker)
         return self.history
 
-    def _end_epoch(self, started: float, on_epoch: Callable[[EpochReport], None] | None) -> None:
+    def _end_epoch(
+        self, started: float, rate: float, on_epoch: Callable[[EpochReport], None] | None
+    ) -> None:
         loss = self.group.mean_number(float(self.total) / self.step)
         with self._averages():
-            report, value = self._report(loss, started)
+            report, value = self._report(loss, started, rate)
             if report.is_best:
                 self.best, self.bad, self.best_state = value, 0, _dense_copy(self.ranker)
         self.history.append(report)
@@ -180,7 +189,7 @@ class Run:
         finally:
             self.averaged.swap()
 
-    def _report(self, loss: float, started: float) -> tuple[EpochReport, float]:
+    def _report(self, loss: float, started: float, rate: float) -> tuple[EpochReport, float]:
         """Return how the epoch went, and the value that the best one has most of."""
         epoch = self.epoch
         auc, logloss = self._score(epoch) if self.group.leads else (0.0, 0.0)
@@ -195,26 +204,42 @@ class Run:
             learning_rate=self.rate.value,
             seconds=time.monotonic() - started,
             is_best=value > self.best + LEAST_GAIN,
+            rows_per_second=rate,
+            memory_mib=memory_mib(self.group.device),
+            gpu_percent=self.gpu.mean(),
         )
         log.info(
-            "model=%s epoch=%d train_loss=%.5f auc=%.5f logloss=%.5f lr=%g seconds=%.1f",
+            "model=%s epoch=%d train_loss=%.5f auc=%.5f logloss=%.5f lr=%g seconds=%.1f "
+            "rows_per_second=%.0f memory_mib=%.0f gpu_percent=%s",
             self.name, epoch, loss, auc, logloss, report.learning_rate, report.seconds,
+            rate, report.memory_mib, report.gpu_percent,
         )  # fmt: skip
         return report, value
 
-    def _train_epoch(self, checkpoints: Checkpoints) -> None:
+    def _watch(self, on_pace: Callable[[Pace], None]) -> EpochWatch:
+        assert self.config.batch_size is not None  # noqa: S101 - settled when training begins
+        return EpochWatch(
+            epoch=self.epoch, before=self.step, steps=self.feed.steps,
+            batch_size=self.config.batch_size, rows=self.feed.files.rows, on_pace=on_pace,
+        )  # fmt: skip
+
+    def _train_epoch(self, checkpoints: Checkpoints, watch: EpochWatch) -> None:
         """Take the steps of the epoch that were not taken yet."""
         self.objective.train()
         look_every = 1 if self.group.device.type == "cpu" else CHECK_EVERY
-        for batch in islice(self.feed.epoch(self.epoch), self.step, None):
+        left = islice(self.feed.epoch(self.epoch), self.step, None)
+        for batch in on_device(left, self.group.device):
             self._seed()
-            self.total += self._step(*(column.to(self.group.device) for column in batch))
+            self.total += self.take_step(*batch)
             self.step += 1
             if self.step % look_every == 0 or self.step == self.feed.steps:
                 value = float(self.total)
                 if not math.isfinite(value):
                     raise NonFiniteLoss(self.name, self.epoch, self.step, value)
+                self.gpu.look()
                 checkpoints.after_step(self.group, self._snapshot)
+                if self.group.leads:
+                    watch.after_step(self.step)
 
     def _seed(self) -> None:
         """Seed dropout for the next step, so that it is the same whatever was done before."""
@@ -286,9 +311,10 @@ class Run:
         self.best = -math.inf if numbers["best"] is None else numbers["best"]
         self.history = [EpochReport(**report) for report in numbers["history"]]
 
-    def _step(
+    def take_step(
         self, keys_BK: Tensor, values_BN: Tensor, labels_BT: Tensor, weights_B: Tensor
     ) -> Tensor:
+        """Learn from a batch on the device, and return its loss, a scalar."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.rate.advance()

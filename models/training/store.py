@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from models.training.files import local_path, open_file
 
@@ -33,6 +32,8 @@ def stored_groups(
         count: of so many.
         seed: shuffles the row groups; None keeps their order.
     """
+    import pyarrow.parquet as pq  # as in models.training.data
+
     opened = [pq.ParquetFile(open_file(file)) for file in files]
     try:
         every = [(parquet, group) for parquet in opened for group in range(parquet.num_row_groups)]

@@ -20,7 +20,7 @@ from models.errors import ConfigInvalid
 from models.ranker import Ranker
 from models.signature import Signature
 from models.training.checkpoint import Checkpoints
-from models.training.config import EpochReport, TrainConfig
+from models.training.config import EpochReport, Pace, TrainConfig
 from models.training.data import WHOLE, Shard, TrainingFiles
 from models.training.distributed import Group, joined
 from models.training.feed import Feed
@@ -60,6 +60,7 @@ def train(
     config: TrainConfig,
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoints: Checkpoints | None = None,
+    on_pace: Callable[[Pace], None] = lambda _: None,
 ) -> TrainedModel:
     """Return the model of the epoch that `config.monitor` finds best on the validation files.
 
@@ -72,6 +73,7 @@ def train(
         config: how it is trained.
         on_epoch: called by the leader when an epoch ended.
         checkpoints: where to keep what was trained, and to go on from; None keeps none.
+        on_pace: called by the leader every so often while an epoch is under way.
 
     Raises:
         Stopped: it was asked to stop; a checkpoint holds what was trained.
@@ -113,7 +115,7 @@ def train(
             l2=l2,
             group=group,
         )
-        history = run.fit(on_epoch, checkpoints or Checkpoints.none())
+        history = run.fit(on_epoch, checkpoints or Checkpoints.none(), on_pace)
         final = run.final_metrics()
     seconds = time.monotonic() - started
     log.info(

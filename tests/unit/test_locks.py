@@ -76,6 +76,13 @@ def test_a_fit_has_no_spark_and_the_versions_that_the_jobs_have() -> None:
     assert {name: jobs.get(name) for name in fit} == fit
 
 
+def test_what_benchmarks_add_leaves_the_versions_that_the_jobs_have() -> None:
+    jobs, bench = (doctor.locked_versions(LOCKS / f"{name}.lock") for name in ("jobs", "bench"))
+    both = jobs.keys() & bench.keys()
+    assert {"numpy", "pyarrow", "pandas"} <= both
+    assert {name: jobs[name] for name in both} == {name: bench[name] for name in both}
+
+
 def test_the_doctors_required_packages_are_locked() -> None:
     assert set(doctor.REQUIRED) <= set(doctor.locked_versions(LOCKS / "jobs.lock"))
 

@@ -31,7 +31,7 @@ class Killed(Exception):
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Let training die in the middle of a step, so many steps from now."""
-    taken, step = 0, Run._step
+    taken, step = 0, Run.take_step
 
     def dying(self: Run, *rows: Any) -> Any:
         nonlocal taken
@@ -40,7 +40,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
             raise Killed
         return step(self, *rows)
 
-    monkeypatch.setattr(Run, "_step", dying)
+    monkeypatch.setattr(Run, "take_step", dying)
 
 
 def changed(recipe: FitRecipe, **train: Any) -> FitRecipe:
@@ -92,11 +92,11 @@ def test_a_fit_that_was_killed_makes_the_bundle_that_it_would_have_made(
     assert "bundle" not in names(tmp_path / "killed")
     taken: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        step = Run._step
-        patch.setattr(Run, "_step", lambda *a: taken.append(1) or step(*a))  # type: ignore[func-returns-value]
+        step = Run.take_step
+        patch.setattr(Run, "take_step", lambda *a: taken.append(1) or step(*a))  # type: ignore[func-returns-value]
         assert digest_of(recipe, tmp_path / "killed") == whole
     assert len(taken) == 36 - steps
-    assert names(tmp_path / "killed") == {"bundle"}
+    assert names(tmp_path / "killed") == {"bundle", "epochs.json"}
 
 
 def test_a_wish_to_stop_ends_after_the_step_with_a_checkpoint(
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_force_begins_anew(
     with pytest.raises(CheckpointInvalid, match=r"checkpoint\.json: is of another recipe.*--force"):
         fit(other, killed)
     assert not fit(other, killed, FitOptions(force=True)).is_reused
-    assert names(killed) == {"recipe.json", "bundle"}
+    assert names(killed) == {"recipe.json", "bundle", "epochs.json"}
 
 
 def test_a_set_that_was_moved_is_gone_on_with(recipe: FitRecipe, killed: Path) -> None:
@@ -180,11 +180,11 @@ def test_a_checkpoint_of_more_processes_is_refused(recipe: FitRecipe, killed: Pa
 SLOW_STEPS = """
 import sys, time
 from models.training.loop import Run
-step = Run._step
+step = Run.take_step
 def slow(self, *rows):
     time.sleep(0.05)
     return step(self, *rows)
-Run._step = slow
+Run.take_step = slow
 from jobs.training.fit import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -68,7 +68,7 @@ def test_a_fit_that_is_done_is_found_and_force_does_it_again(
 ) -> None:
     made = fit(recipe, training)
     assert made.bundle is not None
-    assert names(training) == ["bundle", "recipe.json"]
+    assert names(training) == ["bundle", "epochs.json", "recipe.json"]
     # As another process reads the recipe.
     lines: list[str] = []
     again = fit(read_recipe(training / "recipe.json"), training, on_progress=lines.append)

@@ -18,6 +18,7 @@ from feature_store.definition import Definition, Gate, label_record
 from feature_store.errors import GateRefused, NightscoreError, UsageError
 from feature_store.home import Home
 from jobs.registry import model_registry
+from jobs.registry.mlflow_client import client
 from jobs.registry.trainings import Training, give_name, open_training, training_folder
 from jobs.submit import _is_final
 from jobs.training.fit import fit_here
@@ -26,7 +27,7 @@ from jobs.training.judge import Judge
 from jobs.training.recipe import recipe_of, signature_of
 from jobs.training.training_set import LabelCounts, SplitFiles, TrainingSet
 from models.errors import FrozenSetChanged, ProcessLost, RecipeInvalid, Stopped
-from models.fit.run import FitOptions
+from models.fit.run import FitOptions, read_epochs
 from tests.frozen import DAYS
 from tests.toy import changed, toy_definition
 
@@ -189,3 +190,26 @@ def test_what_a_repeat_gets_past_is_not_final() -> None:
     assert not _is_final(Stopped(""))
     assert not _is_final(ProcessLost(0, "reset"))
     assert not _is_final(OSError("the disk is full"))
+
+
+def test_the_tracker_shows_each_epoch_as_curves(home: Home, training: Training) -> None:
+    fitted(training)
+    told = read_epochs(training.folder)
+    assert len(told) == 3
+    version = judge(home).judge(training).model.version
+    mlflow = client(home)
+    run = mlflow.get_model_version("nightscore-toy", str(version)).run_id
+    curve = {each.step: each.value for each in mlflow.get_metric_history(run, "epoch_train_loss")}
+    assert curve == pytest.approx({n: report["train_loss"] for n, report in enumerate(told, 1)})
+    metrics = mlflow.get_run(run).data.metrics
+    assert metrics["epoch_rows_per_second"] > 0
+    assert "epoch_gpu_percent" not in metrics, "there is none"
+    assert metrics["epoch_is_best"] in (0, 1)
+
+
+def test_an_older_training_without_them_is_judged_all_the_same(
+    home: Home, training: Training
+) -> None:
+    fitted(training)
+    (training.folder / "epochs.json").unlink()
+    assert judge(home).judge(training).promoted

@@ -30,7 +30,7 @@ TOLERANCE = 0.03
 WORKER = """
 import json, os, sys, time
 from models.training.loop import Run
-step, end = Run._step, Run._end_epoch
+step, end = Run.take_step, Run._end_epoch
 def slow(self, *rows):
     time.sleep(float(os.environ.get("SLOW", "0")))
     return step(self, *rows)
@@ -41,7 +41,7 @@ def told(self, *rest):
         print("EPOCH", report.train_loss, report.logloss, os.getpid(), file=sys.stderr, flush=True)
     elif self.epoch == 2:
         print("OTHER", os.getpid(), file=sys.stderr, flush=True)
-Run._step, Run._end_epoch = slow, told
+Run.take_step, Run._end_epoch = slow, told
 from jobs.training.fit import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -201,6 +201,6 @@ def test_any_other_error_stays_what_it_is(
     def fail(*_: object) -> None:
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(Run, "_step", fail)
+    monkeypatch.setattr(Run, "take_step", fail)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         fit(recipe, training)

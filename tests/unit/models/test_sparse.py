@@ -58,7 +58,7 @@ def test_a_step_moves_no_row_but_those_of_its_batch(
     """Under dense gradients Adam moves a row on, for some steps, that it has moved before."""
     held: list[set[int]] = []
     moved: list[set[int]] = []
-    step = Run._step
+    step = Run.take_step
 
     def watched(self: Run, *rows: torch.Tensor) -> torch.Tensor:
         before = self.ranker.table.detach().clone()
@@ -69,7 +69,7 @@ def test_a_step_moves_no_row_but_those_of_its_batch(
         moved.append(set(changed.nonzero()[:, 0].tolist()))
         return loss
 
-    monkeypatch.setattr(Run, "_step", watched)
+    monkeypatch.setattr(Run, "take_step", watched)
     config = replace(SPARSE, batch_size=8, epochs=1)
     run(sets, config)
     assert len(held) > 50
