@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from feature_store.errors import UsageError
 from feature_store.schema import EVENTS, FEATURES, QUALITY, SCORES, TILES, stream_table
-from jobs.backfill.spine_rows import spine_rows
 from jobs.backfill.whole_runs import beside_writes, past_error, past_runs_of
 from jobs.night.runs import past_runs
+from jobs.night.spine_rows import spine_rows
 
 if TYPE_CHECKING:
     from feature_store.tables.commits import DayCommit

@@ -33,6 +33,7 @@ from jobs.night.publish import StagedRun, publish
 from jobs.night.reach import FIRST_ROWS, days_to_ingest, paced, ranges_text, source_days
 from jobs.night.refused import has_earlier
 from jobs.night.score import load_model_early, score_days
+from jobs.night.spine_rows import spine_rows
 from jobs.night.work import DayEnd, Work
 
 if TYPE_CHECKING:
@@ -174,8 +175,9 @@ def _rows_to_score(work: Work) -> Mapping[date, int]:
     if context.definition.stream is not None:
         return _rows_of(context, context.events)
     # The days before tell what is scored, and tell of about as many as on other days.
-    most = max(_rows_of(context, FEATURES).values(), default=FIRST_ROWS)
-    return dict.fromkeys(work.left, most)
+    there = _rows_of(context, FEATURES).values()
+    rows = max(there) if there else spine_rows(context, work.left[-1])
+    return dict.fromkeys(work.left, FIRST_ROWS if rows is None else rows)
 
 
 def _rows_of(context: Context, table: str) -> dict[date, int]:

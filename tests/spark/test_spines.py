@@ -27,11 +27,11 @@ from feature_store.errors import NothingKnown, SpineTooLarge
 from feature_store.home import Home
 from feature_store.schema import FEATURES, stream_table
 from jobs.backfill.freshness import Freshness
-from jobs.backfill.spine_rows import spine_rows
 from jobs.context import Context
 from jobs.night.night import NightRequest, run_night
 from jobs.night.prepare import prepare
 from jobs.night.reach import source_days
+from jobs.night.spine_rows import spine_rows
 from jobs.registry import model_registry
 from jobs.report.facts import labelled_metrics
 from jobs.training.outcomes import bring_outcomes
