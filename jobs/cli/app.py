@@ -16,6 +16,7 @@ import typer
 from jobs.cli import (
     about,
     backfill,
+    checks,
     find,
     init,
     maintain,
@@ -57,6 +58,7 @@ add(
     *about.COMMANDS,
 )
 app.add_typer(scores.app, name="scores")
+app.add_typer(checks.app, name="checks")
 app.add_typer(models.app, name="models")
 
 

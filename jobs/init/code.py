@@ -67,6 +67,11 @@ def assignment(name: str, value: Value) -> str:
     return "\n".join(_lines(value, 0, f"{name} = ", "")) + "\n"
 
 
+def argument(name: str, value: Value) -> str:
+    """Return `name=value,` as lines of code, as it stands among the arguments of a call."""
+    return "\n".join(_lines(value, _STEP, f"{name}=", ",")) + "\n"
+
+
 def imports(module: str, names: Iterable[str]) -> str:
     """Return an import as a line of code, or as many as it takes."""
     ordered = sorted(names)
