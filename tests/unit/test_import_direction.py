@@ -267,6 +267,7 @@ def test_jobs_is_rooms_and_what_starts_or_serves_them_all() -> None:
         "config.py",
         "context.py",
         "demo.py",
+        "finality.py",
         "imports.py",
         "submit.py",
         "version.py",
