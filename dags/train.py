@@ -116,10 +116,8 @@ def train(pipeline: Pipeline) -> DAG:
             "--json",
             priority_weight=5,
         )
-        fit = _tasks.job(
-            "fit",
-            "fit",
-            f"--pipeline={pipeline.name}",
+        fit = _tasks.fit(
+            pipeline,
             training,
             "{{ '--force' if params.force else '' }}",
             "--json",
