@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+from airflow.sdk.exceptions import AirflowException
 from kubernetes_asyncio.client import ApiClient, CoreV1Api, CustomObjectsApi
 from kubernetes_asyncio.client.exceptions import ApiException
+from kubernetes_asyncio.config import ConfigException
 
 from dags._fit_manifest import COMPONENT, CONTAINER, INSTANCE, LEADER, RUN
 from dags._fit_place import CONNECTION
@@ -85,8 +87,17 @@ def refusal(error: ApiException, what: str) -> Refused:
 
 @asynccontextmanager
 async def reached(manifest: Mapping[str, Any]) -> AsyncIterator[FitJob]:
-    """Yield the job of a manifest in the cluster that the connection says."""
-    async with AsyncKubernetesHook(conn_id=CONNECTION).get_conn() as client:
+    """Yield the job of a manifest in the cluster that the connection says.
+
+    Raises:
+        Refused: the connection says no cluster.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            hook = AsyncKubernetesHook(conn_id=CONNECTION)
+            client = await stack.enter_async_context(hook.get_conn())
+        except (ConfigException, AirflowException) as error:
+            raise Refused(f"connection {CONNECTION} says no cluster: {error}") from error
         yield FitJob(client, manifest)
 
 

@@ -185,7 +185,7 @@ def serving() -> Iterator[Cluster]:
     cluster = Cluster()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cluster))
     cluster.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield cluster
     finally:

@@ -289,6 +289,26 @@ def test_what_the_cluster_refuses_is_final(
     assert told in refused["text"]
 
 
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ({"in_cluster": True}, "Service host/port is not set"),
+        ({"kube_config_path": "/nowhere/config"}, "Invalid kube-config file"),
+        ({"in_cluster": True, "kube_config_path": "/x"}, "mutually exclusive"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_says_no_cluster_is_final_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], told: str
+) -> None:
+    connection = {"conn_type": "generic", "host": "kubernetes", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_NIGHTSCORE_FIT", json.dumps(connection))
+    refused = failure(trigger(request()))
+    assert (refused["error"], refused["final"]) == ("ClusterRefused", True)
+    assert "connection nightscore_fit says no cluster: " in refused["text"]
+    assert told in refused["text"]
+
+
 def test_a_fit_on_two_nodes_waits_for_both_and_is_told_by_its_leader(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
