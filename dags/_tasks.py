@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.configuration import conf
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
@@ -132,7 +132,7 @@ class FitModel(Job):
         """Return what the cluster's fit left."""
         return _checked(event)
 
-    def _defer_to(self, cluster: _fit_place.Cluster, context: Context) -> None:
+    def _defer_to(self, cluster: _fit_place.Cluster, context: Context) -> NoReturn:
         # Imported late: parsing a DAG needs neither.
         from dags._fit_manifest import FitRequest, manifest
         from dags._fit_trigger import FitTrigger
