@@ -11,10 +11,7 @@ and Kubernetes. Its host is the master; in its extra, beside the provider's own 
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +22,10 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from dags._failures import read_receipt, with_failure
+
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
-
-log = logging.getLogger(__name__)
 
 CONNECTION = "nightscore_spark"
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +61,7 @@ class Runner:
         """
         connection = BaseHook.get_connection(CONNECTION)
         extra = connection.extra_dejson
-        jobs_env = Path(os.environ.get("NIGHTSCORE_JOBS_ENV") or ROOT / ".venv")
+        jobs_env = jobs_environment()
         jars = sorted(jobs_env.glob("nightscore/jars/*.jar"))
         mode = extra.get("deploy-mode") or "client"
         if mode == "cluster" and (connection.host or "").startswith("spark://"):
@@ -88,18 +85,32 @@ class Runner:
         Raises:
             AirflowFailException: a value holds a password.
         """
-        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        for name, value in passed_on.items():
-            if urlsplit(value).password:
-                raise AirflowFailException(
-                    f"{name} holds a password, which spark-submit would log; give it to the "
-                    "driver's nodes, and leave it out of Airflow's environment"
-                )
         return {
-            **passed_on,
+            **passed_on(),
             "PYSPARK_PYTHON": self.python,
             "PYSPARK_DRIVER_PYTHON": self.python,
         }
+
+
+def passed_on() -> dict[str, str]:
+    """Return what a job elsewhere must know of this process's environment.
+
+    Raises:
+        AirflowFailException: a value holds a password.
+    """
+    found = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    for name, value in found.items():
+        if urlsplit(value).password:
+            raise AirflowFailException(
+                f"{name} holds a password, which logs would show; give it to the nodes where jobs "
+                "run, and leave it out of Airflow's environment"
+            )
+    return found
+
+
+def jobs_environment() -> Path:
+    """Return the environment of the jobs on this machine."""
+    return Path(os.environ.get("NIGHTSCORE_JOBS_ENV") or ROOT / ".venv")
 
 
 class Application:
@@ -135,51 +146,10 @@ class Application:
             try:
                 self._hook.submit(runner.application)
             except AirflowException as error:
-                return _with_failure(_read(path), str(error))
-            return _read(path)
+                return with_failure(read_receipt(path), str(error))
+            return read_receipt(path)
 
     def kill(self) -> None:
         """Stop it; whatever it was writing is not committed."""
         if self._hook is not None:
             self._hook.on_kill()
-
-
-def failure_text(failure: Mapping[str, Any]) -> str:
-    """Return which error stopped which step, in one line for a person."""
-    step = f" in step `{failure['step']}`" if failure["step"] else ""
-    return f"{failure['error']}{step}: {failure['text']}"
-
-
-def failure_lines(failure: Mapping[str, Any]) -> list[str]:
-    """Return the same as lines that a log shows whole: the UI does not wrap them."""
-    return textwrap.wrap(failure_text(failure), 80, break_on_hyphens=False)
-
-
-def raise_failure(failure: Mapping[str, Any]) -> None:
-    """Log and raise what failed; without retries if a repeat would fail in the same way."""
-    for line in failure_lines(failure):
-        log.error("%s", line)
-    kind = AirflowFailException if failure["final"] else AirflowException
-    raise kind(failure_text(failure))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        receipt: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"steps": {}}
-    return receipt
-
-
-def _with_failure(receipt: dict[str, Any], output: str) -> dict[str, Any]:
-    """Return the receipt; if it names no failure, what spark-submit printed last is the reason."""
-    if "failure" in receipt:
-        return receipt
-    said = [line for line in output.splitlines() if line.startswith("nightscore: ")]
-    failure = {
-        "step": "",
-        "error": "ApplicationDied" if not said else "ApplicationFailed",
-        "text": said[-1].removeprefix("nightscore: ") if said else output,
-        "final": False,
-    }
-    return {**receipt, "failure": failure}

@@ -6,14 +6,17 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.configuration import conf
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from dags import _fit_place
 from dags._alerts import name_the_failure
-from dags._runner import Application, failure_text, raise_failure
+from dags._failures import failure_text, raise_failure
+from dags._fit_here import Fit
+from dags._runner import Application, passed_on
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -81,14 +84,11 @@ class Job(BaseOperator):
         super().__init__(pool=POOL, **kwargs)
         self.arguments = arguments
         self.repeated = dict(repeated or {})
-        self._application: Application | None = None
+        self._application: Application | Fit | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the command; its receipt is what the task returns."""
-        receipt = self.submit()
-        if "failure" in receipt:
-            raise_failure(receipt["failure"])
-        return receipt
+        return _checked(self.submit())
 
     def submit(self, *more: str) -> dict[str, Any]:
         """Run an application, perhaps with more arguments, to its end and return its receipt."""
@@ -107,6 +107,51 @@ class Job(BaseOperator):
         """Stop the application with the task."""
         if self._application is not None:
             self._application.kill()
+
+
+class FitModel(Job):
+    """Fits the model of a frozen training, without Spark, where its own connection says.
+
+    On this machine the task is the fit's process. In a cluster the task only waits, in Airflow's
+    triggerer: a pod may wait a day for a GPU, and holds no worker and no slot of the pool.
+    """
+
+    def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Fit here, or have it done in the cluster; the receipt is what the task returns."""
+        place = _fit_place.from_connection()
+        if isinstance(place, _fit_place.Cluster):
+            self._defer_to(place, context)
+        self._application = Fit(place, self.command())
+        return _checked(self._application.run())
+
+    def take(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the cluster's fit left."""
+        return _checked(event)
+
+    def _defer_to(self, cluster: _fit_place.Cluster, context: Context) -> NoReturn:
+        # Imported late: parsing a DAG needs neither.
+        from dags._fit_manifest import FitRequest, manifest
+        from dags._fit_trigger import FitTrigger
+
+        request = FitRequest(
+            pipeline=self.pipeline,
+            dag_id=self.dag_id,
+            run_id=context["run_id"],
+            try_number=context["ti"].try_number,
+            arguments=self.command(),
+            home=_home_of_pods(),
+            environment=passed_on(),
+        )
+        self.defer(
+            trigger=FitTrigger(
+                manifest=manifest(cluster, request), wait_hours=float(cluster.wait_hours)
+            ),
+            method_name="take",
+        )
 
 
 class _OfNight(Job):
@@ -279,6 +324,31 @@ def job(
 ) -> Job:
     """Return a task that runs a nightscore command; each of `arguments` is a template of one."""
     return Job(task_id=task_id, arguments=[command, *arguments], outlets=list(outlets), **kwargs)
+
+
+def fit(pipeline: Pipeline, *arguments: str, **kwargs: Any) -> FitModel:
+    """Return the task that fits a model; each of `arguments` is a template of one."""
+    return FitModel(
+        task_id="fit", pipeline=pipeline.name,
+        arguments=[PIPELINE.format(pipeline.name), *arguments], **kwargs,
+    )  # fmt: skip
+
+
+def _checked(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return a receipt that names no failure; raise what another one names."""
+    if "failure" in receipt:
+        raise_failure(receipt["failure"])
+    return receipt
+
+
+def _home_of_pods() -> str:
+    home = os.environ.get("NIGHTSCORE_HOME", "")
+    if not os.path.isabs(home):
+        raise AirflowFailException(
+            f"NIGHTSCORE_HOME={home!r}: pods mount the home where Airflow's workers see it, so it "
+            "must be an absolute path here"
+        )
+    return home
 
 
 def _night_arguments(pipeline: str) -> list[str]:

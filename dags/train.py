@@ -17,9 +17,9 @@ DOC = """
 
 `freeze` brings features up to date and freezes a training set; `fit` trains on it; `judge` looks at
 the model on later days, and promotes it to champion if the gate lets it. Each can be cleared alone:
-it finds what the others left. A `fit` that was killed goes on from its last checkpoint. A model
-that the gate refuses is registered as challenger and `judge` is red: the champion stays, and the
-log says what was wrong with the new one.
+it finds what the others left. `fit` runs where the connection `nightscore_fit` says, and one that
+was killed goes on from its last checkpoint. A model that the gate refuses is registered as
+challenger and `judge` is red: the champion stays, and the log says what was wrong with the new one.
 
 Runs weekly; whenever `nightscore://training-wanted/{name}` is published (by a night that finds
 drift, or by a person under *Assets*); and by hand. Unless the form says otherwise it is judged on
@@ -116,10 +116,8 @@ def train(pipeline: Pipeline) -> DAG:
             "--json",
             priority_weight=5,
         )
-        fit = _tasks.job(
-            "fit",
-            "fit",
-            f"--pipeline={pipeline.name}",
+        fit = _tasks.fit(
+            pipeline,
             training,
             "{{ '--force' if params.force else '' }}",
             "--json",

@@ -17,7 +17,8 @@
 #   NIGHTSCORE_REPORTS_URL   where reports are served, if not by Airflow itself
 #
 # Where jobs run is the connection `nightscore_spark`, made at the first start: local[*] with this
-# machine's sizes. Change it under Admin > Connections; see docs/airflow.md.
+# machine's sizes. Where models are fitted is `nightscore_fit`: this machine. Change them under
+# Admin > Connections; see docs/airflow.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -83,21 +84,31 @@ settings() {
   fi
 }
 
-# Makes the database, the pool and the connection, once for each database.
+# Makes the database, the pool and the connections, once for each database.
 set_up() {
   local stamp master extra
   stamp="$AIRFLOW_HOME/.set-up-$(printf '%s' "${AIRFLOW_DB:-sqlite}" | sha256sum | cut -c1-12)"
-  if [ -e "$stamp" ]; then return; fi
-  say "making Airflow's database (once)"
-  airflow db migrate >"$AIRFLOW_HOME/set-up.log" 2>&1 || die "no database: see $AIRFLOW_HOME/set-up.log"
-  airflow pools set spark "${NIGHTSCORE_SPARK_SLOTS:-1}" "Spark applications at once" \
-    >>"$AIRFLOW_HOME/set-up.log" 2>&1 || die "no pool: see $AIRFLOW_HOME/set-up.log"
-  master="$(local_spark master)" extra="$(local_spark extra)"
-  airflow connections get nightscore_spark >/dev/null 2>&1 ||
-    airflow connections add nightscore_spark --conn-type spark --conn-host "$master" \
-      --conn-extra "$extra" >>"$AIRFLOW_HOME/set-up.log" 2>&1 ||
-    die "no connection: see $AIRFLOW_HOME/set-up.log"
-  touch "$stamp"
+  if [ ! -e "$stamp" ]; then
+    say "making Airflow's database (once)"
+    airflow db migrate >"$AIRFLOW_HOME/set-up.log" 2>&1 || die "no database: see $AIRFLOW_HOME/set-up.log"
+    airflow pools set spark "${NIGHTSCORE_SPARK_SLOTS:-1}" "Spark applications at once" \
+      >>"$AIRFLOW_HOME/set-up.log" 2>&1 || die "no pool: see $AIRFLOW_HOME/set-up.log"
+    master="$(local_spark master)" extra="$(local_spark extra)"
+    connect nightscore_spark --conn-type spark --conn-host "$master" --conn-extra "$extra"
+    touch "$stamp"
+  fi
+  # A database from before models were fitted by a connection of their own gets it, too.
+  if [ ! -e "$stamp-fit" ]; then
+    connect nightscore_fit --conn-type generic --conn-host local
+    touch "$stamp-fit"
+  fi
+}
+
+# Makes the connection $1, unless there is one, of the arguments after it.
+connect() {
+  airflow connections get "$1" >/dev/null 2>&1 ||
+    airflow connections add "$@" >>"$AIRFLOW_HOME/set-up.log" 2>&1 ||
+    die "no connection $1: see $AIRFLOW_HOME/set-up.log"
 }
 
 # What a session that nobody submitted would be: the command line's own sizes, for the connection.

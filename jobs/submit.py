@@ -37,21 +37,6 @@ STEPS = (
     "publish",
     "report",
 )
-FINAL = frozenset(
-    {
-        "CheckFailed",
-        "GateRefused",
-        "ModelError",
-        "NoChampion",
-        "NothingKnown",
-        "PublishFenced",
-        "TooManyBadRows",
-        "UsageError",
-    }
-)
-"""Errors that a person must look at: the same inputs will fail in the same way."""
-PASSING = frozenset({"ProcessLost", "Stopped"})
-"""Those of them that a repeat may well get past: it goes on from a checkpoint."""
 
 
 @dataclass
@@ -69,12 +54,13 @@ class Receipt:
     def fail(self, error: BaseException, step: str) -> None:
         """Record why the application failed, and in which step of a night."""
         from jobs.cli.explain import message_of
+        from jobs.finality import is_final
 
         self.content["failure"] = {
             "step": step,
             "error": type(error).__name__,
             "text": message_of(error),
-            "final": _is_final(error),
+            "final": is_final(error),
         }
         self.write()
 
@@ -84,11 +70,6 @@ class Receipt:
             draft = self.path.with_suffix(".draft")
             draft.write_text(json.dumps(self.content), encoding="utf-8")
             draft.replace(self.path)
-
-
-def _is_final(error: BaseException) -> bool:
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    return bool(kinds & FINAL) and not kinds & PASSING
 
 
 def main(arguments: Sequence[str]) -> int:

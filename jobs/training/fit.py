@@ -1,6 +1,7 @@
 """The middle step of a training, on whichever machine suits it: a recipe in, a bundle out.
 
     nightscore-fit RECIPE
+    nightscore-fit --pipeline P --training KEY_OR_NAME
     torchrun --nproc-per-node 2 -m jobs.training.fit RECIPE
 
 It needs what `infra/locks/fit.lock` holds: no Spark, no Java, and none of what the other steps
@@ -21,7 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.errors import NightscoreError
+from feature_store.home import Home
 from jobs.config import setting
+from jobs.registry.trainings import open_training
+from jobs.training.receipt import leave_failure, leave_result
 from jobs.version import model_code
 from models.errors import LeaderFailed, ModelError, RecipeInvalid
 from models.fit.frozen import check_frozen
@@ -32,6 +36,7 @@ from models.training.stopping import stopping_at_sigterm
 EXAMPLES = """\
 examples:
   nightscore-fit /mnt/home/trainings/flights/0123456789abcdef/recipe.json
+  NIGHTSCORE_HOME=/mnt/home nightscore-fit --pipeline flights --training autumn
   nightscore-fit recipe.json --out here --set s3://bucket/tables/flights/training_sets/fedcba9876543210
   torchrun --nproc-per-node 2 -m jobs.training.fit recipe.json --device cpu
 
@@ -95,7 +100,7 @@ def torch_threads(processes: int = 1) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit what the arguments name and return the exit code; an error is one message on stderr."""
-    asked = _parser().parse_args(arguments)
+    asked = _asked(arguments)
     level = os.environ.get("NIGHTSCORE_LOG") or "WARNING"
     logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
     try:
@@ -104,12 +109,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code  # the leader says why
     except (ModelError, NightscoreError) as error:
         print(f"nightscore-fit: {error}", file=sys.stderr)
+        leave_failure(asked.receipt, error)
         return error.exit_code
+    except Exception as error:
+        leave_failure(asked.receipt, error)
+        raise
     return 0
 
 
 def _run(asked: argparse.Namespace) -> None:
-    path: Path = asked.recipe / RECIPE if asked.recipe.is_dir() else asked.recipe
+    path = _recipe_path(asked)
     recipe, folder = read_recipe(path), asked.out or path.parent
     options = FitOptions(
         location=asked.set,
@@ -124,7 +133,15 @@ def _run(asked: argparse.Namespace) -> None:
     with stopping_at_sigterm() as stop:
         fitted = fit_here(recipe, folder, replace(options, stop=stop), _note)
     if fitted.bundle is not None:
-        _say(asked, told(recipe, fitted))
+        done = told(recipe, fitted)
+        _say(asked, done)
+        leave_result(asked.receipt, done)
+
+
+def _recipe_path(asked: argparse.Namespace) -> Path:
+    if asked.recipe is None:
+        return open_training(Home.from_env(), asked.pipeline, asked.training).path
+    return asked.recipe / RECIPE if asked.recipe.is_dir() else asked.recipe
 
 
 def plan(
@@ -173,6 +190,15 @@ def _note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    named = (asked.pipeline, asked.training)
+    if any(named) if asked.recipe else not all(named):
+        parser.error("name a RECIPE, or a --pipeline and its --training")
+    return asked
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nightscore-fit",
@@ -183,7 +209,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("recipe", type=Path, help="recipe.json that `nightscore freeze` wrote, or its folder")
+    add("recipe", type=Path, nargs="?",
+        help="recipe.json that `nightscore freeze` wrote, or its folder")  # fmt: skip
+    add("--pipeline", default="", metavar="P", help="instead of a recipe, with --training: whose "
+        "training, below NIGHTSCORE_HOME")  # fmt: skip
+    add("--training", default="", metavar="NAME", help="key of the training, or the name that it "
+        "was frozen under")  # fmt: skip
     add("--out", type=Path, help="folder for the bundle; the recipe's by default. All processes "
         "must see the same")  # fmt: skip
     add("--set", default="", metavar="URL", help="folder or URL (as fsspec names it) where the "
@@ -198,6 +229,8 @@ def _parser() -> argparse.ArgumentParser:
         help="keep what was trained every so often; 300 by default")  # fmt: skip
     add("--dry-run", action="store_true", help="only check recipe, code and files")
     add("--json", action="store_true", help="print JSON")
+    add("--receipt", type=Path, metavar="FILE",
+        help="leave there what was made, or what failed and if a repeat may help")  # fmt: skip
     return parser
 
 

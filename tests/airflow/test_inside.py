@@ -21,7 +21,7 @@ pytestmark = pytest.mark.airflow
         ("test_dags",),
         ("test_backfill_helper",),
         # In one process: to import Airflow and to make its database takes each ten seconds.
-        ("test_nights", "test_reports"),
+        ("test_nights", "test_reports", "test_fit", "test_fit_cluster"),
         pytest.param(("test_standalone",), marks=pytest.mark.slow),
     ],
     ids=" ".join,

@@ -25,9 +25,9 @@ def test_kustomize_makes_one_whole_set_of_manifests() -> None:
         "kind: Namespace",
         "kind: PersistentVolumeClaim",
         "kind: ResourceQuota",
-        *["kind: Role"] * 2,
-        *["kind: RoleBinding"] * 2,
-        *["kind: ServiceAccount"] * 2,
+        *["kind: Role"] * 3,
+        *["kind: RoleBinding"] * 3,
+        *["kind: ServiceAccount"] * 3,
     ]
     assert done.stdout.count("namespace: nightscore") >= 7
 
