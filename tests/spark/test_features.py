@@ -391,6 +391,7 @@ class TextPrices(Prices):
         return rows.select("ds", *[rows[n].cast("string") for n in rows.columns if n != "ds"])
 
 
+@pytest.mark.slow
 def test_a_lookup_from_text_gives_the_features_of_a_typed_one(
     spark: SparkSession, tmp_path: Path
 ) -> None:

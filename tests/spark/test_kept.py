@@ -120,6 +120,7 @@ def test_values_are_those_that_stand_at_the_cut_off(spark: SparkSession, home: H
     }
 
 
+@pytest.mark.slow
 def test_a_day_without_corrections_keeps_a_row_for_its_least_and_largest_value(
     spark: SparkSession, home: Home
 ) -> None:

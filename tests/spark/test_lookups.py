@@ -134,6 +134,7 @@ def written(context: Context) -> dict[date, int]:
     return {day: c.version for (_, day, _), c in context.warehouse.commits(FEATURES).items()}
 
 
+@pytest.mark.slow
 def test_a_corrected_row_is_what_it_was_known_as_and_moves_with_its_time(
     spark: SparkSession, home: Home
 ) -> None:

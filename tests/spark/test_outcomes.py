@@ -149,6 +149,7 @@ def regular_sales(days: int) -> list[Sale]:
 DAYS = toy_days(14)
 
 
+@pytest.mark.slow
 def test_a_training_keeps_the_days_of_the_outcome_between_its_splits(
     spark: SparkSession, home: Home
 ) -> None:

@@ -161,6 +161,7 @@ def test_a_bad_redelivery_of_an_old_day_is_kept_apart_and_told(
         assert ingest_events(context, context.definition.stream, DAYS[3:]).written == (BAD,)
 
 
+@pytest.mark.slow
 def test_a_night_over_a_bad_redelivery_is_published_and_its_page_says_look(
     open_toy: OpenToy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -276,6 +277,7 @@ def test_a_day_that_the_source_no_longer_has_is_used_and_said(open_published: Op
         assert plan(context, [TONIGHT]).days[0].status == "fresh"
 
 
+@pytest.mark.slow
 def test_a_quarantine_that_is_gone_is_made_again_beside_the_same_events(
     open_published: OpenToy,
 ) -> None:
@@ -299,6 +301,7 @@ def test_a_quarantine_that_is_gone_is_made_again_beside_the_same_events(
     assert context.warehouse.version(EVENTS) == events
 
 
+@pytest.mark.slow
 def test_events_that_are_gone_are_made_again_beside_the_same_quarantine(
     spark: SparkSession, home: Home
 ) -> None:

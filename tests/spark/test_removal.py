@@ -92,6 +92,7 @@ def between(
     monkeypatch.setattr(tables, name, wrapped)
 
 
+@pytest.mark.slow
 def test_a_run_published_between_the_list_and_its_removal_stays(
     open_published: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_removal_that_was_cut_short_is_finished_by_the_next(
     assert context.warehouse.read(LEDGER, [DAY]).where("removed_run IS NOT NULL").count() == 1
 
 
+@pytest.mark.slow
 def test_a_removal_is_no_publication_to_anyone_who_reads_the_ledger(
     open_published: OpenToy,
 ) -> None:

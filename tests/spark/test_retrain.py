@@ -60,6 +60,7 @@ def test_a_retry_uses_the_version_that_was_made_and_force_makes_another(open_toy
     assert not forced.is_reused
 
 
+@pytest.mark.slow
 def test_a_training_that_failed_after_it_registered_goes_on_from_there(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_challenger_that_the_gate_refused_is_judged_again_and_not_trained(
         run(open_toy(strict))
 
 
+@pytest.mark.slow
 def test_a_version_whose_bundle_was_changed_is_not_used(open_toy: OpenToy) -> None:
     context, lines = open_toy(), []
     made = run(context, promote=False)
@@ -105,6 +107,7 @@ def test_a_version_whose_bundle_was_changed_is_not_used(open_toy: OpenToy) -> No
     verify(Path(again.model.path), again.model.digest)
 
 
+@pytest.mark.slow
 def test_a_model_whose_code_changed_is_trained_again(
     open_toy: OpenToy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

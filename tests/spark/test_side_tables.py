@@ -159,6 +159,7 @@ def test_what_was_missed_and_known_in_time_makes_its_reader_stale(
     assert again.warehouse.version("features") == version
 
 
+@pytest.mark.slow
 def test_a_day_that_is_delivered_again_without_rows_keeps_those_it_had(
     spark: SparkSession, home: Home
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_day_that_is_delivered_again_without_rows_keeps_those_it_had(
     assert list_prices(other, DAYS[1:2]) == [None]
 
 
+@pytest.mark.slow
 def test_a_forecast_that_is_due_ahead_stops_the_night_that_lacks_it(
     spark: SparkSession, home: Home
 ) -> None:
@@ -218,6 +220,7 @@ def test_a_snapshot_that_is_refreshed_changes_nothing_before_it(
     assert list_prices(other, days, alone=False) == expected
 
 
+@pytest.mark.slow
 def test_what_a_newer_snapshot_does_not_hold_is_gone(spark: SparkSession, home: Home) -> None:
     rows = [Row(day=day, user="u", item="x") for day in (1, 3)]
     shots = Refreshed((("x", 0, 0.0, -9.0, 1.0), ("y", 2, 0.0, -9.0, 2.0)))

@@ -178,6 +178,7 @@ def test_every_declared_type_is_what_the_source_gives(spark: SparkSession) -> No
     }
 
 
+@pytest.mark.slow
 def test_copies_collapse_and_late_rows_are_late(spark: SparkSession) -> None:
     raw = SMALL.read(spark, [DAY])
     assert raw.count() == 2_100
@@ -215,6 +216,7 @@ def test_labels_agree_with_the_best_possible_metrics(spark: SparkSession) -> Non
     assert 0.75 < best.auc < 0.85
 
 
+@pytest.mark.slow
 def test_a_pair_of_fields_says_what_neither_says_alone(spark: SparkSession) -> None:
     source = Clicks(rows_per_day=60_000)
     rows = impressions(spark, source, [DAY], copies=False)

@@ -192,6 +192,7 @@ def test_an_entity_looks_up_what_was_last_known_before_the_cutoff(
         assert source_days(context, DAYS[4]) >= {(stream_table("prices", "events"), DAYS[2])}
 
 
+@pytest.mark.slow
 def test_entities_of_several_keys_have_their_types(spark: SparkSession, home: Home) -> None:
     sales = [Sale(day=d, number=d % 2, buyer=BUYERS[d], amount=5.0) for d in range(4)]
     stream = sales_stream(sales)

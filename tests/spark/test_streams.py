@@ -148,6 +148,7 @@ def night(context: Context, day: date) -> Work:
     return work
 
 
+@pytest.mark.slow
 def test_a_night_takes_in_the_days_of_other_streams_that_are_new_and_no_older_ones(
     spark: SparkSession, home: Home
 ) -> None:

@@ -95,6 +95,7 @@ def is_near(found: float | None, wanted: float | None) -> bool:
     return abs(found - wanted) <= math.ulp(wanted)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lists=LISTS, seed=st.integers(0, 1 << 30))
 def test_a_sum_is_that_of_real_numbers_in_any_order_and_partition(

@@ -103,6 +103,7 @@ def test_lineage_is_one_commit_for_many_writes_and_keeps_what_they_cost(
     assert fresh.seconds > 0
 
 
+@pytest.mark.slow
 def test_what_is_not_in_the_lineage_is_found_by_one_look_at_many_tables_too(
     warehouse: Warehouse, spark: SparkSession, home: Home
 ) -> None:
@@ -116,7 +117,14 @@ def test_what_is_not_in_the_lineage_is_found_by_one_look_at_many_tables_too(
         assert [pin.version for pin in fresh.pins("tiles", [D1])] == [1]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), None, -0.1, 1.1, float("inf")])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        float("nan"),
+        -0.1,
+        *(pytest.param(bad, marks=pytest.mark.slow) for bad in (None, 1.1, float("inf"))),
+    ],
+)
 def test_a_score_that_is_no_probability_is_refused_by_the_table(
     warehouse: Warehouse, bad: float | None
 ) -> None:
@@ -364,6 +372,7 @@ def test_a_look_reads_what_is_new_and_a_new_process_what_the_lineage_does_not_sa
     assert sum("/lineage/" in folder for folder in listed) == 2
 
 
+@pytest.mark.slow
 def test_a_log_that_was_cleaned_up_is_read_from_its_checkpoint_and_the_lineage(
     warehouse: Warehouse, spark: SparkSession, home: Home
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from feature_store.definition import History
 from feature_store.definition import Sequence as SequenceOf
 from feature_store.home import Home
@@ -29,6 +31,7 @@ SALES = (
 )
 
 
+@pytest.mark.slow
 def test_every_table_says_what_it_holds_of_an_entity(spark: SparkSession, home: Home) -> None:
     rows = [Row(day=day, user=user, item="x") for day in range(DAYS) for user in BUYERS[:3]]
     # A row of a that is a bad one.

@@ -122,6 +122,7 @@ def test_a_bundle_says_what_it_was_made_of_and_holds_golden_rows_of_the_evaluati
     assert loaded.data["days"]["eval"] == [["2026-01-06", "2026-01-08"]]
 
 
+@pytest.mark.slow
 def test_the_same_call_reads_the_same_rows_and_gives_the_same_weights(
     first: tuple[Context, TrainResult, list[str]], again: Made
 ) -> None:

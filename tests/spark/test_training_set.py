@@ -183,6 +183,7 @@ def test_file_urls_become_paths_and_other_urls_stay() -> None:
     assert Path(local_path("/a/b")) == Path("/a/b")
 
 
+@pytest.mark.slow
 # The last: it changes the tables that all tests here share.
 def test_a_replaced_day_makes_another_set(context: Context, frozen: TrainingSet) -> None:
     repriced = [replace(r, price=9.0) if r.day == 2 else r for r in rows()]

@@ -118,6 +118,7 @@ def test_a_row_is_judged_as_one_of_a_daily_file_is(spark: SparkSession, tmp_path
 TIMES = ("planned_at", "happened_at", "click_known_at")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_names_and_units_and_times_that_are_told_make_the_rows_they_should(
     spark: SparkSession, tmp_path: Path, kind: Literal["csv", "parquet"]

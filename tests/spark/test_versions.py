@@ -187,7 +187,8 @@ def test_a_delivery_replaces_what_it_tells_again(spark: SparkSession) -> None:
     assert (event.bid, event[EARLIER]) == (5.0, None)
 
 
-@pytest.mark.parametrize("bid_known", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bid_known", [3.0, 30.0])
 def test_a_redelivery_changes_no_feature_of_its_day_and_a_rerun_writes_nothing(
     spark: SparkSession, home: Home, bid_known: float
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_redelivery_changes_no_feature_of_its_day_and_a_rerun_writes_nothing(
     assert {t: context.warehouse.version(t) for t in versions} == versions
 
 
+@pytest.mark.slow
 def test_training_takes_the_label_that_was_known_when_it_could_have_begun(
     spark: SparkSession, home: Home
 ) -> None:

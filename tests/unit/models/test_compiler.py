@@ -47,6 +47,7 @@ def test_the_doctor_names_the_compiler_that_will_be_used(
     assert (told.status, told.found.split()[0]) == ("ok", path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compilers", "cxx", "why", "remedy"),
     [

@@ -58,6 +58,7 @@ def own(folder: Path, code: str = FM) -> str:
     return f"{folder / 'own.py'}:OWN"
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docs_is_trained_and_its_bundle_needs_no_file(
     example: str, sets: Sets, tmp_path: Path
 ) -> None:

@@ -102,7 +102,7 @@ def rare(rows: int, seed: int) -> Rows:
     return data._replace(labels=(rng.random(rows) < odds).astype(np.float32)[:, None])
 
 
-@pytest.mark.parametrize("name", ["lr", "fm"])
+@pytest.mark.parametrize("name", ["lr", pytest.param("fm", marks=pytest.mark.slow)])
 def test_rare_events_are_learned_with_the_defaults(tmp_path: Path, name: str) -> None:
     train_files = write(rare(40_000, 0), tmp_path / "a.parquet", ONE_LABEL, group=20_000)
     valid = rare(40_000, 1)
