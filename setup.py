@@ -43,8 +43,8 @@ setup(
             "safetensors>=0.4",
             "torch>=2.11,<2.16",
         ],
-        # What the benchmark `features` compares with; nothing else imports it.
-        "bench": ["duckdb==2.0.1"],
+        # What the benchmarks `features` and `training` compare with; nothing else imports it.
+        "bench": ["duckdb==2.0.1", "fuxictr==2.3.9"],
     },
     entry_points={
         "console_scripts": [

@@ -52,6 +52,14 @@ def training_name(run_id: str) -> str:
     return f"airflow-{re.sub('[^A-Za-z0-9_.-]', '-', run_id)}"
 
 
+def is_first_try(ti: Any, task: Any) -> bool:
+    """Return whether a task runs for the first time since the run began, or since it was cleared.
+
+    A retry goes on from what the try before it left, which a forced fit would clear.
+    """
+    return bool(ti.try_number == ti.max_tries - task.retries + 1)
+
+
 def _day_of_run(pipeline: Pipeline, logical_date: Any, events: Any) -> datetime:
     told = [
         event.extra["ds"]
@@ -87,7 +95,11 @@ def train(pipeline: Pipeline) -> DAG:
         catchup=False,
         max_active_runs=1,
         default_args=_tasks.default_args(pipeline),
-        user_defined_macros={"span": partial(span, pipeline), "training_name": training_name},
+        user_defined_macros={
+            "span": partial(span, pipeline),
+            "training_name": training_name,
+            "is_first_try": is_first_try,
+        },
         tags=["nightscore", "train", pipeline.name],
         params={
             "model": _forms.zoo_model("A model of the zoo; empty: the definition's own."),
@@ -119,7 +131,7 @@ def train(pipeline: Pipeline) -> DAG:
         fit = _tasks.fit(
             pipeline,
             training,
-            "{{ '--force' if params.force else '' }}",
+            "{{ '--force' if params.force and is_first_try(ti, task) else '' }}",
             "--json",
             priority_weight=5,
         )

@@ -15,6 +15,7 @@ QUALITY = "quality"
 PLANS = "plans"
 CLAIMS = "claims"
 REFUSED = "refused"
+RELEASED = "released"
 TRAINING_SETS = "training_sets"
 
 DS = "ds"
@@ -52,7 +53,7 @@ def stream_table(stream: str, table: str) -> str:
 
     Args:
         stream: the name of the stream.
-        table: events, quarantine, tiles or refused.
+        table: events, quarantine, tiles, refused or released.
     """
     return f"{STREAMS}/{stream}/{table}"
 

@@ -66,18 +66,28 @@ def day_range(
     start, end = parse_ds(first, "--from"), parse_ds(last, "--to")
     _check_bounds(definition, start, "--from")
     _check_bounds(definition, end, "--to")
-    if end < start:
-        raise UsageError(f"--from={start} --to={end}: --from must not be after --to")
-    if (end - start).days >= MAX_DAYS:
-        raise UsageError(f"--from={start} --to={end}: at most {MAX_DAYS} days at once")
     left_out = {*(parse_ds(text, "--exclude") for text in exclude), *definition.absent_days}
-    days = [d for d in days_between(start, end) if d not in left_out]
+    days = [d for d in every_day(first, last) if d not in left_out]
     if not days:
         raise UsageError(
             f"--from={start} --to={end}: no day is left without --exclude and the absent_days of "
             f"pipeline {definition.name}"
         )
     return days
+
+
+def every_day(first: str, last: str) -> list[date]:
+    """Return the days from `first` to `last`, both included, whoever has them.
+
+    Raises:
+        UsageError: a date is malformed, or the range is empty or too long.
+    """
+    start, end = parse_ds(first, "--from"), parse_ds(last, "--to")
+    if end < start:
+        raise UsageError(f"--from={start} --to={end}: --from must not be after --to")
+    if (end - start).days >= MAX_DAYS:
+        raise UsageError(f"--from={start} --to={end}: at most {MAX_DAYS} days at once")
+    return days_between(start, end)
 
 
 def days_between(first: date, last: date) -> list[date]:

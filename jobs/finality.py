@@ -15,7 +15,7 @@ FINAL = frozenset(
     }
 )
 """Errors that a person must look at: the same inputs will fail in the same way."""
-PASSING = frozenset({"ProcessLost", "Stopped"})
+PASSING = frozenset({"AlreadyFitting", "ProcessLost", "Stopped"})
 """Those of them that a repeat may well get past: it goes on from a checkpoint."""
 
 

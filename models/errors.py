@@ -92,6 +92,16 @@ class Stopped(ModelError):
         super().__init__(f"stopped by SIGTERM{where}. Run the same command again to go on")
 
 
+class AlreadyFitting(ModelError):
+    """Another process fits in the same folder."""
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(
+            f"{folder}: another process is fitting here. Wait until it ends, or send it SIGTERM: "
+            "it leaves a checkpoint, from which the same command goes on"
+        )
+
+
 class OutOfMemory(ModelError):
     """A training needs more memory than there is; no model was produced."""
 

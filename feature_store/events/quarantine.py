@@ -27,6 +27,7 @@ from feature_store.definition import Column
 from feature_store.errors import SourceCorrupt, TooManyBadRows
 from feature_store.events.casts import cast
 from feature_store.events.content import content_hash
+from feature_store.events.release import can_be_released, let_in
 from feature_store.events.text import normalized
 from feature_store.events.versions import EARLIER, merged, never_corrected, standing
 from feature_store.raw import CORRUPT_RECORD, UNREADABLE, refusal
@@ -53,28 +54,36 @@ RawRows = DataFrame | Sequence[DataFrame]
 """The raw rows of some days: one frame, or one for each shape that the files have."""
 
 _Values = Mapping[str, SparkColumn]
+_Rule = tuple[str, SparkColumn]
+"""The reason of a row that breaks it, and whether a row does."""
 
 
-def judge_rows(raw: RawRows, stream: Stream) -> DataFrame:
+def judge_rows(raw: RawRows, stream: Stream, released_df: DataFrame | None = None) -> DataFrame:
     """Return the typed rows with what decides whether they are good, in one plan.
 
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
-    return typed_rows(raw, stream).transform(_ranked, stream)
+    return typed_rows(raw, stream, released_df).transform(_ranked, stream)
 
 
-def typed_rows(raw: RawRows, stream: Stream) -> DataFrame:
+def typed_rows(raw: RawRows, stream: Stream, released_df: DataFrame | None = None) -> DataFrame:
     """Return the rows as declared, with what is wrong with each by itself: the costly part.
 
     Each frame is typed by its own types, so that no file decides how another is read.
+
+    Args:
+        raw: the rows of a source.
+        stream: what they should be.
+        released_df: raw rows that were let in: see `feature_store.events.release`.
 
     Raises:
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
     frames = [raw] if isinstance(raw, DataFrame) else raw
-    typed = [_typed_rows(frame, stream) for frame in frames]
-    return normalized(reduce(DataFrame.unionByName, typed), stream.columns)
+    typed = reduce(DataFrame.unionByName, [_typed_rows(frame, stream) for frame in frames])
+    typed = typed.drop("_strict") if released_df is None else let_in(typed, released_df)
+    return normalized(typed, stream.columns)
 
 
 def judge_typed(typed_df: DataFrame, stream: Stream) -> DataFrame:
@@ -208,12 +217,12 @@ def _require_all(raw_df: DataFrame, stream: Stream) -> None:
         )
 
 
-def _broken_times(values: _Values, stream: Stream) -> list[SparkColumn]:
+def _broken_times(values: _Values, stream: Stream) -> list[_Rule]:
     """Return the rules of a row's times; what a snapshot tells may have begun at any time."""
     first, last = stream.event_days
     event = values[stream.event_time].try_cast("date")
     is_of_day = F.date_diff(event, F.col(DS).cast("date")).between(first, last)
-    of_day = [F.when(~is_of_day, f"event_day({stream.event_time})")]
+    of_day = [(f"event_day({stream.event_time})", ~is_of_day)]
     known = (group.at for group in stream.knowns)
     return [
         *(of_day if stream.kind != "snapshots" else ()),
@@ -221,22 +230,23 @@ def _broken_times(values: _Values, stream: Stream) -> list[SparkColumn]:
     ]
 
 
-def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> SparkColumn:
-    """Return the reason where a known-at time is before 1971, or too far after the row's day."""
+def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> _Rule:
+    """Return the rule that a known-at time is not before 1971, nor too far after the row's day."""
     end = F.date_add(F.col(DS).cast("date"), stream.max_known_days + 1).cast("timestamp")
     too_early = known_at < F.lit(FIRST_KNOWN).cast("timestamp")
-    return F.when(too_early | (known_at >= end), f"known_at({name})")
+    return f"known_at({name})", too_early | (known_at >= end)
 
 
 def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
     """Return ds and the columns, typed, with what is wrong with a row and where it comes from.
 
-    That is the first rule that it breaks and, for a bad row only, its raw JSON.
+    That is the first rule that it breaks, the first that nobody can put aside (`_strict`) and, for
+    a bad row only, its raw JSON.
     """
     _require_all(raw_df, stream)
     types, columns = dict(raw_df.dtypes), event_columns(stream)
     marks = [name for name in (UNREADABLE, CORRUPT_RECORD) if name in types]
-    rules = [F.when(F.col(mark).isNotNull(), _MARKS[mark]) for mark in marks]
+    rules = [(_MARKS[mark], F.col(mark).isNotNull()) for mark in marks]
     values, made = {}, {}
     for column in columns:
         raw_type = types[column.name]
@@ -253,7 +263,9 @@ def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
             made[typed] = cast(column, raw_type).value
             values[column.name] = F.col(typed)
         rules += _broken_rules(column, raw_type, values[column.name])
-    reason = F.coalesce(*rules, *_broken_times(values, stream))
+    rules += _broken_times(values, stream)
+    strict = [rule for rule in rules if not can_be_released(rule[0], stream)]
+    reason = _first_broken(rules)
     file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
     return raw_df.withColumns(made).select(
         F.col(DS).cast("date").alias(DS),
@@ -261,7 +273,13 @@ def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
         reason.alias("_reason"),
         F.when(reason.isNotNull(), _raw_json(raw_df)).alias("_raw"),
         file.alias(SOURCE_FILE),
+        _first_broken(strict).alias("_strict"),
     )
+
+
+def _first_broken(rules: Sequence[_Rule]) -> SparkColumn:
+    """Return the reason of the first rule that a row breaks; null if it keeps them all."""
+    return F.coalesce(*(F.when(is_broken, reason) for reason, is_broken in rules))
 
 
 _MARKS = {UNREADABLE: UNREADABLE_FILE, CORRUPT_RECORD: "malformed"}
@@ -276,26 +294,26 @@ def _raw_json(raw_df: DataFrame) -> SparkColumn:
     return F.when(F.col(UNREADABLE).isNotNull(), F.to_json(F.struct(UNREADABLE))).otherwise(row)
 
 
-def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[SparkColumn]:
-    """Return one expression per rule: the reason where the rule is broken, else null."""
+def _broken_rules(column: Column, raw_type: str, value: SparkColumn) -> list[_Rule]:
+    """Return the rules of a column, in their order."""
     raw, name = F.col(column.name), column.name
-    rules = []
+    rules: list[_Rule] = []
     if raw_type != column.dtype:
         imprecise = cast(column, raw_type).imprecise
         if imprecise is not None:
-            rules.append(F.when(imprecise, f"precision({name})"))
-        rules.append(F.when(raw.isNotNull() & value.isNull(), f"type({name})"))
+            rules.append((f"precision({name})", imprecise))
+        rules.append((f"type({name})", raw.isNotNull() & value.isNull()))
     if column.dtype in ("timestamp", "date"):
         # Spark counts on where Python, pandas and NumPy have no year any more.
-        rules.append(F.when(~F.year(value).between(MINYEAR, MAXYEAR), f"type({name})"))
+        rules.append((f"type({name})", ~F.year(value).between(MINYEAR, MAXYEAR)))
     if not column.nullable:
-        rules.append(F.when(value.isNull(), f"null({name})"))
+        rules.append((f"null({name})", value.isNull()))
     if column.dtype == "double":
         is_infinite = F.abs(value) == F.lit(float("inf"))
-        rules.append(F.when(F.isnan(value) | is_infinite, f"not_finite({name})"))
+        rules.append((f"not_finite({name})", F.isnan(value) | is_infinite))
     out_of_range = [value < F.lit(column.minimum)] if column.minimum is not None else []
     out_of_range += [value > F.lit(column.maximum)] if column.maximum is not None else []
-    rules += [F.when(broken, f"range({name})") for broken in out_of_range]
+    rules += [(f"range({name})", broken) for broken in out_of_range]
     return rules
 
 

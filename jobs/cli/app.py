@@ -23,6 +23,7 @@ from jobs.cli import (
     models,
     night,
     quality,
+    quarantine,
     report,
     scores,
     status,
@@ -59,6 +60,7 @@ add(
 )
 app.add_typer(scores.app, name="scores")
 app.add_typer(checks.app, name="checks")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(models.app, name="models")
 
 

@@ -24,6 +24,7 @@ from feature_store.schema import (
     QUALITY,
     QUARANTINE,
     REFUSED,
+    RELEASED,
     SCORES,
     TILES,
     stream_table,
@@ -194,7 +195,7 @@ def _tables(context: Context) -> list[str]:
     of_streams = [
         stream_table(stream.name, table)
         for stream in context.definition.all_streams
-        for table in (EVENTS, QUARANTINE, TILES, REFUSED)
+        for table in (EVENTS, QUARANTINE, TILES, REFUSED, RELEASED)
     ]
     own = [FEATURES, SCORES, QUALITY, LEDGER, LINEAGE, PLANS, CLAIMS]
     return [*of_streams, *own]

@@ -27,6 +27,7 @@ from feature_store.schema import (
     EVENTS,
     FEATURES,
     QUARANTINE,
+    RELEASED,
     SCORES,
     TILES,
     TRAINING_SETS,
@@ -91,10 +92,9 @@ def _tables(
         events = partial(in_events, columns=own, value=value)
         tiles = partial(in_tiles, tilings=tilings, columns=columns, value=value)
         yield stream_table(stream.name, EVENTS), events
-        yield (
-            stream_table(stream.name, QUARANTINE),
-            partial(in_quarantine, columns=own, value=value),
-        )
+        for table in (QUARANTINE, RELEASED):
+            as_delivered = partial(in_quarantine, columns=own, value=value)
+            yield stream_table(stream.name, table), as_delivered
         yield stream_table(stream.name, TILES), tiles
     yield FEATURES, lambda rows: in_features(rows, definition, columns, value)
     yield SCORES, lambda rows: in_scores(rows, definition, columns, value)

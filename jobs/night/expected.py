@@ -26,6 +26,7 @@ from feature_store.schema import (
 from feature_store.tables.content import ALL, digest_of
 from feature_store.tables.inputs import Inputs, Pin, Pins
 from jobs.night.reading import KNOWN, LOOKED_UP, content_of
+from jobs.night.released import released_digest
 from jobs.night.side_days import ABSENT, due_hint, looked_up_days
 from jobs.version import revision
 
@@ -47,7 +48,7 @@ def events_inputs(context: Context, stream: Stream, day: date) -> Inputs:
     The earlier versions that a day carried over when it was delivered again (see
     `with_earlier_versions`) are part of it for as long as that delivery is the newest.
     """
-    now = _delivered_inputs(stream, day)
+    now = _delivered_inputs(context, stream, day)
     stored = context.warehouse.commit(stream_table(stream.name, EVENTS), day)
     if stored is not None and dataclasses.replace(stored.inputs, pins={}) == now:
         return stored.inputs
@@ -76,14 +77,18 @@ def with_earlier_versions(
     return {day: dataclasses.replace(i, pins=earlier.get(day, {})) for day, i in inputs.items()}
 
 
-def _delivered_inputs(stream: Stream, day: date) -> Inputs:
-    """Return what a day of events would be made of if nothing had been delivered before."""
-    is_absent = day in stream.absent_days
+def _delivered_inputs(context: Context, stream: Stream, day: date) -> Inputs:
+    """Return what a day of events would be made of if nothing had been delivered before.
+
+    Rows that were released are a delivery too.
+    """
+    source = "absent" if day in stream.absent_days else stream.source.fingerprint(day)
+    released = released_digest(context, stream, day)
     return Inputs(
         definition=stream.digest,
         code=revision(EVENTS, stream.source),
         parts=events_parts(stream),
-        source="absent" if is_absent else stream.source.fingerprint(day),
+        source=f"{source} and released {released}" if released else source,
     )
 
 

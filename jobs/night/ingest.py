@@ -39,6 +39,7 @@ from jobs.night.expected import (
 )
 from jobs.night.outdated import write_outdated
 from jobs.night.refused import has_earlier
+from jobs.night.released import released_rows
 from jobs.night.side_days import due_hint, looked_up_days
 from jobs.version import revision
 
@@ -80,7 +81,7 @@ def ingest_events(
         digest=stream.digest,
         inputs=lambda day: events_inputs(context, stream, day),
         unread=Inputs(definition="unread", code=revision(EVENTS)),
-        read=lambda some: judge_rows(_read(context, stream, some), stream),
+        read=lambda some: _judged(context, stream, some),
         write=lambda inputs: _write_events(context, stream, inputs),
     )
     found = bring_up(context, feed, days, again)
@@ -119,7 +120,8 @@ def _of_lookups(
 def _write_events(context: Context, stream: Stream, inputs: Mapping[date, Inputs]) -> Written:
     days, quarantine = sorted(inputs), stream_table(stream.name, QUARANTINE)
     inputs = with_earlier_versions(context, stream, inputs)
-    typed = typed_rows(_read(context, stream, days), stream).persist()
+    released = released_rows(context, stream, days)
+    typed = typed_rows(_read(context, stream, days), stream, released).persist()
     try:
         judged = judge_typed(typed, stream)
         bad = bad_rows(judged, stream)
@@ -149,7 +151,7 @@ def _mend_quarantine(context: Context, stream: Stream, days: Sequence[date]) -> 
     }
 
     def read(some: Sequence[date]) -> DataFrame:
-        return bad_rows(judge_rows(_read(context, stream, some), stream), stream)
+        return bad_rows(_judged(context, stream, some), stream)
 
     if inputs:
         write_outdated(context, stream_table(stream.name, QUARANTINE), inputs, read)
@@ -241,6 +243,11 @@ def _unreadable(quarantined: DataFrame) -> str:
     rows = quarantined.where(F.col("reason") == UNREADABLE_FILE)
     (row,) = rows.select(F.min("row")).collect()
     return str(json.loads(row[0])[UNREADABLE])
+
+
+def _judged(context: Context, stream: Stream, days: Sequence[date]) -> DataFrame:
+    released = released_rows(context, stream, days)
+    return judge_rows(_read(context, stream, days), stream, released)
 
 
 def _read(context: Context, stream: Stream, days: Sequence[date]) -> RawRows:

@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from models import registry
-from models.errors import BundleInvalid, ModelInvalid, RecipeInvalid
+from models.errors import AlreadyFitting, BundleInvalid, ModelInvalid, RecipeInvalid
 from models.fit.frozen import check_frozen, training_files
 from models.fit.recipe import TRAIN, VALID, FitRecipe
 from models.scoring import bundle
 from models.training.checkpoint import Checkpoints
 from models.training.data import Rows, TrainingFiles, concatenate, stream
 from models.training.distributed import joined
-from models.training.files import write_whole
+from models.training.files import held, write_whole
 from models.training.stopping import Stop
 from models.training.trainer import train
 
@@ -105,13 +105,15 @@ def fit(
         RecipeInvalid: the folder holds the bundle of another recipe.
         ConfigInvalid: a setting breaks its rule, or the device is not there.
         CheckpointInvalid: there is a checkpoint, and it cannot be gone on from.
+        AlreadyFitting: another process fits in the folder.
         Stopped: it was asked to stop.
         ModelError: the training, or the saving, failed; no bundle was written.
     """
     options = options or FitOptions()
     config = train_config(recipe, options)
     check_model(recipe, options)
-    with joined(config.device) as group:
+    with joined(config.device) as group, ExitStack() as stack:
+        group.lead(lambda: stack.enter_context(_alone(folder)))
         found = (
             None if options.force else group.lead(lambda: find_bundle(recipe, folder, on_progress))
         )
@@ -141,6 +143,19 @@ def fit(
             write_epochs(folder, trained.history)
         checkpoints.clear()
     return Fitted(bundle=made, is_reused=False)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other fits out of a folder for the block.
+
+    Raises:
+        AlreadyFitting: one is in it.
+    """
+    with held(folder) as is_alone:
+        if not is_alone:
+            raise AlreadyFitting(folder)
+        yield
 
 
 def find_bundle(recipe: FitRecipe, folder: Path, on_progress: OnProgress) -> BundleRef | None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+log = logging.getLogger(__name__)
 
 
 def open_file(path: str) -> BinaryIO:
@@ -38,6 +44,28 @@ def local_path(path: str) -> Path | None:
     """Return what a path or a `file://` URL names on this machine; None for any other URL."""
     text = path.removeprefix("file://")
     return None if "://" in text else Path(text)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder of this machine for the block; yields whether nobody else holds it.
+
+    It is let go when the process ends, however that ends. A file system that knows no locks of
+    folders (some of those on a network) keeps nobody out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError as error:
+            log.info("%s cannot be held: %s", folder, error)
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, raw: bytes) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,7 +126,9 @@ def render(parsed: Parsed) -> Callable[..., list[str]]:
     def of(dag_id: str, task_id: str, **context: Any) -> list[str]:
         task = parsed.dags[dag_id].get_task(task_id)
         env = parsed.dags[dag_id].get_template_env()
-        defaults = {"run_id": "r", **(parsed.dags[dag_id].user_defined_macros or {})}
+        macros = parsed.dags[dag_id].user_defined_macros or {}
+        first = SimpleNamespace(try_number=1, max_tries=task.retries)
+        defaults = {"run_id": "r", "ti": first, "task": task, **macros}
         rendered = copy.copy(task)
         for field in ("arguments", "repeated"):
             value = task.render_template(getattr(task, field), {**defaults, **context}, env)

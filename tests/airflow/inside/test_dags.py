@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,6 +146,26 @@ def test_a_training_is_three_tasks_in_a_row_that_share_a_name(
     assert render("train_flights", "judge", **run) == [
         "judge", "--pipeline=flights", f"--training={name}", "--no-promote", "--json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "is_forced"),
+    [
+        (1, 2, True),
+        (2, 2, False),
+        (3, 2, False),
+        # Cleared after its second try: Airflow adds the retries anew.
+        (3, 4, True),
+        (4, 4, False),
+    ],
+)
+def test_a_forced_fit_goes_on_in_a_retry_and_begins_anew_when_it_is_cleared(
+    render: Callable[..., list[str]], try_number: int, max_tries: int, *, is_forced: bool
+) -> None:
+    params = dict.fromkeys(("model", "first", "last", "judged", "precision")) | {"force": True}
+    ti = SimpleNamespace(try_number=try_number, max_tries=max_tries)
+    found = render("train_flights", "fit", params=params, ti=ti)
+    assert ("--force" in found) is is_forced
 
 
 def test_a_night_can_ask_for_training_and_training_listens(parsed: Parsed) -> None:

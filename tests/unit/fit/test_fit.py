@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.finality import is_final
 from jobs.training import fit as fitting
 from models.errors import (
+    AlreadyFitting,
     ConfigInvalid,
     FrozenSetChanged,
     ModelInvalid,
@@ -23,6 +25,7 @@ from models.fit.recipe import FitRecipe, read_recipe
 from models.fit.run import FitOptions, fit
 from models.ranker import Ranker
 from models.scoring import bundle
+from models.training.files import held
 from tests.frozen import make_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,3 +202,21 @@ def test_the_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[st
     assert end.value.code == 0
     assert "torchrun --nproc-per-node 2 -m jobs.training.fit" in told
     assert "exit codes: 0 done" in told
+
+
+def test_one_fit_at_a_time_in_a_folder_and_a_kill_lets_it_go(training: Path) -> None:
+    holding = "import sys; from pathlib import Path; from models.training.files import held\n"
+    holding += "with held(Path(sys.argv[1])) as alone: print(alone, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(training)], cwd=ROOT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        with pytest.raises(AlreadyFitting, match="another process is fitting here"):
+            fit(read_recipe(training / "recipe.json"), training)
+        assert not is_final(AlreadyFitting(training))
+        other.kill()
+    with held(training) as is_alone:
+        assert is_alone
+    assert sorted(path.name for path in training.iterdir()) == ["recipe.json"]

@@ -17,10 +17,10 @@ import pytest
 from feature_store.definition import Definition, Gate, label_record
 from feature_store.errors import GateRefused, NightscoreError, UsageError
 from feature_store.home import Home
+from jobs.finality import is_final
 from jobs.registry import model_registry
 from jobs.registry.mlflow_client import client
 from jobs.registry.trainings import Training, give_name, open_training, training_folder
-from jobs.submit import _is_final
 from jobs.training.fit import fit_here
 from jobs.training.freezing import _write_recipe, fit_recipe
 from jobs.training.judge import Judge
@@ -186,10 +186,10 @@ def test_files_that_were_pinned_stay_pinned_when_they_are_frozen_again(
 
 
 def test_what_a_repeat_gets_past_is_not_final() -> None:
-    assert _is_final(FrozenSetChanged("x", "is gone"))
-    assert not _is_final(Stopped(""))
-    assert not _is_final(ProcessLost(0, "reset"))
-    assert not _is_final(OSError("the disk is full"))
+    assert is_final(FrozenSetChanged("x", "is gone"))
+    assert not is_final(Stopped(""))
+    assert not is_final(ProcessLost(0, "reset"))
+    assert not is_final(OSError("the disk is full"))
 
 
 def test_the_tracker_shows_each_epoch_as_curves(home: Home, training: Training) -> None:
