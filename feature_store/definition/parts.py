@@ -248,6 +248,10 @@ class Training:
     sparse_gradients: bool | None = field(default=None, metadata={"omit_default": True})
     """Whether a step moves no embedding but those of the values in its rows; None: where a model
     has a million of them or more, if the optimiser is adam or adagrad."""
+    training_precision: Literal["f32", "bf16"] = field(
+        default="f32", metadata={"omit_default": True}
+    )
+    """What the matrix products of a training step are computed in; all else stays f32."""
     validation_days: int = 14
     """The last days of the training range, held out for early stopping."""
     negative_downsampling: float = field(default=1.0, metadata={"omit_default": True})

@@ -13,6 +13,7 @@ Monitor = Literal["auc", "logloss", "auc-logloss"]
 Optimizer = Literal["adam", "adamw", "adagrad", "lion"]
 Schedule = Literal["plateau", "cosine"]
 Calibration = Literal["none", "platt"]
+Precision = Literal["f32", "bf16"]
 
 SPARSE_OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "adagrad")
 """Those that can leave a row of the embedding table alone that a batch does not hold."""
@@ -47,6 +48,9 @@ class TrainConfig:
     sparse_gradients: bool | None = None
     """Whether a step moves no row of the embedding table but those of its batch; None: where it has
     `sparse.SPARSE_ROWS` rows or more, if the optimiser is adam or adagrad."""
+    training_precision: Precision = "f32"
+    """What the matrix products of a step are computed in; weights, their updates and the loss stay
+    float32, and so does validation."""
     min_count: int = 1
     """Rows a key must be in to be known; rarer ones share their field's unknown row."""
     monitor: Monitor = "logloss"
@@ -81,6 +85,7 @@ _CHOICES = {
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "calibration": get_args(Calibration),
+    "training_precision": get_args(Precision),
 }
 
 

@@ -5,7 +5,7 @@ Legend: B batch, C columns of keys, V of values (see `Signature`), T labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,7 +30,10 @@ class Feed:
     seed: int = 0
     shard: Shard = WHOLE
     memory_bytes: int = 4 << 30
+    prepare: Callable[[Rows], Rows] | None = None
+    """Done to rows once they are read; to those that are kept, once and for all."""
     _cached: Rows | None = field(default=None, repr=False)
+    _prepared: Callable[[Rows], Rows] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._shard_rows = self.files.shard_rows(self.shard.count)
@@ -48,11 +51,14 @@ class Feed:
 
     def parts(self, seed: int | None = None) -> Iterator[Rows]:
         """Yield the shard's rows in parts; a seed shuffles the parts that are streamed."""
+        prepare = self.prepare or _as_they_are
         if not self.fits:
-            yield from stream(self.files, self.signature, self.shard, seed=seed)
+            yield from map(prepare, stream(self.files, self.signature, self.shard, seed=seed))
             return
         if self._cached is None:
             self._cached = read_all(self.files, self.signature, self.shard)
+        if self._prepared is not prepare:
+            self._cached, self._prepared = prepare(self._cached), prepare
         yield self._cached
 
     def batches(self) -> Iterator[Batch]:
@@ -86,6 +92,10 @@ class Feed:
                 rest = whole.take(order[last[0] :])
             for start, stop in spans:
                 yield whole.take(order[start:stop])
+
+
+def _as_they_are(rows: Rows) -> Rows:
+    return rows
 
 
 def step_count(rows: int, batch_size: int) -> int:

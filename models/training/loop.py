@@ -109,6 +109,7 @@ class Run:
         self.total = torch.zeros((), device=group.device)
         """Sum of the losses of these steps."""
         self.gpu = GpuUse(group.device)
+        self.is_bf16 = config.training_precision == "bf16"
 
     def fit(
         self,
@@ -318,7 +319,8 @@ class Run:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.rate.advance()
-        loss: Tensor = self.objective(keys_BK, values_BN, labels_BT, weights_B)
+        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.is_bf16):
+            loss: Tensor = self.objective(keys_BK, values_BN, labels_BT, weights_B)
         torch.autograd.backward(loss)
         gather(self.ranker.table, self.group)
         regularise_seen_rows(self.ranker.table, self.l2)

@@ -25,6 +25,7 @@ from models.training.data import WHOLE, Shard, TrainingFiles
 from models.training.distributed import Group, joined
 from models.training.feed import Feed
 from models.training.fitting import fit
+from models.training.indexed import Indexer, takes_indexed
 from models.training.loop import Run
 from models.training.memory import memory_told
 from models.vocabulary import Vocabulary
@@ -106,17 +107,15 @@ def train(
         fitted = fit(whole.parts(), signature, config.min_count, group)
         ranker = spec.build(model_config, signature, fitted.vocabulary)
         fitted.apply(ranker)
-        run = Run(
-            name=spec_name,
-            ranker=ranker.to(group.device),
-            feed=feed,
-            valid=_feed(valid_files, signature, config, WHOLE),
-            config=config,
-            l2=l2,
-            group=group,
-        )
-        history = run.fit(on_epoch, checkpoints or Checkpoints.none(), on_pace)
-        final = run.final_metrics()
+        valid = _feed(valid_files, signature, config, WHOLE)
+        feed.prepare = valid.prepare = Indexer(ranker)
+        with takes_indexed(ranker):
+            run = Run(
+                name=spec_name, ranker=ranker.to(group.device), feed=feed, valid=valid,
+                config=config, l2=l2, group=group,
+            )  # fmt: skip
+            history = run.fit(on_epoch, checkpoints or Checkpoints.none(), on_pace)
+            final = run.final_metrics()
     seconds = time.monotonic() - started
     log.info(
         "trained model=%s rows=%d epochs=%d auc=%.4f logloss=%.4f seconds=%.1f",

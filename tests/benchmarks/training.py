@@ -58,8 +58,12 @@ def contenders(case: Case, folder: Path) -> dict[str, Callable[[], int]]:
     }
     if _has("petastorm"):
         found["nightscore, frozen set streamed"] = ours.from_files(case, rows, known, folder)
-    dense = ours.without_loader(case, rows, known, is_sparse=False)
-    found["nightscore, dense gradients"] = dense
+    found["nightscore, batches there, bf16"] = ours.without_loader(
+        case, rows, known, training_precision="bf16"
+    )
+    found["nightscore, batches there, dense gradients"] = ours.without_loader(
+        case, rows, known, sparse_gradients=False
+    )
     if _has("fuxictr"):
         from tests.benchmarks import training_peer as peer
 

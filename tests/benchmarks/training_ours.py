@@ -14,7 +14,8 @@ from models.ranker import Ranker
 from models.training.config import TrainConfig
 from models.training.data import Rows, TrainingFiles
 from models.training.distributed import Group
-from models.training.feed import Feed, to_tensors
+from models.training.feed import Feed
+from models.training.indexed import Indexed, Indexer
 from models.training.loop import Run
 from models.training.transfer import on_device
 from models.vocabulary import Vocabulary, build
@@ -38,17 +39,11 @@ def vocabulary(case: Case) -> Vocabulary:
     return build(SIGNATURE.categorical, known)
 
 
-def without_loader(
-    case: Case, rows: Rows, known: Vocabulary, *, is_sparse: bool | None = None
-) -> Callable[[], int]:
+def without_loader(case: Case, rows: Rows, known: Vocabulary, **settings: Any) -> Callable[[], int]:
     """Return a function that takes the case's steps on batches that are there."""
-    run = _run(case, _held(case, rows), known, is_sparse)
-    batches = [
-        tuple(column.to(case.device) for column in to_tensors(rows.take(slice(start, stop))))
-        for start, stop in (
-            (i * case.batch_size, (i + 1) * case.batch_size) for i in range(case.steps)
-        )
-    ]
+    feed = _held(case, rows)
+    run = _run(case, feed, known, **settings)
+    batches = [tuple(column.to(case.device) for column in batch) for batch in feed.batches()]
     return lambda: _steps(run, batches, case)
 
 
@@ -82,7 +77,7 @@ def _held(case: Case, rows: Rows) -> Feed:
 
 
 def _fed(case: Case, feed: Feed, known: Vocabulary) -> Callable[[], int]:
-    run, epochs = _run(case, feed, known, None), iter(range(1, 1 << 30))
+    run, epochs = _run(case, feed, known), iter(range(1, 1 << 30))
     return lambda: _steps(run, on_device(feed.epoch(next(epochs)), case.device), case)
 
 
@@ -96,7 +91,7 @@ def _steps(run: Run, batches: Iterable[Any], case: Case) -> int:
     return case.rows
 
 
-def _run(case: Case, feed: Feed, known: Vocabulary, is_sparse: bool | None) -> Run:
+def _run(case: Case, feed: Feed, known: Vocabulary, **settings: Any) -> Run:
     spec = registry.get(case.model)
     sizes: dict[str, Any] = {
         "embedding_dim": case.embedding_dim,
@@ -109,9 +104,10 @@ def _run(case: Case, feed: Feed, known: Vocabulary, is_sparse: bool | None) -> R
         sizes |= {"first_hidden": case.hidden, "second_hidden": case.hidden, "heads": case.heads}
     ranker: Ranker = spec.build(spec.config_class(**sizes), SIGNATURE, known)
     config = TrainConfig(
-        batch_size=case.batch_size, learning_rate=case.learning_rate, sparse_gradients=is_sparse,
-        max_grad_norm=10.0,
+        batch_size=case.batch_size, learning_rate=case.learning_rate, max_grad_norm=10.0, **settings
     )  # fmt: skip
+    feed.prepare = Indexer(ranker)
+    ranker.dense.lookup = Indexed()
     run = Run(
         name=case.model, ranker=ranker.to(case.device), feed=feed, valid=feed, config=config,
         l2=0.0, group=Group(device=case.device),
