@@ -74,10 +74,12 @@ def curve(said: str) -> np.ndarray:
 
 def read_until(running: subprocess.Popen[str], start: str) -> str:
     assert running.stderr is not None
+    said = []
     for line in running.stderr:
         if line.startswith(start):
             return line
-    raise AssertionError(f"it never said {start}")
+        said.append(line)
+    raise AssertionError(f"it never said {start}, but {''.join(said)}")
 
 
 @pytest.mark.slow
