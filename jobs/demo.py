@@ -49,16 +49,16 @@ FLIGHTS = Story(
     pipeline="flights",
     train_days=(date(2013, 1, 1), date(2013, 9, 30)),
     eval_to=date(2013, 12, 31),
-    first_night=date(2013, 12, 8),
+    first_night=date(2013, 12, 10),
 )
 # Ten days, until the label is settled, lie between training, validation and evaluation.
 SHOP = Story(
     pipeline="shop_reorder",
     train_days=(date(2026, 3, 26), date(2026, 4, 17)),
     eval_to=date(2026, 4, 19),
-    first_night=date(2026, 4, 20),
+    first_night=date(2026, 4, 19),
 )
-NIGHTS = 7
+NIGHTS = 5
 MAX_NIGHTS = (FLIGHTS.eval_to - FLIGHTS.first_night).days + 1
 
 

@@ -90,9 +90,9 @@ COMMANDS = (
         "quality",
         quality,
         (
-            "nightscore quality --pipeline flights --from 2013-12-08 --to 2013-12-14",
-            "nightscore quality --pipeline flights --from 2013-12-08 --to 2013-12-14 --by carrier",
-            "nightscore quality --pipeline flights --from 2013-12-08 --to 2013-12-14 --json",
+            "nightscore quality --pipeline flights --from 2013-12-10 --to 2013-12-14",
+            "nightscore quality --pipeline flights --from 2013-12-10 --to 2013-12-14 --by carrier",
+            "nightscore quality --pipeline flights --from 2013-12-10 --to 2013-12-14 --json",
         ),
     ),
 )

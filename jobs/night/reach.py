@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from feature_store.definition import Stream
     from jobs.context import Context
 
-FIRST_DAYS = 92
+FIRST_DAYS = 122
 """Days in the first piece of work on many; how many are in the next follows from its time."""
 FIRST_ROWS = 500_000
 """Or as many days as hold so many rows, where that is known beforehand."""

@@ -41,8 +41,8 @@ def test_pieces_come_to_take_what_they_should(per_day: float) -> None:
 
 
 def test_quick_days_are_few_pieces_and_slow_ones_many() -> None:
-    assert [len(p) for p in pieces(365, lambda n: 8 + n / 5)] == [FIRST_DAYS, 273]
-    assert [len(p) for p in pieces(100, lambda n: 60.0 * n)][:5] == [FIRST_DAYS, 2, 2, 2, 2]
+    assert [len(p) for p in pieces(365, lambda n: 8 + n / 5)] == [FIRST_DAYS, 365 - FIRST_DAYS]
+    assert [len(p) for p in pieces(200, lambda n: 60.0 * n)][:5] == [FIRST_DAYS, 2, 2, 2, 2]
 
 
 def test_a_piece_grows_by_no_more_than_its_bound() -> None:
