@@ -41,7 +41,7 @@ def add(app: typer.Typer, *commands: Command) -> None:
 
 
 def group(summary: str, *commands: Command) -> typer.Typer:
-    """Return a group of commands; what it does without a command is up to its callback."""
-    app = typer.Typer(help=summary, rich_markup_mode=None, invoke_without_command=True)
+    """Return a group of commands; without one it shows its help, unless a callback does more."""
+    app = typer.Typer(help=summary, rich_markup_mode=None, no_args_is_help=True)
     add(app, *commands)
     return app

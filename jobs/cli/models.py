@@ -141,6 +141,7 @@ app = group(
 )
 app.callback(
     invoke_without_command=True,
+    no_args_is_help=False,
     epilog=examples_text(
         (
             "nightscore models --pipeline flights",

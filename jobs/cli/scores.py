@@ -102,6 +102,7 @@ app = group(
 )
 app.callback(
     invoke_without_command=True,
+    no_args_is_help=False,
     epilog=examples_text(
         (
             "nightscore scores --pipeline flights --ds 2013-12-10",

@@ -34,6 +34,7 @@ COMMANDS = (
     ["freeze"], ["fit"], ["judge"],
     ["scores"], ["scores", "rollback"], ["models"], ["models", "list"], ["models", "promote"],
     ["status"], ["plan"], ["backfill"], ["maintain"], ["find"], ["init"], ["quality"],
+    ["checks", "suggest"], ["quarantine", "show"], ["quarantine", "release"],
 )  # fmt: skip
 
 
@@ -70,6 +71,13 @@ def test_every_command_explains_itself_with_examples(run, command: list[str]) ->
     shown = run(*command, "--help")
     assert shown.code == 0
     assert f"nightscore {command[0]}" in shown.out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize(("group", "command"), [("checks", "suggest"), ("quarantine", "release")])
+def test_a_group_alone_shows_what_there_is(run, group: str, command: str) -> None:
+    shown = run(group)
+    assert shown.code == 2
+    assert command in shown.out + shown.err
 
 
 def test_help_says_what_the_exit_codes_mean(run) -> None:
