@@ -52,10 +52,11 @@ def with_failure(receipt: dict[str, Any], output: str, *, final: bool = False) -
     if "failure" in receipt:
         return receipt
     said = [line for line in output.splitlines() if line.startswith(SPOKEN)]
-    failure = {
-        "step": "",
-        "error": "ApplicationDied" if not said else "ApplicationFailed",
-        "text": said[-1].partition(": ")[2] if said else output,
-        "final": final,
-    }
-    return {**receipt, "failure": failure}
+    error = "ApplicationDied" if not said else "ApplicationFailed"
+    text = said[-1].partition(": ")[2] if said else output
+    return {**receipt, **failed(error, text, final=final)}
+
+
+def failed(error: str, text: str, *, final: bool = False) -> dict[str, Any]:
+    """Return what a receipt has of a job that failed as a whole."""
+    return {"failure": {"step": "", "error": error, "text": text, "final": final}}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from dags._failures import MALFORMED, with_failure
+from dags._failures import MALFORMED, failed, with_failure
 
 if TYPE_CHECKING:
     from dags._fit_job import FitJob, Job, Pod
@@ -208,5 +208,4 @@ def _left(said: str) -> dict[str, Any] | None:
 
 
 def _failed(error: str, text: str, *, final: bool = False) -> dict[str, Any]:
-    failure: Mapping[str, Any] = {"step": "", "error": error, "text": text, "final": final}
-    return {"steps": {}, "failure": failure}
+    return {"steps": {}, **failed(error, text, final=final)}

@@ -66,8 +66,9 @@ def day_range(
     start, end = parse_ds(first, "--from"), parse_ds(last, "--to")
     _check_bounds(definition, start, "--from")
     _check_bounds(definition, end, "--to")
+    every = _span(start, end)
     left_out = {*(parse_ds(text, "--exclude") for text in exclude), *definition.absent_days}
-    days = [d for d in every_day(first, last) if d not in left_out]
+    days = [d for d in every if d not in left_out]
     if not days:
         raise UsageError(
             f"--from={start} --to={end}: no day is left without --exclude and the absent_days of "
@@ -82,7 +83,11 @@ def every_day(first: str, last: str) -> list[date]:
     Raises:
         UsageError: a date is malformed, or the range is empty or too long.
     """
-    start, end = parse_ds(first, "--from"), parse_ds(last, "--to")
+    return _span(parse_ds(first, "--from"), parse_ds(last, "--to"))
+
+
+def _span(start: date, end: date) -> list[date]:
+    """Return the days of a range that was asked for, unless it is empty or too long."""
     if end < start:
         raise UsageError(f"--from={start} --to={end}: --from must not be after --to")
     if (end - start).days >= MAX_DAYS:

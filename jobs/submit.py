@@ -54,14 +54,9 @@ class Receipt:
     def fail(self, error: BaseException, step: str) -> None:
         """Record why the application failed, and in which step of a night."""
         from jobs.cli.explain import message_of
-        from jobs.finality import is_final
+        from jobs.finality import failure_record
 
-        self.content["failure"] = {
-            "step": step,
-            "error": type(error).__name__,
-            "text": message_of(error),
-            "final": is_final(error),
-        }
+        self.content["failure"] = failure_record(error, message_of(error), step)
         self.write()
 
     def write(self) -> None:

@@ -81,8 +81,11 @@ def typed_rows(raw: RawRows, stream: Stream, released_df: DataFrame | None = Non
         SourceCorrupt: a declared column is missing, or of a type that cannot be cast.
     """
     frames = [raw] if isinstance(raw, DataFrame) else raw
-    typed = reduce(DataFrame.unionByName, [_typed_rows(frame, stream) for frame in frames])
-    typed = typed.drop("_strict") if released_df is None else let_in(typed, released_df)
+    has_strict = released_df is not None
+    each = [_typed_rows(frame, stream, has_strict=has_strict) for frame in frames]
+    typed = reduce(DataFrame.unionByName, each)
+    if released_df is not None:
+        typed = let_in(typed, released_df)
     return normalized(typed, stream.columns)
 
 
@@ -237,11 +240,11 @@ def _unlikely(known_at: SparkColumn, name: str, stream: Stream) -> _Rule:
     return f"known_at({name})", too_early | (known_at >= end)
 
 
-def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
+def _typed_rows(raw_df: DataFrame, stream: Stream, *, has_strict: bool) -> DataFrame:
     """Return ds and the columns, typed, with what is wrong with a row and where it comes from.
 
-    That is the first rule that it breaks, the first that nobody can put aside (`_strict`) and, for
-    a bad row only, its raw JSON.
+    That is the first rule that it breaks and, for a bad row only, its raw JSON; where it is asked
+    for also the first rule that nobody can put aside (`_strict`).
     """
     _require_all(raw_df, stream)
     types, columns = dict(raw_df.dtypes), event_columns(stream)
@@ -264,8 +267,10 @@ def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
             values[column.name] = F.col(typed)
         rules += _broken_rules(column, raw_type, values[column.name])
     rules += _broken_times(values, stream)
-    strict = [rule for rule in rules if not can_be_released(rule[0], stream)]
-    reason = _first_broken(rules)
+    reason, more = _first_broken(rules), []
+    if has_strict:
+        strict = [rule for rule in rules if not can_be_released(rule[0], stream)]
+        more.append(_first_broken(strict).alias("_strict"))
     file = F.col(SOURCE_FILE) if SOURCE_FILE in types else F.lit(None).cast("string")
     return raw_df.withColumns(made).select(
         F.col(DS).cast("date").alias(DS),
@@ -273,7 +278,7 @@ def _typed_rows(raw_df: DataFrame, stream: Stream) -> DataFrame:
         reason.alias("_reason"),
         F.when(reason.isNotNull(), _raw_json(raw_df)).alias("_raw"),
         file.alias(SOURCE_FILE),
-        _first_broken(strict).alias("_strict"),
+        *more,
     )
 
 

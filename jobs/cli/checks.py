@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from feature_store import definitions
 from jobs.cli.command import Command, group
@@ -12,13 +11,6 @@ from jobs.cli.output import print_json, print_line
 from jobs.cli.progress import Progress
 from jobs.cli.session import open_context
 from jobs.config import day_range
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-
-    from feature_store.quality.suggest import Suggestion
-    from jobs.context import Context
 
 FEW_DAYS = 14
 
@@ -38,7 +30,9 @@ def suggest(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
         open_context(definition, progress, "checks", is_quick=True, is_lazy=True) as context,
         progress.step("look at features"),
     ):
-        found, looked = _suggested(context, days)
+        from jobs.maintenance.suggested import suggested
+
+        found, looked = suggested(context, days)
     if as_json:
         print_json({**asdict(one.check), "seen": one.seen} for one in found)
         return
@@ -52,32 +46,6 @@ def suggest(pipeline: Pipeline, first: First, last: Last, as_json: Json = False)
         print_line(f"# That is few: what differs from week to week was not seen. Take {FEW_DAYS}.")
     for line in checks_code(found).splitlines():
         print_line(line)
-
-
-def _suggested(context: Context, days: Sequence[date]) -> tuple[list[Suggestion], int]:
-    """Return suggestions, and how many days they were made of.
-
-    Raises:
-        PartitionNotReady: there are no features of any of the days.
-    """
-    from feature_store.definition import Numeric
-    from feature_store.errors import PartitionNotReady
-    from feature_store.quality.profile import profiles
-    from feature_store.quality.suggest import MOST_VALUES, suggestions
-    from feature_store.schema import FEATURES
-
-    definition = context.definition
-    commits = context.warehouse.commits(FEATURES)
-    there = [day for day in days if (FEATURES, day, "") in commits]
-    if not any(commits[FEATURES, day, ""].rows for day in there):
-        step = (
-            f"Run: nightscore prepare --pipeline {definition.name} --from {days[0]} --to {days[-1]}"
-        )
-        raise PartitionNotReady(FEATURES, days, step)
-    numbers = [one.name for one in definition.features if isinstance(one, Numeric)]
-    texts = [one.name for one in definition.features if not isinstance(one, Numeric)]
-    frame = context.warehouse.read(FEATURES, there)
-    return suggestions(definition, profiles(frame, numbers, texts, MOST_VALUES)), len(there)
 
 
 app = group(

@@ -16,6 +16,8 @@ from feature_store.events.release import can_be_released
 from feature_store.schema import DS, EVENTS, QUARANTINE, RELEASED, SOURCE_FILE, stream_table
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from feature_store.definition import Definition, Stream
     from jobs.context import Context
 
@@ -52,29 +54,22 @@ def stream_of(definition: Definition, name: str) -> Stream:
 
 def counted(context: Context, stream: Stream, days: Sequence[date]) -> list[Counted]:
     """Return what the quarantine of days holds, by day and reason, the most first."""
-    commits = {
-        table: context.warehouse.commits(stream_table(stream.name, table))
-        for table in (EVENTS, QUARANTINE, RELEASED)
-    }
-    there = {
-        table: [day for day in days if (stream_table(stream.name, table), day, "") in found]
-        for table, found in commits.items()
-    }
-    by_reason: dict[tuple[date, str], list[int]] = {}
-    for place, table in enumerate((QUARANTINE, RELEASED)):
-        if there[table]:
-            rows = context.warehouse.read(stream_table(stream.name, table), there[table])
-            for ds, reason, count in rows.groupBy(DS, REASON).count().collect():
-                by_reason.setdefault((ds, reason), [0, 0])[place] = count
+    aside, released = (
+        _by_reason(_read(context, stream, table, days)) for table in (QUARANTINE, RELEASED)
+    )
     events = stream_table(stream.name, EVENTS)
+    commits = context.warehouse.commits(events)
     found = [
         Counted(
-            ds=ds, reason=reason, rows=rows, released=released,
-            events=commits[EVENTS][events, ds, ""].rows if ds in there[EVENTS] else 0,
+            ds=ds,
+            reason=reason,
+            rows=aside.get((ds, reason), 0),
+            events=commits[events, ds, ""].rows if (events, ds, "") in commits else 0,
             can_be_released=can_be_released(reason, stream),
+            released=released.get((ds, reason), 0),
         )
-        for (ds, reason), (rows, released) in by_reason.items()
-    ]  # fmt: skip
+        for ds, reason in {**aside, **released}
+    ]
     return sorted(found, key=lambda one: (one.ds, -one.rows, one.reason))
 
 
@@ -90,12 +85,9 @@ def examples(
         reason: of this reason only; empty: of any.
         count: at most so many of each day and reason.
     """
-    table = stream_table(stream.name, QUARANTINE)
-    commits = context.warehouse.commits(table)
-    there = [day for day in days if (table, day, "") in commits]
-    if not there:
+    rows = _read(context, stream, QUARANTINE, days)
+    if rows is None:
         return []
-    rows = context.warehouse.read(table, there)
     of_reason = rows.where(F.col(REASON) == reason) if reason else rows
     place = F.row_number().over(Window.partitionBy(DS, REASON).orderBy(ROW))
     few = of_reason.withColumn("_place", place).where(F.col("_place") <= count)
@@ -103,3 +95,19 @@ def examples(
         {"ds": str(row[DS]), "reason": row[REASON], "row": row[ROW], "file": row[SOURCE_FILE]}
         for row in few.orderBy(DS, REASON, "_place").collect()
     ]
+
+
+def _read(context: Context, stream: Stream, table: str, days: Sequence[date]) -> DataFrame | None:
+    """Return the rows of those of the days that a table of the stream has; None for none."""
+    of_stream = stream_table(stream.name, table)
+    commits = context.warehouse.commits(of_stream)
+    there = [day for day in days if (of_stream, day, "") in commits]
+    return context.warehouse.read(of_stream, there) if there else None
+
+
+def _by_reason(rows_df: DataFrame | None) -> dict[tuple[date, str], int]:
+    """Return how many rows there are by day and reason."""
+    if rows_df is None:
+        return {}
+    counted_rows = rows_df.groupBy(DS, REASON).count().collect()
+    return {(ds, reason): count for ds, reason, count in counted_rows}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.finality import is_final
+from jobs.finality import failure_record
 
 LENGTH = 600
 """Characters of a message that are kept: a cluster keeps 4,096 bytes of all."""
@@ -26,13 +26,8 @@ def leave_result(path: Path | None, told: Mapping[str, Any]) -> None:
 def leave_failure(path: Path | None, error: BaseException) -> None:
     """Write why a fit failed, unless another of its processes has: the first that ends says why."""
     text = str(error) or type(error).__name__
-    failure = {
-        "step": "",
-        "error": type(error).__name__,
-        "text": text if len(text) <= LENGTH else f"{text[:LENGTH]}…",
-        "final": is_final(error),
-    }
-    _leave(path, {"steps": {}, "failure": failure})
+    short = text if len(text) <= LENGTH else f"{text[:LENGTH]}…"
+    _leave(path, {"steps": {}, "failure": failure_record(error, short)})
 
 
 def _leave(path: Path | None, content: Mapping[str, Any]) -> None:

@@ -30,10 +30,8 @@ class Feed:
     seed: int = 0
     shard: Shard = WHOLE
     memory_bytes: int = 4 << 30
-    prepare: Callable[[Rows], Rows] | None = None
-    """Done to rows once they are read; to those that are kept, once and for all."""
     _cached: Rows | None = field(default=None, repr=False)
-    _prepared: Callable[[Rows], Rows] | None = field(default=None, repr=False)
+    _prepare: Callable[[Rows], Rows] = field(default=lambda rows: rows, repr=False)
 
     def __post_init__(self) -> None:
         self._shard_rows = self.files.shard_rows(self.shard.count)
@@ -49,16 +47,19 @@ class Feed:
         row = 8 * len(sig.key_columns) + 4 * (len(sig.value_columns) + len(sig.labels) + 1)
         return self.rows * row <= self.memory_bytes
 
+    def prepare(self, how: Callable[[Rows], Rows]) -> None:
+        """Have something done, once, to all rows that are read from now on or are kept already."""
+        self._prepare = how
+        if self._cached is not None:
+            self._cached = how(self._cached)
+
     def parts(self, seed: int | None = None) -> Iterator[Rows]:
         """Yield the shard's rows in parts; a seed shuffles the parts that are streamed."""
-        prepare = self.prepare or _as_they_are
         if not self.fits:
-            yield from map(prepare, stream(self.files, self.signature, self.shard, seed=seed))
+            yield from map(self._prepare, stream(self.files, self.signature, self.shard, seed=seed))
             return
         if self._cached is None:
-            self._cached = read_all(self.files, self.signature, self.shard)
-        if self._prepared is not prepare:
-            self._cached, self._prepared = prepare(self._cached), prepare
+            self._cached = self._prepare(read_all(self.files, self.signature, self.shard))
         yield self._cached
 
     def batches(self) -> Iterator[Batch]:
@@ -92,10 +93,6 @@ class Feed:
                 rest = whole.take(order[last[0] :])
             for start, stop in spans:
                 yield whole.take(order[start:stop])
-
-
-def _as_they_are(rows: Rows) -> Rows:
-    return rows
 
 
 def step_count(rows: int, batch_size: int) -> int:

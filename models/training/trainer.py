@@ -108,7 +108,9 @@ def train(
         ranker = spec.build(model_config, signature, fitted.vocabulary)
         fitted.apply(ranker)
         valid = _feed(valid_files, signature, config, WHOLE)
-        feed.prepare = valid.prepare = Indexer(ranker)
+        indexer = Indexer(ranker)
+        feed.prepare(indexer)
+        valid.prepare(indexer)
         with takes_indexed(ranker):
             run = Run(
                 name=spec_name, ranker=ranker.to(group.device), feed=feed, valid=valid,

@@ -106,7 +106,7 @@ def _run(case: Case, feed: Feed, known: Vocabulary, **settings: Any) -> Run:
     config = TrainConfig(
         batch_size=case.batch_size, learning_rate=case.learning_rate, max_grad_norm=10.0, **settings
     )  # fmt: skip
-    feed.prepare = Indexer(ranker)
+    feed.prepare(Indexer(ranker))
     ranker.dense.lookup = Indexed()
     run = Run(
         name=case.model, ranker=ranker.to(case.device), feed=feed, valid=feed, config=config,

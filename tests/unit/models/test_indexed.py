@@ -49,7 +49,7 @@ def test_what_is_looked_up_beforehand_scores_as_its_keys_do() -> None:
 def test_a_feed_does_it_once_to_each_row(sets: Sets, memory_bytes: int) -> None:
     feed = Feed(files=sets.train, signature=SIGNATURE, batch_size=100, memory_bytes=memory_bytes)
     before = _keys(feed)
-    feed.prepare = _one_more
+    feed.prepare(_one_more)
     for _ in range(2):
         np.testing.assert_array_equal(_keys(feed), before + 1)
 
